@@ -1,0 +1,58 @@
+"""See what a CNN neuron wants to see, and whether the world contains it.
+
+``NeuronWidget("mixed4a")`` in a notebook cell shows a gallery of the neurons (channels) of a
+layer; :func:`render`, :func:`scan` and :class:`Analyzer` do the same work without a notebook.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuron_widget.analyzer import Analyzer
+    from neuron_widget.models import VisionModel, load_model
+    from neuron_widget.render import RenderResult, render, render_steps
+    from neuron_widget.scan import ScanResult, open_dataset, scan, scan_steps
+    from neuron_widget.widget import NeuronWidget
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Analyzer",
+    "NeuronWidget",
+    "RenderResult",
+    "ScanResult",
+    "VisionModel",
+    "load_model",
+    "open_dataset",
+    "render",
+    "render_steps",
+    "scan",
+    "scan_steps",
+]
+
+_HOME = {
+    "Analyzer": "analyzer",
+    "NeuronWidget": "widget",
+    "RenderResult": "render",
+    "ScanResult": "scan",
+    "VisionModel": "models",
+    "load_model": "models",
+    "open_dataset": "scan",
+    "render": "render",
+    "render_steps": "render",
+    "scan": "scan",
+    "scan_steps": "scan",
+}
+
+
+# Names are loaded when they are first used: torch takes seconds, and a `--help` should not.
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(f"neuron_widget.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'neuron_widget' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

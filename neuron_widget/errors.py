@@ -1,0 +1,56 @@
+"""The errors a user can meet. Each says what was wrong, what was expected, and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "DatasetError",
+    "ModelError",
+    "NeuronOutOfRange",
+    "NeuronWidgetError",
+    "RenderError",
+    "UnknownLayer",
+    "WeightsRefused",
+    "WeightsUnavailable",
+    "nearest",
+]
+
+
+class NeuronWidgetError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ModelError(NeuronWidgetError, ValueError):
+    """A model that cannot be opened or used as asked."""
+
+
+class WeightsUnavailable(ModelError):
+    """The weights of a network are not at hand and could not be fetched."""
+
+
+class WeightsRefused(ModelError):
+    """A weights file that is truncated, of another network, or unsafe to open."""
+
+
+class UnknownLayer(NeuronWidgetError, ValueError):
+    """A layer name the model does not have."""
+
+
+class NeuronOutOfRange(NeuronWidgetError, ValueError):
+    """A neuron (channel) number the layer does not have."""
+
+
+class DatasetError(NeuronWidgetError, ValueError):
+    """Something that cannot be read as a data set of images."""
+
+
+class RenderError(NeuronWidgetError, RuntimeError):
+    """A rendering that cannot go on (out of memory at batch 1, NaN)."""
+
+
+def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
+    """A phrase ``did you mean 'a', 'b'?`` for the known words nearest to ``word``, or ``""``."""
+    close = difflib.get_close_matches(word, list(known), n=n, cutoff=0.5)
+    return f"did you mean {', '.join(repr(c) for c in close)}?" if close else ""

@@ -1,0 +1,197 @@
+"""Reading one layer of a network: its activation, and its gradient.
+
+Everything here is scoped to one forward pass: after it, by success, error or cancel, the module
+has no hook of ours and its training mode is what it was.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from neuron_widget.errors import ModelError
+
+__all__ = ["RedirectedReLU", "eval_mode", "layer_reader", "probe_layers"]
+
+# ------------------------------------------------------------------ scopes
+
+
+@contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, each submodule's own mode again afterwards."""
+    training = [m for m in module.modules() if m.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for m in training:
+            m.training = True
+
+
+class _LayerReached(BaseException):
+    """Ends a forward pass at the layer. Not an ``Exception``: a model's own handlers let it by."""
+
+
+def layer_reader(module: nn.Module, name: str, *, stop: bool = True) -> Callable[[Tensor], Tensor]:
+    """A function from a network input to the activation of one layer, ``(N, C, h, w)``.
+
+    The forward pass ends at the layer (a model that cannot be stopped runs on, and still works).
+    Gradients follow the caller's grad mode. The hook and evaluation mode last for one call: between
+    calls, and after an error, nothing of ours is on the module.
+
+    Parameters
+    ----------
+    module
+        The network; in evaluation mode while it is read.
+    name
+        An exact name out of ``module.named_modules()``.
+    stop
+        Whether to end the forward pass at the layer.
+
+    Notes
+    -----
+    One hook and an exception to stop, after baukit's ``nethook.Trace``.
+    """
+    layer = module.get_submodule(name)
+
+    def read(x: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+        thread = threading.get_ident()
+
+        def keep(_module: nn.Module, _args: Any, output: Any) -> None:
+            # The same model may be in use in another thread (a cell, while the worker renders).
+            if threading.get_ident() != thread:
+                return
+            seen.append(_first_tensor(output))
+            if stop:
+                raise _LayerReached
+
+        with eval_mode(module):
+            handle = layer.register_forward_hook(keep)
+            try:
+                with suppress(_LayerReached):
+                    module(x)
+            finally:
+                handle.remove()
+        if not seen:
+            raise ModelError(
+                f"layer {name!r} was not reached in the forward pass of {type(module).__name__}; "
+                "choose a layer that the forward pass runs through"
+            )
+        return seen[-1]
+
+    return read
+
+
+def _first_tensor(output: Any) -> Tensor:
+    while isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
+        raise ModelError(f"the layer returned {type(output).__name__}, expected a tensor")
+    return output
+
+
+def probe_layers(module: nn.Module, example: Tensor) -> dict[str, tuple[int, int, int]]:
+    """Name -> (channels, height, width) of every layer with a 4-d output, in order of execution.
+
+    One forward pass of ``example``. Where several nested modules return the very same tensor (a
+    block and its last activation), the outermost name stands for all of them, unless it is a plain
+    sequence of numbered blocks.
+    """
+    found: dict[int, tuple[str, Tensor]] = {}
+    handles = []
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4:
+                # Hooks of inner modules run first, so an outer one overwrites its last child,
+                # but the last of numbered blocks keeps its number (blocks.6, not blocks).
+                inner, _ = found.get(id(output), ("", None))
+                if inner.startswith(f"{name}.") and inner.removeprefix(f"{name}.").isdigit():
+                    return
+                found.pop(id(output), None)
+                found[id(output)] = (name, output)
+
+        return hook
+
+    with eval_mode(module), torch.inference_mode():
+        try:
+            for name, m in module.named_modules():
+                if name:
+                    handles.append(m.register_forward_hook(keep(name)))
+            module(example)
+        finally:
+            for handle in handles:
+                handle.remove()
+    return {name: (t.shape[1], t.shape[2], t.shape[3]) for name, t in found.values()}
+
+
+# ------------------------------------------------------------------ redirected ReLU
+
+
+class _RedirectedClamp(torch.autograd.Function):
+    """ReLU (or ReLU6) whose gradient never dies for a whole sample.
+
+    The rule is lucid's (``lucid/misc/redirected_relu_grad.py``): per sample, and only where the
+    ordinary gradient lets nothing through at all, negative inputs receive the gradient that
+    pushes them up (and inputs above 6, for ReLU6, the gradient that pushes them down).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, top: float | None) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.top = top
+        return x.clamp(min=0.0, max=top)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        (grad,) = grads
+        zero = grad.new_zeros(())
+        low = x < 0
+        high = x > ctx.top if ctx.top is not None else torch.zeros_like(low)
+        plain = torch.where(low | high, zero, grad)
+        # Optimisers descend: a positive gradient lowers x. Never push a dead unit further away.
+        useless = (low & (grad > 0)) | (high & (grad < 0))
+        redirected = torch.where(useless, zero, grad)
+        alive = plain.flatten(1).abs().amax(dim=1) > 0
+        alive = alive.view(-1, *[1] * (x.ndim - 1))
+        return torch.where(alive, plain, redirected), None
+
+
+_RELU: Sequence[Any] = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
+_RELU6: Sequence[Any] = (F.relu6, torch._C._nn.relu6)
+
+
+class RedirectedReLU(TorchFunctionMode):
+    """Inside this block every ReLU and ReLU6 passes gradients by lucid's redirected rule.
+
+    Works on any model, by taking over the functions rather than the modules: nothing in the model
+    is changed, nothing is left behind, and other threads are not touched. In-place variants
+    become ordinary ones inside the block.
+
+    Source: Olah, Mordvintsev, Schubert, *Feature Visualization*, Distill 2017, and lucid's code.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Replace calls to ReLU and ReLU6; pass everything else on."""
+        kwargs = kwargs or {}
+        if func in _RELU:
+            return _RedirectedClamp.apply(args[0] if args else kwargs["input"], None)
+        if func in _RELU6:
+            return _RedirectedClamp.apply(args[0] if args else kwargs["input"], 6.0)
+        if func is F.hardtanh and (args[1:] or kwargs):
+            # nn.ReLU6 is a Hardtanh between 0 and 6.
+            low, high = (*args[1:3], kwargs.get("min_val"), kwargs.get("max_val"))[:2]
+            if low == 0.0 and high == 6.0:
+                return _RedirectedClamp.apply(args[0], 6.0)
+        return func(*args, **kwargs)

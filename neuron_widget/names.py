@@ -1,0 +1,112 @@
+"""Names of layers, and what is known of the built-in networks before any is loaded.
+
+This module imports no torch: the widget checks a cell's arguments with it at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from neuron_widget.errors import NeuronOutOfRange, UnknownLayer, nearest
+
+__all__ = [
+    "EFFICIENTNET_LAYERS",
+    "EMBEDDED",
+    "INCEPTION",
+    "INCEPTION_BLOCKS",
+    "INCEPTION_LAYERS",
+    "check_neuron",
+    "resolve_layer",
+]
+
+INCEPTION = "inceptionv1"
+EMBEDDED = "efficientnet_lite0"  # its weights come with this package's dependencies
+
+# Inputs, then the outputs of 1x1, 3x3_bottleneck, 3x3, 5x5_bottleneck, 5x5, pool_reduce.
+INCEPTION_BLOCKS: dict[str, tuple[int, int, int, int, int, int, int]] = {
+    "mixed3a": (192, 64, 96, 128, 16, 32, 32),
+    "mixed3b": (256, 128, 128, 192, 32, 96, 64),
+    "mixed4a": (480, 192, 96, 204, 16, 48, 64),
+    "mixed4b": (508, 160, 112, 224, 24, 64, 64),
+    "mixed4c": (512, 128, 128, 256, 24, 64, 64),
+    "mixed4d": (512, 112, 144, 288, 32, 64, 64),
+    "mixed4e": (528, 256, 160, 320, 32, 128, 128),
+    "mixed5a": (832, 256, 160, 320, 48, 128, 128),
+    "mixed5b": (832, 384, 192, 384, 48, 128, 128),
+}
+
+# Layers a person names, with their number of neurons.
+INCEPTION_LAYERS: dict[str, int] = {"conv2d0": 64, "conv2d1": 64, "conv2d2": 192} | {
+    name: c1 + c3 + c5 + pool for name, (_, c1, _, c3, _, c5, pool) in INCEPTION_BLOCKS.items()
+}
+EFFICIENTNET_LAYERS: dict[str, int] = {
+    "conv_stem": 32,
+    "bn1": 32,
+    "blocks.0": 16,
+    "blocks.1": 24,
+    "blocks.2": 40,
+    "blocks.3": 80,
+    "blocks.4": 112,
+    "blocks.5": 192,
+    "blocks.6": 320,
+    "conv_head": 1280,
+    "bn2": 1280,
+}
+
+
+def _squeeze(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def resolve_layer(name: str, known: Iterable[str], *, model: str = "this model") -> str:
+    """The name among ``known`` that ``name`` means.
+
+    Case, dots and underscores do not matter: ``mixed_4a``, ``Mixed4a`` and ``mixed4a`` are one
+    layer, and so are ``layer3.0.conv1`` and lucent's ``layer3_0_conv1``.
+
+    Raises
+    ------
+    UnknownLayer
+        With the nearest names, or with the names that ``name`` could mean.
+    """
+    names = list(known)
+    if not isinstance(name, str):
+        raise UnknownLayer(f"layer must be a name such as {names[0]!r}, got {name!r}")
+    if name in names:
+        return name
+    underscored = [n for n in names if n.replace(".", "_") == name]
+    same = underscored or [n for n in names if _squeeze(n) == _squeeze(name)]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        raise UnknownLayer(f"layer {name!r} of {model} could mean {', '.join(map(repr, same))}")
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    hint = nearest(name, names) or nearest(_squeeze(name), names) or f"it has {shown}"
+    raise UnknownLayer(f"{model} has no layer {name!r}; {hint}")
+
+
+def check_neuron(neuron: object, channels: int, layer: str) -> int:
+    """The neuron as an int.
+
+    Raises
+    ------
+    NeuronOutOfRange
+        With the valid range.
+    """
+    if isinstance(neuron, bool) or not hasattr(neuron, "__index__"):
+        raise NeuronOutOfRange(
+            f"neuron must be an integer from 0 to {channels - 1}, got {neuron!r}"
+        )
+    number: int = neuron.__index__()
+    if not 0 <= number < channels:
+        raise NeuronOutOfRange(
+            f"layer {layer} has {channels} neurons, 0 to {channels - 1}; "
+            f"there is no neuron {number}"
+        )
+    return number
+
+
+def known_layers(model: str) -> Mapping[str, int]:
+    """Layers and numbers of neurons of a built-in network, else an empty table."""
+    return {INCEPTION: INCEPTION_LAYERS, EMBEDDED: EFFICIENTNET_LAYERS}.get(model, {})

@@ -1,0 +1,325 @@
+"""Every kind of data set and of image file; each bad input gives its stated error."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, IterableDataset, Subset
+
+from neuron_widget.errors import DatasetError
+from neuron_widget.scan.datasets import open_dataset
+from neuron_widget.scan.decode import square
+
+RED = (250, 10, 20)
+
+
+def write(path: Path, colour: tuple[int, int, int] = RED, size: tuple[int, int] = (40, 30)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+class Photos(Dataset):
+    """A torch data set of ten grey levels, in a form the test chooses."""
+
+    classes = ("even", "odd")
+
+    def __init__(self, form: str):
+        self.form = form
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, i: int):
+        level = 20 * i
+        match self.form:
+            case "pil":
+                return Image.new("RGB", (30, 20), (level,) * 3)
+            case "pair":
+                return Image.new("L", (30, 20), level), i % 2
+            case "float":
+                return torch.full((3, 20, 30), level / 255), i % 2
+            case "uint8":
+                return torch.full((3, 20, 30), level, dtype=torch.uint8), torch.tensor(i % 2)
+            case "grey":
+                return torch.full((1, 20, 30), level / 255)
+            case "array":
+                return np.full((20, 30, 3), level, np.uint8), i % 2
+            case "dict":
+                return {"image": torch.full((3, 20, 30), level / 255), "label": i % 2}
+            case "normalised":
+                return torch.full((3, 20, 30), level / 255 * 4 - 2)
+            case "text":
+                return "no image", i % 2
+        raise AssertionError(self.form)
+
+
+# ------------------------------------------------------------------ folders
+
+
+def test_flat_folder(tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", ".hidden.png", "notes.txt"):
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("no image")
+        else:
+            write(tmp_path / name)
+    photos = open_dataset(tmp_path)
+    assert [Path(photos.path(i)).name for i in range(len(photos))] == ["a.jpg", "b.png"]
+    assert photos.label(0) == ""
+    assert photos.name == tmp_path.name
+
+
+def test_nested_folders_give_labels(tmp_path: Path) -> None:
+    write(tmp_path / "cat" / "deep" / "1.png")
+    write(tmp_path / "dog" / "2.PNG")
+    write(tmp_path / "loose.png")
+    (tmp_path / "cat" / "round").symlink_to(tmp_path)
+    photos = open_dataset(str(tmp_path))
+    assert {photos.label(i) for i in range(len(photos))} == {"cat", "dog", ""}
+    assert len(photos) == 3
+
+
+@pytest.mark.parametrize("called", ["val", "valid", "validation", "test", "Val"])
+@pytest.mark.parametrize("asked", ["val", "valid", "test"])
+def test_split_names(tmp_path: Path, called: str, asked: str) -> None:
+    write(tmp_path / "train" / "cat" / "1.png")
+    write(tmp_path / called / "dog" / "2.png")
+    photos = open_dataset(tmp_path, split=asked)
+    assert photos.label(0) == "dog"
+    assert photos.name == f"{tmp_path.name}/{called}"
+    assert open_dataset(tmp_path).label(0) == "cat"
+
+
+def test_split_folder_itself(tmp_path: Path) -> None:
+    write(tmp_path / "val" / "cat" / "1.png")
+    assert open_dataset(tmp_path / "val").name == f"{tmp_path.name}/val"
+
+
+def test_a_class_called_train_is_no_split(tmp_path: Path) -> None:
+    for name in ("bus", "car", "train"):
+        write(tmp_path / name / "1.png")
+    photos = open_dataset(tmp_path)
+    assert [photos.label(i) for i in range(3)] == ["bus", "car", "train"]
+
+
+def test_wordnet_numbers_become_names(tmp_path: Path) -> None:
+    write(tmp_path / "n01443537" / "1.png")
+    write(tmp_path / "n99999999" / "2.png")
+    photos = open_dataset(tmp_path)
+    assert [photos.label(0), photos.label(1)] == ["goldfish", "n99999999"]
+
+
+def test_fingerprint_follows_content(tmp_path: Path) -> None:
+    write(tmp_path / "a.png")
+    before = open_dataset(tmp_path).fingerprint
+    assert open_dataset(tmp_path).fingerprint == before
+    write(tmp_path / "b.png")
+    assert open_dataset(tmp_path).fingerprint != before
+
+
+# ------------------------------------------------------------------ kinds of files
+
+
+def _save(path: Path, mode: str) -> None:
+    red = Image.new("RGB", (40, 30), RED)
+    match mode:
+        case "RGBA":
+            red.putalpha(0)
+            red.save(path)
+        case "LA":
+            Image.merge("LA", (Image.new("L", (40, 30), 9), Image.new("L", (40, 30), 0))).save(path)
+        case "P transparent":
+            palette = red.convert("P")
+            palette.save(path, transparency=palette.getpixel((0, 0)))
+        case "I;16":
+            Image.fromarray(np.full((30, 40), 128 * 257, np.uint16)).save(path)
+        case "I":
+            Image.fromarray(np.full((30, 40), 128 * 257, np.int32)).save(path)
+        case "F":
+            Image.fromarray(np.full((30, 40), 128 / 255, np.float32)).save(path)
+        case _:
+            red.convert(mode).save(path, **({"quality": 100} if path.suffix == ".jpg" else {}))
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "expected"),
+    [
+        ("RGB", ".png", RED),
+        ("L", ".png", (82, 82, 82)),
+        ("1", ".png", (255, 255, 255)),
+        ("CMYK", ".jpg", RED),
+        ("P", ".png", RED),
+        ("RGBA", ".png", (255, 255, 255)),
+        ("LA", ".png", (255, 255, 255)),
+        ("P transparent", ".png", (255, 255, 255)),
+        ("I;16", ".png", (128, 128, 128)),
+        ("I", ".tif", (128, 128, 128)),
+        ("F", ".tif", (128, 128, 128)),
+        ("P", ".gif", RED),
+        ("RGB", ".webp", RED),
+    ],
+)
+def test_kinds_of_images(tmp_path: Path, mode: str, suffix: str, expected: tuple[int]) -> None:
+    _save(tmp_path / f"x{suffix}", mode)
+    photo = open_dataset(tmp_path).load(0)
+    assert (photo.mode, photo.size) == ("RGB", (40, 30))
+    assert np.asarray(photo)[15, 20] == pytest.approx(expected, abs=30 if mode in "1P" else 6)
+
+
+def test_exif_rotation(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 30), RED)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert open_dataset(tmp_path).load(0).size == (30, 40)
+
+
+def test_square_is_torchvisions() -> None:
+    from torchvision import transforms
+
+    noise = np.random.default_rng(0).integers(0, 255, (300, 411, 3), np.uint8)
+    image = Image.fromarray(noise)
+    expected = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])(image)
+    assert np.array_equal(np.asarray(square(image, 224)), np.asarray(expected))
+    assert square(image, 299).size == (299, 299)
+
+
+# ------------------------------------------------------------------ other sources
+
+
+@pytest.mark.parametrize("form", ["pil", "pair", "float", "uint8", "grey", "array", "dict"])
+def test_torch_datasets(form: str) -> None:
+    photos = open_dataset(Photos(form))
+    assert len(photos) == 10
+    assert photos.load(3).size == (30, 20)
+    assert np.asarray(photos.load(3))[0, 0].tolist() == [60, 60, 60]
+    assert photos.label(3) == ("" if form in ("pil", "grey") else "odd")
+    assert photos.path(3) == "Photos[3]"
+
+
+@pytest.mark.parametrize(("form", "says"), [("normalised", "Normalize"), ("text", "PIL image")])
+def test_torch_items_that_are_no_photos(form: str, says: str) -> None:
+    with pytest.raises(DatasetError, match=says):
+        open_dataset(Photos(form)).load(9)
+
+
+def test_torchvision_folder_and_subset(tmp_path: Path) -> None:
+    from torchvision.datasets import ImageFolder
+
+    write(tmp_path / "cat" / "1.png")
+    path = write(tmp_path / "dog" / "2.png")
+    photos = open_dataset(Subset(ImageFolder(str(tmp_path)), [1]))
+    assert (len(photos), photos.label(0), photos.path(0)) == (1, "dog", str(path))
+
+
+def test_hugging_face_dataset() -> None:
+    datasets = pytest.importorskip("datasets")
+    images = [Image.new("RGB", (30, 20), (20 * i,) * 3) for i in range(4)]
+    features = datasets.Features(
+        {"photo": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    )
+    table = datasets.Dataset.from_dict({"photo": images, "label": [0, 1, 0, 1]}, features=features)
+    photos = open_dataset(table)
+    assert (len(photos), photos.label(1)) == (4, "dog")
+    assert np.asarray(photos.load(2))[0, 0].tolist() == [40, 40, 40]
+    assert photos.fingerprint == open_dataset(table).fingerprint
+    raw = open_dataset(table.cast_column("photo", datasets.Image(decode=False)))
+    assert raw.load(2).size == (30, 20)
+    by_split = datasets.DatasetDict({"train": table, "test": table.select([3])})
+    assert len(open_dataset(by_split, split="val")) == 1
+    with pytest.raises(DatasetError, match="no image column"):
+        open_dataset(table.remove_columns("photo"))
+
+
+def test_lists(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png")
+    photos = open_dataset([str(path), path, Image.new("L", (9, 9), 7)])
+    assert [photos.load(i).mode for i in range(3)] == ["RGB"] * 3
+    assert [photos.path(i) for i in range(3)] == [str(path), str(path), "list[2]"]
+
+
+def test_samples_need_no_download() -> None:
+    photos = open_dataset("samples")
+    assert 200 <= len(photos) <= 500
+    labels = {photos.label(i) for i in range(len(photos))}
+    assert {"astronaut", "cat", "coffee", "rocket"} <= labels
+    crop = photos.load(len(photos) - 1)
+    assert crop.mode == "RGB"
+    assert crop.width == crop.height >= 90
+
+
+@pytest.mark.parametrize("kind", ["samples", "list", "torch"])
+def test_pickled_copies_are_the_same(kind: str) -> None:
+    opened = {"samples": "samples", "list": [Image.new("RGB", (9, 9))], "torch": Photos("pair")}
+    photos = open_dataset(opened[kind])
+    photos.load(0)
+    copy = pickle.loads(pickle.dumps(photos))
+    assert copy.fingerprint == photos.fingerprint
+    assert np.array_equal(np.asarray(copy.load(0)), np.asarray(photos.load(0)))
+
+
+def test_open_dataset_takes_an_open_one() -> None:
+    photos = open_dataset("samples")
+    assert open_dataset(photos) is photos
+
+
+# ------------------------------------------------------------------ bad inputs
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+
+def _only_train(folder: Path) -> Path:
+    write(folder / "train" / "1.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda folder: folder, "no image in .* Give the folder"),
+        (lambda folder: folder / "photoz", "did you mean .*photos"),
+        (lambda folder: folder / "nothing" / "below", "there is no 'nothing'"),
+        (lambda folder: write(folder / "x.png"), "is a file.*list"),
+        (lambda folder: "imagenete", "did you mean 'imagenette'"),
+        (lambda folder: 7, "cannot read int 7"),
+        (lambda folder: None, "cannot read NoneType"),
+        (lambda folder: Image.new("RGB", (9, 9)), r"\[image\]"),
+        (lambda folder: [], "empty"),
+        (lambda folder: ["a.png", 3], "item 1 .* int"),
+        (lambda folder: Endless(), "no length"),
+        (lambda folder: {}, "empty"),
+    ],
+)
+def test_bad_inputs(tmp_path: Path, make, says: str) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DatasetError, match=says):
+        open_dataset(make(tmp_path))
+
+
+def test_missing_split_says_which_exist(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no split 'val' .* it has 'train'"):
+        open_dataset(_only_train(tmp_path), split="val")
+
+
+def test_imagenette_is_not_fetched_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(DatasetError, match=r"0\.3 GB.*download=True"):
+        open_dataset("imagenette")
+
+
+def test_imagenette_at_hand_has_readable_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "data" / "imagenette2-320" / "train" / "n02102040" / "1.JPEG")
+    photos = open_dataset("imagenette")
+    assert (photos.name, photos.label(0)) == ("imagenette/train", "English springer")
