@@ -114,7 +114,8 @@ def probe_layers(module: nn.Module, example: Tensor) -> dict[str, tuple[int, int
                 # Hooks of inner modules run first, so an outer one overwrites its last child,
                 # but the last of numbered blocks keeps its number (blocks.6, not blocks).
                 inner, _ = found.get(id(output), ("", None))
-                if inner.startswith(f"{name}.") and inner.removeprefix(f"{name}.").isdigit():
+                numbered = name.rpartition(".")[2].isdigit()
+                if not numbered and inner.removeprefix(f"{name}.").isdigit():
                     return
                 found.pop(id(output), None)
                 found[id(output)] = (name, output)
