@@ -1,0 +1,1 @@
+"""Real photos for every neuron of a layer."""

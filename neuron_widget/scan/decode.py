@@ -1,0 +1,114 @@
+"""From whatever a photo is stored as to the square the network sees.
+
+The steps are those of ImageNet evaluation: RGB, shorter side to 256 (for 224 pixels of input,
+in proportion otherwise) with PIL's antialiased bilinear filter, centre crop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torchvision.transforms import functional as transforms
+
+from neuron_widget.errors import DatasetError
+
+__all__ = ["as_image", "resized_side", "square", "to_rgb"]
+
+_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+# A resized or blurred tensor may leave 0..1 by a rounding error; a normalised one leaves it by far.
+_RANGE_SLACK = 0.02
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return the image upright (EXIF) in 8-bit RGB.
+
+    16-bit and 32-bit greys are scaled to 0..255 (never clipped), transparent parts are laid over
+    white, as a browser shows them. CMYK and palettes go through PIL's own conversion.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "RGB":
+        return image
+    if image.mode in _SIXTEEN_BIT:
+        return _grey(np.asarray(image).astype(np.float64), 65535.0)
+    if image.mode in ("I", "F"):
+        values = np.nan_to_num(np.asarray(image).astype(np.float64))
+        return _grey(values, _full_scale(float(values.max(initial=0.0)), image.mode))
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _full_scale(largest: float, mode: str) -> float:
+    """White of an image whose mode does not tell: the smallest of the usual scales that fits."""
+    scales = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
+    return next((scale for scale in scales if largest <= scale), largest)
+
+
+def _grey(values: NDArray[np.float64], white: float) -> Image.Image:
+    levels = np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8)
+    return Image.fromarray(levels).convert("RGB")
+
+
+def as_image(value: Any) -> Image.Image:
+    """Return a PIL image made from a PIL image, a tensor or an array.
+
+    Tensors are ``(H, W)``, ``(1, H, W)`` or ``(3, H, W)``, arrays may also be ``(H, W, 3)``;
+    floats in 0..1 or uint8. Raises ``DatasetError`` for anything else: values outside 0..1 mean
+    that the data set normalises its images, which would be done twice.
+    """
+    if isinstance(value, Image.Image):
+        return value
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if not isinstance(value, np.ndarray):
+        raise DatasetError(
+            f"an item of the data set is a {type(value).__name__}; expected a PIL image, "
+            "a tensor (3, H, W) in 0..1, or a pair (image, label)"
+        )
+    array = value
+    if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
+        raise DatasetError(
+            f"an item of the data set has shape {tuple(value.shape)}; expected (3, H, W), "
+            "(1, H, W) or (H, W, 3)"
+        )
+    if array.dtype == np.uint8:
+        return Image.fromarray(np.ascontiguousarray(array))
+    if array.dtype.kind != "f":
+        raise DatasetError(
+            f"an item of the data set has values of type {array.dtype}; expected uint8 or "
+            "floats in 0..1"
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -_RANGE_SLACK and high <= 1 + _RANGE_SLACK):
+        raise DatasetError(
+            f"an item of the data set has values in {low:.3g}..{high:.3g}; expected 0..1. "
+            "Give the data set without Normalize: the model's own preprocessing follows"
+        )
+    levels = np.rint(np.clip(array.astype(np.float64), 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(levels))
+
+
+def resized_side(input_size: int) -> int:
+    """Shorter side before the centre crop: 256 for an input of 224, in proportion otherwise."""
+    return round(256 * input_size / 224)
+
+
+def square(image: Image.Image, input_size: int) -> Image.Image:
+    """Return the ``input_size`` square that the network sees of an RGB image.
+
+    torchvision's ``Resize`` (bilinear, antialiased) and ``CenterCrop`` on PIL images.
+    """
+    resized = transforms.resize(image, [resized_side(input_size)])
+    cropped: Image.Image = transforms.center_crop(resized, [input_size, input_size])
+    return cropped

@@ -1,0 +1,279 @@
+"""Running statistics of every neuron at once: extremes, moments, histogram, quantile.
+
+Small objects with ``update``, ``merge`` and ``result``, after baukit's ``runningstats``. Their
+memory depends on the number of neurons, never on the number of photos; they live on the model's
+device and never make the host wait for it. Every result is the same whatever the order of the
+photos and the size of the batches.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["Histogram", "Moments", "QuantileSketch", "TopK", "Winners"]
+
+_INDEX_BITS = 32
+_INDEX_MASK = (1 << _INDEX_BITS) - 1
+_NOTHING = torch.iinfo(torch.int64).min
+
+
+@dataclass(frozen=True)
+class Winners:
+    """The extreme photos of each neuron, best first; arrays ``(C, k)``.
+
+    ``score`` is the spatial mean, ``peak`` the largest activation and ``position`` its flat place
+    in the map.
+    """
+
+    index: NDArray[np.int64]
+    score: NDArray[np.float32]
+    peak: NDArray[np.float32]
+    position: NDArray[np.int64]
+
+
+class TopK:
+    """The ``k`` photos with the largest (or smallest) score of each neuron.
+
+    Score and photo number are packed into one integer, the score's bits above, so that a single
+    ``topk`` orders by score and breaks ties by the lower number.
+
+    Parameters
+    ----------
+    k
+        Photos to keep a neuron.
+    channels
+        Number of neurons.
+    device
+        Where the running state lives.
+    largest
+        Whether large scores win.
+    """
+
+    def __init__(self, k: int, channels: int, device: torch.device, *, largest: bool = True):
+        self.k = k
+        self.largest = largest
+        self._key = torch.full((channels, k), _NOTHING, dtype=torch.int64, device=device)
+        self._peak = torch.zeros((channels, k), device=device)
+        self._position = torch.zeros((channels, k), dtype=torch.int64, device=device)
+
+    def update(self, index: Tensor, score: Tensor, peak: Tensor, position: Tensor) -> None:
+        """Take in photos: ``index`` (N,), the others (N, C). A NaN score never wins."""
+        signed = score if self.largest else -score
+        ordered = _ordered_bits(torch.nan_to_num(signed.float(), nan=-torch.inf)).to(torch.int64)
+        key = (ordered << _INDEX_BITS) | (_INDEX_MASK - index)[:, None]
+        self._keep(key.T, peak.T.float(), position.T)
+
+    def merge(self, other: TopK) -> None:
+        """Take in another running state of other photos."""
+        self._keep(other._key, other._peak, other._position)
+
+    def _keep(self, key: Tensor, peak: Tensor, position: Tensor) -> None:
+        keys = torch.cat([self._key, key], dim=1)
+        self._key, chosen = keys.topk(self.k, dim=1)
+        self._peak = torch.cat([self._peak, peak], dim=1).gather(1, chosen)
+        self._position = torch.cat([self._position, position], dim=1).gather(1, chosen)
+
+    def result(self) -> Winners:
+        """Winners so far; fewer than ``k`` columns where there were fewer photos."""
+        key = self._key.cpu()
+        found = int((key != _NOTHING).sum(dim=1).min())
+        key = key[:, :found]
+        score = _from_ordered_bits((key >> _INDEX_BITS).to(torch.int32))
+        score = score if self.largest else -score
+        return Winners(
+            (_INDEX_MASK - (key & _INDEX_MASK)).numpy(),
+            (score + 0.0).numpy(),  # -0.0 -> 0.0
+            self._peak[:, :found].cpu().numpy(),
+            self._position[:, :found].cpu().numpy(),
+        )
+
+
+def _ordered_bits(x: Tensor) -> Tensor:
+    """Float32 bits as an int32 that has the order of the floats (and -0.0 equal to 0.0)."""
+    bits = (x + 0.0).view(torch.int32)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+def _from_ordered_bits(ordered: Tensor) -> Tensor:
+    return (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32)
+
+
+class Moments:
+    """Mean and standard deviation of the scores, and the largest activation of each neuron.
+
+    Deviations are summed from the first photo's score: a plain sum of squares would lose the
+    digits of a neuron whose mean is large beside its spread.
+    """
+
+    def __init__(self, channels: int, device: torch.device):
+        # MPS has no float64.
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.count = 0
+        self._origin = torch.zeros(channels, dtype=dtype, device=device)
+        self._sum = torch.zeros_like(self._origin)
+        self._square = torch.zeros_like(self._origin)
+        self._peak = torch.full((channels,), -torch.inf, device=device)
+
+    def update(self, score: Tensor, peak: Tensor) -> None:
+        """Take in photos: ``score`` and ``peak`` (N, C)."""
+        score = score.to(self._sum.dtype)
+        if self.count == 0:
+            self._origin = score[0].clone()
+        self.count += len(score)
+        deviation = score - self._origin
+        self._sum += deviation.sum(dim=0)
+        self._square += deviation.square().sum(dim=0)
+        self._peak = torch.maximum(self._peak, peak.float().amax(dim=0))
+
+    def merge(self, other: Moments) -> None:
+        """Take in another running state of other photos."""
+        if self.count == 0:
+            self._origin = other._origin.clone()
+        shift = other._origin - self._origin
+        self._square += other._square + 2 * shift * other._sum + other.count * shift.square()
+        self._sum += other._sum + other.count * shift
+        self.count += other.count
+        self._peak = torch.maximum(self._peak, other._peak)
+
+    def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Mean, standard deviation (population) and largest activation, each ``(C,)``."""
+        count = max(self.count, 1)
+        mean = self._sum / count
+        variance = (self._square / count - mean.square()).clamp(min=0)
+        found = (self._origin + mean, variance.sqrt(), self._peak)
+        mean_, std, peak = (value.float().cpu().numpy() for value in found)
+        return mean_, std, peak
+
+
+class Histogram:
+    """Counts of each neuron's scores in equal bins, the range growing with what it sees.
+
+    The range is -R..R with R a power of two: when a score falls outside, R doubles and
+    neighbouring bins are added together, exactly, as often as needed. The final R depends on the
+    largest score alone, so that the counts are exact and free of the order of the photos. At
+    least a quarter of the ``bins`` lie on either side between 0 and the largest score.
+    """
+
+    _SMALLEST = -40  # exponent of the first range
+
+    def __init__(self, channels: int, device: torch.device, bins: int = 256):
+        self._half = bins // 2
+        self._counts = torch.zeros((channels, bins), dtype=torch.int32, device=device)
+        self._exponent = torch.full((channels,), self._SMALLEST, dtype=torch.int32, device=device)
+        self._bins = torch.arange(bins, device=device)
+
+    def update(self, values: Tensor) -> None:
+        """Take in ``values`` (N, C)."""
+        values = torch.nan_to_num(values.float())
+        # frexp: |x| = m * 2^e with m in 0.5..1, so that 2^e is the first power of two above.
+        largest = values.abs().amax(dim=0)
+        _, exponent = torch.frexp(largest)
+        self._grow(torch.where(largest > 0, exponent, self._SMALLEST))
+        width = torch.ldexp(torch.ones_like(values[0]), self._exponent) / self._half
+        place = (values / width).floor().long() + self._half
+        place = place.clamp(0, 2 * self._half - 1).T
+        ones = torch.ones_like(place, dtype=torch.int32)
+        self._counts.scatter_add_(1, place, ones)
+
+    def _grow(self, exponent: Tensor) -> None:
+        """Double the range of each neuron until it holds ``2^exponent``."""
+        doublings = (exponent - self._exponent).clamp(min=0)
+        self._exponent = self._exponent + doublings
+        steps = doublings.clamp(max=31).long()[:, None]
+        place = ((self._bins - self._half)[None, :] >> steps) + self._half
+        self._counts = torch.zeros_like(self._counts).scatter_add_(1, place, self._counts)
+
+    def merge(self, other: Histogram) -> None:
+        """Take in another running state of other photos."""
+        self._grow(other._exponent)
+        steps = (self._exponent - other._exponent).clamp(min=0, max=31).long()[:, None]
+        place = ((self._bins - self._half)[None, :] >> steps) + self._half
+        self._counts.scatter_add_(1, place, other._counts)
+
+    def result(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Counts ``(C, bins)`` and edges ``(C, bins + 1)``."""
+        limits = np.ldexp(1.0, self._exponent.cpu().numpy())
+        edges = limits[:, None] * np.linspace(-1, 1, 2 * self._half + 1)
+        return self._counts.cpu().numpy().astype(np.int64), edges
+
+
+class QuantileSketch:
+    """Quantiles of all activations of each neuron, to a known relative error.
+
+    Bins are the leading bits of a float: its sign, exponent and 5 bits of mantissa, so that a bin
+    is at most 1/32 of its value wide and the middle of a bin is within 1/64 (1.6 %) of every
+    value in it. This is the logarithmic histogram of HdrHistogram and DDSketch (Masson et al.
+    2019) with the logarithm read off the bits. Values below 2^-20 count as 0, above 2^20 as 2^20.
+    Counts are exact, so that the answer is free of the order of the photos.
+    """
+
+    RELATIVE_ERROR = 1 / 64
+    _MANTISSA = 5
+    _LOW, _HIGH = -20, 20
+
+    def __init__(self, channels: int, device: torch.device):
+        self._shift = 23 - self._MANTISSA
+        self._first = (127 + self._LOW) << self._MANTISSA
+        self._side = ((self._HIGH - self._LOW) << self._MANTISSA) + 1  # bin 0 holds the zeros
+        self._channels = channels
+        self._counts = torch.zeros(
+            channels * (2 * self._side - 1), dtype=torch.int64, device=device
+        )
+        self._row = torch.arange(channels, device=device, dtype=torch.int32) * (2 * self._side - 1)
+
+    def update(self, activation: Tensor) -> None:
+        """Take in activations ``(N, C, h, w)``."""
+        bits = activation.float().view(torch.int32)
+        size = ((bits & 0x7FFFFFFF) >> self._shift) - (self._first - 1)
+        size = size.clamp_(0, self._side - 1)
+        # -1 for negative numbers, else 1: the sign bit smeared over the word.
+        place = size.mul_((bits >> 31) | 1).add_(self._side - 1)
+        place += self._row[None, :, None, None]
+        # Reading the bins in the activation's own memory order spares a copy.
+        flat = place.permute(0, 2, 3, 1).reshape(-1)
+        self._counts += torch.bincount(flat, minlength=len(self._counts))
+
+    def merge(self, other: QuantileSketch) -> None:
+        """Take in another running state of other photos."""
+        self._counts += other._counts
+
+    def result(self, q: float = 0.99) -> NDArray[np.float32]:
+        """The ``q`` quantile of each neuron, ``(C,)``; 0 where nothing was seen."""
+        counts = self._counts.view(self._channels, -1).cpu().numpy()
+        below = counts.cumsum(axis=1)
+        wanted = np.maximum(1, np.ceil(q * below[:, -1:]))
+        place = (below < wanted).sum(axis=1) - (self._side - 1)
+        place[below[:, -1] == 0] = 0
+        size = np.abs(place)
+        bits = (size + self._first - 1).astype(np.int64) << self._shift
+        middle = bits + (1 << (self._shift - 1))
+        value = middle.astype(np.int32).view(np.float32) * np.sign(place)
+        return np.where(size == 0, 0, value).astype(np.float32)
+
+
+def positions(index: int, width: int) -> tuple[int, int]:
+    """Row and column of a flat position in a map of this width."""
+    row, column = divmod(int(index), width)
+    return row, column
+
+
+def occupied(
+    counts: NDArray[np.int64], edges: NDArray[np.float64], most: int = 40
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Trim empty bins at both ends, and add neighbours together until at most ``most`` remain."""
+    filled = np.flatnonzero(counts)
+    if len(filled) == 0:
+        return counts[:1], edges[:2]
+    first, last = int(filled[0]), int(filled[-1]) + 1
+    group = math.ceil((last - first) / most)
+    last = first + group * math.ceil((last - first) / group)
+    padded = np.pad(counts[first:last], (0, max(0, last - len(counts))))
+    width = edges[1] - edges[0]
+    bars = padded.reshape(-1, group).sum(axis=1)
+    return bars, edges[first] + width * group * np.arange(len(bars) + 1)

@@ -1,0 +1,99 @@
+"""What every data set looks like to a scan."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from types import TracebackType
+
+import numpy as np
+from PIL import Image
+
+from neuron_widget.scan.decode import square
+
+__all__ = ["ImageDataset", "PicklableLock", "digest", "digest_images"]
+
+
+class ImageDataset(ABC):
+    """Photos by number. Safe to load from several threads, and picklable.
+
+    Attributes
+    ----------
+    name
+        What to call it beside its photos: ``"imagenette/train"``, ``"samples"``.
+    """
+
+    name: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def load(self, i: int) -> Image.Image:
+        """Return photo ``i``, upright, 8-bit RGB, in its own size.
+
+        Raises whatever reading it raises (``OSError``, ``DatasetError``, ...): a scan skips it.
+        """
+
+    @abstractmethod
+    def label(self, i: int) -> str:
+        """Return the class name of photo ``i``, ``""`` where there is none."""
+
+    @abstractmethod
+    def path(self, i: int) -> str:
+        """Return the file of photo ``i``, or a stand-in such as ``"samples[3]"``."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash that changes when the data set does; part of the key of stored results."""
+
+    def load_square(self, i: int, input_size: int) -> Image.Image:
+        """Return the square of photo ``i`` that a network with this input size sees."""
+        return square(self.load(i), input_size)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, {len(self)} photos>"
+
+
+class PicklableLock:
+    """A lock for data sets that only one thread may read; a copy gets a lock of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[PicklableLock], tuple[()]]:
+        return PicklableLock, ()
+
+
+def digest(parts: Iterable[object]) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of the parts' texts."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(str(part).encode("utf-8", "surrogateescape") + b"\0")
+    return sha.hexdigest()[:16]
+
+
+def digest_images(dataset: ImageDataset, images: int = 8) -> list[str]:
+    """Hashes of a few evenly spaced photos, for data sets that have no identity of their own."""
+    found = []
+    for i in np.unique(np.linspace(0, len(dataset) - 1, images).astype(int)):
+        try:
+            pixels = dataset.load(int(i)).tobytes()
+        except Exception as error:  # noqa: BLE001  (an unreadable photo is part of the identity too)
+            pixels = type(error).__name__.encode()
+        found.append(hashlib.sha256(pixels).hexdigest())
+    return found

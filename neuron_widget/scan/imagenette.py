@@ -1,0 +1,57 @@
+"""Imagenette (ten classes of ImageNet, 320 px) through torchvision, fetched only when asked."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import platformdirs
+from torchvision.datasets import Imagenette
+
+from neuron_widget.errors import DatasetError
+from neuron_widget.scan.folders import FileDataset, choose_split, open_folder
+
+__all__ = ["open_imagenette"]
+
+_FOLDER = "imagenette2-320"
+_SIZE = "~0.3 GB"
+
+
+def open_imagenette(split: str, download: bool = False) -> FileDataset:
+    """Open Imagenette from ``data/imagenette2-320`` or the user's cache folder.
+
+    Raises ``DatasetError`` where it is not at hand and ``download`` is false, or where the
+    download fails.
+    """
+    cache = Path(platformdirs.user_cache_dir("neuron-widget")) / "datasets"
+    root = next((base for base in (Path("data"), cache) if (base / _FOLDER).is_dir()), None)
+    if root is None and not download:
+        raise DatasetError(
+            f"Imagenette is not at hand (looked in 'data/{_FOLDER}' and {str(cache / _FOLDER)!r}). "
+            f"Its download is {_SIZE}: say open_dataset('imagenette', download=True), give the "
+            "folder of a copy, or use 'samples'"
+        )
+    if root is None:
+        _download(cache)
+        root = cache
+    wanted = choose_split(split, ("train", "val"), "Imagenette")
+    known = Imagenette(root, split=wanted, size="320px")
+    names = {wnid: names[0] for wnid, names in zip(known.wnids, known.classes, strict=True)}
+    dataset = open_folder(root / _FOLDER, wanted, names)
+    dataset.name = f"imagenette/{wanted}"
+    return dataset
+
+
+def _download(cache: Path) -> None:
+    """Fetch and unpack beside the final place, then move: a half-unpacked copy is never used."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as workplace:
+        try:
+            Imagenette(workplace, size="320px", download=True)
+        except (OSError, RuntimeError) as error:  # no network, wrong checksum, disk full
+            raise DatasetError(
+                f"the download of Imagenette ({_SIZE}) failed: {error}. Try again, or fetch "
+                f"{_FOLDER}.tgz by other means, unpack it and give its folder"
+            ) from error
+        shutil.move(str(Path(workplace) / _FOLDER), cache / _FOLDER)
