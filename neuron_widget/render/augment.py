@@ -1,0 +1,143 @@
+"""Small random movements of the image before every step: one affine warp per image.
+
+The seed's chain (torch-lucent's ``pad(12, "reflect")``, ``jitter(8)``, ``random_scale`` 0.9..1.1,
+``random_rotate`` -5..5 degrees, ``jitter(2)``) is five resampling passes, one draw for the whole
+batch, and an output of another size each time. Here it is one bilinear resampling with a matrix
+for each image, and the output has the size of the input, so that shapes never change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from neuron_widget.render.param import generator_for
+
+__all__ = ["Augmentation", "AugmentationStream", "warp"]
+
+# Draws are made in blocks of this many steps, each from its own generator, so that step 700 can
+# be drawn without drawing the 699 before it (resuming needs no generator state).
+_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random movements.
+
+    Attributes
+    ----------
+    jitter
+        Pixels the image is moved by before scaling: a window of ``jitter`` positions, centred.
+    scale
+        Smallest and largest factor.
+    rotate
+        Largest angle in degrees, both ways.
+    jitter_after
+        Pixels moved after scaling and rotating, as ``jitter``.
+
+    Notes
+    -----
+    What lies outside the image is its reflection (``pad(12, "reflect")`` in the seed: a shift of
+    half the jitter, a scale of 0.9 and 5 degrees reach at most some 20 pixels beyond at 224 px,
+    and only in the corners).
+    """
+
+    jitter: float = 8
+    scale: tuple[float, float] = (0.9, 1.1)
+    rotate: float = 5.0
+    jitter_after: float = 2
+
+    def matrices(self, draws: Tensor, height: int, width: int) -> Tensor:
+        """Uniform numbers ``(..., 6)`` in 0..1 -> matrices ``(..., 2, 3)`` for :func:`warp`.
+
+        The matrix maps an output position to the input position it is sampled at, both in
+        -1..1 between the centres of the outermost pixels.
+        """
+        u = draws.double()
+        before = (u[..., 0:2] - 0.5) * max(self.jitter - 1, 0)
+        low, high = self.scale
+        scale = low + (high - low) * u[..., 2]
+        angle = torch.deg2rad((2 * u[..., 3] - 1) * self.rotate)
+        after = (u[..., 4:6] - 0.5) * max(self.jitter_after - 1, 0)
+        cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+        # Pixels around the centre: input = rotation / scale @ (output - after) - before.
+        dx = -(cos * after[..., 0] + sin * after[..., 1]) - before[..., 0]
+        dy = -(cos * after[..., 1] - sin * after[..., 0]) - before[..., 1]
+        half_w, half_h = max(width - 1, 1) / 2, max(height - 1, 1) / 2
+        rows = [
+            torch.stack([cos, sin * (half_h / half_w), dx / half_w], dim=-1),
+            torch.stack([-sin * (half_w / half_h), cos, dy / half_h], dim=-1),
+        ]
+        return torch.stack(rows, dim=-2).float()
+
+    def as_dict(self) -> dict[str, object]:
+        """For settings and cache keys."""
+        return {"pad": "reflect", **asdict(self)}
+
+
+class AugmentationStream:
+    """The matrices of a batch, step by step, each image from its own random numbers.
+
+    Parameters
+    ----------
+    augmentation, seed, layer, neurons
+        What to draw and for whom; one image a neuron.
+    height, width, device
+        Size of the images, and where the matrices go.
+    """
+
+    def __init__(
+        self,
+        augmentation: Augmentation,
+        seed: int,
+        layer: str,
+        neurons: Sequence[int],
+        height: int,
+        width: int,
+        device: torch.device | str = "cpu",
+    ):
+        self.augmentation = augmentation
+        self.seed, self.layer, self.neurons = seed, layer, tuple(neurons)
+        self.height, self.width, self.device = height, width, torch.device(device)
+        self._block = -1
+        self._matrices = torch.empty(0)
+
+    def matrices(self, step: int) -> Tensor:
+        """``(N, 2, 3)`` float32 on the device for step 0, 1, 2, ...
+
+        One small copy to the device every 64 steps; nothing is read back.
+        """
+        block, row = divmod(step, _BLOCK)
+        if block != self._block:
+            draws = torch.stack(
+                [
+                    torch.rand(
+                        (_BLOCK, 6),
+                        generator=generator_for("augment", self.seed, self.layer, neuron, block),
+                        dtype=torch.float32,
+                        device="cpu",
+                    )
+                    for neuron in self.neurons
+                ],
+                dim=1,
+            )
+            matrices = self.augmentation.matrices(draws, self.height, self.width)
+            self._matrices = matrices.to(self.device)
+            self._block = block
+        return self._matrices[row]
+
+
+def warp(images: Tensor, matrices: Tensor) -> Tensor:
+    """Resample images ``(N, C, H, W)`` by affine matrices ``(N, 2, 3)``; same shape out.
+
+    Bilinear; positions outside are reflected about the centres of the border pixels, as
+    ``torch.nn.functional.pad(mode="reflect")`` does.
+    """
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=True)
+    return F.grid_sample(
+        images, grid, mode="bilinear", padding_mode="reflection", align_corners=True
+    )

@@ -1,0 +1,161 @@
+"""One batch of images and one step of their optimisation. Nothing here reads from the device."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuron_widget.layers import RedirectedReLU
+from neuron_widget.models import VisionModel
+from neuron_widget.render.augment import AugmentationStream, warp
+from neuron_widget.render.param import FourierImage
+from neuron_widget.render.result import Spectra
+from neuron_widget.render.settings import REDIRECT_STEPS, RenderSettings
+
+__all__ = ["Batch", "Snapshot"]
+
+# Every so many steps the objective is kept for the history, the batch is looked at for NaN (one
+# host read), and a copy is kept to go back to.
+SAMPLE_EVERY = 8
+CHECK_EVERY = 16
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A batch at one step: copies on the device."""
+
+    step: int
+    spectra: Spectra
+
+
+class Batch:
+    """Images that are optimised side by side, each as if it were alone.
+
+    Parameters
+    ----------
+    model, settings
+        What is rendered.
+    places
+        For each image its index in ``settings.neurons``.
+    start
+        The state to begin from: a snapshot, or ``None`` for fresh noise.
+
+    Notes
+    -----
+    The samples stay independent: each has its own random numbers, the loss is the sum of the
+    values, and Adam works element by element.
+    """
+
+    def __init__(
+        self,
+        model: VisionModel,
+        settings: RenderSettings,
+        image: FourierImage,
+        places: tuple[int, ...],
+        start: Snapshot | None = None,
+    ):
+        self.model, self.settings, self.image = model, settings, image
+        self.places = places
+        self.neurons = tuple(settings.neurons[i] for i in places)
+        device = model.device
+        if start is None:
+            fresh = [image.start(settings.seed, settings.layer, n) for n in self.neurons]
+            noise = torch.stack(fresh)
+            zero = torch.zeros_like(noise)
+            start = Snapshot(0, Spectra(noise, zero, zero))
+        self.step = start.step
+        self.saved = start
+        spectra = start.spectra.each(torch.clone)
+        self.spectrum = spectra.spectrum.requires_grad_()
+        self._channels = torch.tensor(self.neurons, device=device)
+        self._augmentation = AugmentationStream(
+            settings.augmentation,
+            settings.seed,
+            settings.layer,
+            self.neurons,
+            image.height,
+            image.width,
+            device,
+        )
+        fused = device.type in ("cpu", "cuda", "mps")
+        self._adam = torch.optim.Adam([self.spectrum], lr=settings.lr, fused=fused)
+        self._adam.state[self.spectrum] = {
+            "step": torch.tensor(float(start.step), device=device if fused else "cpu"),
+            "exp_avg": spectra.exp_avg,
+            "exp_avg_sq": spectra.exp_avg_sq,
+        }
+        # The first step at which an image's objective was not finite; 0 while all is well.
+        self._bad_step = torch.zeros(len(places), device=device)
+        self.samples: list[tuple[int, Tensor]] = []
+
+    def advance(self) -> None:
+        """One step of gradient ascent. Enqueues work; waits for nothing."""
+        settings, step = self.settings, self.step
+        with ExitStack() as scope:
+            # The caller's modes (inference_mode, no_grad, autocast) are not ours.
+            scope.enter_context(torch.inference_mode(False))
+            scope.enter_context(torch.enable_grad())
+            read = scope.enter_context(self.model.reading(settings.layer))
+            images = warp(self.image.decode(self.spectrum), self._augmentation.matrices(step))
+            if self.model.owned:
+                images = images.contiguous(memory_format=torch.channels_last)
+            redirect = settings.redirect_relu and step < REDIRECT_STEPS
+            with (
+                torch.autocast(
+                    images.device.type,
+                    dtype=torch.bfloat16,
+                    enabled=settings.precision == "bfloat16",
+                ),
+                RedirectedReLU() if redirect else nullcontext(),
+            ):
+                activation = read(images)
+            values = settings.objective(activation, self._channels)
+            # Only the spectrum's gradient: none for the weights, whatever their flags say.
+            (self.spectrum.grad,) = torch.autograd.grad(-values.sum(), self.spectrum)
+            self._adam.step()
+        self.step = step + 1
+        values = values.detach()
+        first_bad = (self._bad_step == 0) & ~torch.isfinite(values)
+        self._bad_step = torch.where(first_bad, float(self.step), self._bad_step)
+        if self.step == 1 or self.step % SAMPLE_EVERY == 0:
+            self.samples.append((self.step, values))
+
+    def images(self) -> Tensor:
+        """The images as they are now, ``(n, 3, H, W)`` in 0..1, on the device."""
+        with torch.inference_mode():
+            return self.image.decode(self.spectrum.detach())
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the present state."""
+        adam = self._adam.state[self.spectrum]
+        now = Spectra(self.spectrum.detach(), adam["exp_avg"], adam["exp_avg_sq"])
+        return Snapshot(self.step, now.each(torch.clone))
+
+    def check(self) -> tuple[int, int] | None:
+        """``(step, neuron)`` where the objective first was not finite, or ``None``. A host read.
+
+        While all is well, the present state becomes the one to go back to (:attr:`saved`).
+        """
+        finite = torch.isfinite(self.spectrum.detach()).flatten(1).all(dim=1)
+        # A gradient that is not finite shows in the spectrum now, in the objective a step later.
+        late = torch.where(finite, self._bad_step, float(self.step))
+        bad = torch.where(self._bad_step > 0, self._bad_step, late).tolist()
+        if not any(bad):
+            self.saved = self.snapshot()
+            return None
+        step, place = min((int(s), i) for i, s in enumerate(bad) if s)
+        return step, self.neurons[place]
+
+    def split(self) -> tuple[Batch, Batch]:
+        """Two halves that go on from the present state."""
+        now, half = self.snapshot(), (len(self.places) + 1) // 2
+        parts = []
+        for part in (slice(0, half), slice(half, None)):
+            start = Snapshot(now.step, now.spectra.each(lambda t, part=part: t[part]))  # type: ignore[misc]
+            batch = Batch(self.model, self.settings, self.image, self.places[part], start)
+            batch.samples = [(step, values[part]) for step, values in self.samples]
+            parts.append(batch)
+        return parts[0], parts[1]

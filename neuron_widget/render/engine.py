@@ -1,0 +1,181 @@
+"""Activation maximisation: many neurons side by side, step by step.
+
+:func:`render_steps` is the work, as a generator; :func:`render` drains it. Between two steps
+nothing of ours is on the model or in torch's global state, so the generator can be left or closed
+at any step.
+
+The method is lucid's and torch-lucent's (Olah, Mordvintsev, Schubert, *Feature Visualization*,
+Distill 2017): a Fourier spectrum in decorrelated colour, random movements, Adam, redirected ReLU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from neuron_widget.models import VisionModel
+from neuron_widget.render.job import Job
+from neuron_widget.render.memory import default_batch_size
+from neuron_widget.render.result import RenderResult, RenderStep, Steps
+from neuron_widget.render.settings import RenderSettings, check_int, check_settings
+
+__all__ = ["render", "render_steps"]
+
+
+def render(
+    model: VisionModel,
+    layer: str,
+    neurons: int | Sequence[int],
+    *,
+    steps: int = 512,
+    size: int = 224,
+    lr: float = 0.05,
+    seed: int = 0,
+    objective: object = "channel",
+    engine: str = "fast",
+    batch_size: int | None = None,
+    redirect_relu: bool | None = None,
+    precision: str | None = None,
+    resume: RenderResult | None = None,
+    progress: bool = True,
+) -> RenderResult:
+    """Render the images that neurons respond to most.
+
+    Parameters
+    ----------
+    model, layer, neurons
+        A network from :func:`neuron_widget.load_model`, one of its layers, one or many channels.
+    steps, size, lr, seed
+        Optimisation steps, side of the image in pixels, Adam's step size, random seed.
+    objective
+        ``"channel"``, ``"neuron"`` (the centre position), an objective of torch-lucent, or a
+        function of the activation; see :mod:`neuron_widget.render.objective`.
+    engine
+        ``"fast"``, or ``"lucent"``: torch-lucent's own ``render_vis``, to compare with.
+    batch_size
+        Images side by side; default: what fits. The pictures do not depend on it.
+    redirect_relu
+        Lucid's redirected ReLU in the first 16 steps; default: the model's.
+    precision
+        ``"float32"`` or ``"bfloat16"`` (convolutions only) while the image forms. The reported
+        activation is always measured in float32.
+    resume
+        An earlier result with the same settings and fewer steps, to continue.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    RenderResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or out of range.
+    UnknownLayer, NeuronOutOfRange
+        With the nearest names or the valid range.
+    RenderError
+        Out of memory with a single image, or NaN; ``error.result`` holds what there is.
+    """
+    work = render_steps(
+        model,
+        layer,
+        neurons,
+        steps=steps,
+        size=size,
+        lr=lr,
+        seed=seed,
+        objective=objective,
+        engine=engine,
+        batch_size=batch_size,
+        redirect_relu=redirect_relu,
+        precision=precision,
+        resume=resume,
+    )
+    if not progress:
+        return _drain(work, lambda _step: None)
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=f"Rendering {layer}", unit="step") as bar:
+
+        def show(now: RenderStep) -> None:
+            bar.total = now.total
+            bar.update(now.done - bar.n)
+
+        return _drain(work, show)
+
+
+def _drain(work: Steps, show: Callable[[RenderStep], None]) -> RenderResult:
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            result: RenderResult = end.value
+            return result
+        show(step)
+
+
+def render_steps(
+    model: VisionModel,
+    layer: str,
+    neurons: int | Sequence[int],
+    *,
+    steps: int = 512,
+    size: int = 224,
+    lr: float = 0.05,
+    seed: int = 0,
+    objective: object = "channel",
+    engine: str = "fast",
+    batch_size: int | None = None,
+    redirect_relu: bool | None = None,
+    precision: str | None = None,
+    resume: RenderResult | None = None,
+) -> Steps:
+    """As :func:`render`, one :class:`RenderStep` at a time; the generator returns the result.
+
+    Arguments are checked in the call itself, not at the first step. Close the generator to stop;
+    the last step's ``result()`` still works then.
+    """
+    settings = check_settings(
+        model,
+        layer,
+        neurons,
+        steps=steps,
+        size=size,
+        lr=lr,
+        seed=seed,
+        objective=objective,
+        engine=engine,
+        redirect_relu=redirect_relu,
+        precision=precision,
+    )
+    if batch_size is not None:
+        batch_size = check_int("batch_size", batch_size, 1, 4096)
+    if settings.engine == "lucent":
+        from neuron_widget.render.lucent_engine import lucent_steps
+
+        if resume is not None:
+            raise ValueError("resume: engine 'lucent' cannot continue an earlier result")
+        return lucent_steps(model, settings)
+    _check_resume(settings, resume)
+    if batch_size is None:
+        batch_size = default_batch_size(model, settings.layer, settings.size)
+    return Job(model, settings, batch_size, resume).run()
+
+
+def _check_resume(settings: RenderSettings, resume: object) -> None:
+    if resume is None:
+        return
+    if not isinstance(resume, RenderResult):
+        raise TypeError(f"resume must be a RenderResult, got {type(resume).__name__}")
+    if resume.state is None:
+        raise ValueError("resume: this result cannot be continued (it carries no state)")
+    if different := settings.differences(resume.settings):
+        raise ValueError(
+            "resume: this result was rendered with other settings, "
+            f"so it cannot be continued: {'; '.join(different)}"
+        )
+    if (had := max(resume.state.steps)) > settings.steps:
+        raise ValueError(
+            f"resume: this result has had {had} steps already; steps must be at least that, "
+            f"got {settings.steps}"
+        )

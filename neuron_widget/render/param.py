@@ -1,0 +1,81 @@
+"""What an image is made of: a Fourier spectrum and decorrelated colour.
+
+After lucid's and torch-lucent's ``param.image(size, fft=True, decorrelate=True)`` (Olah,
+Mordvintsev, Schubert, *Feature Visualization*, Distill 2017): gradient steps on the spectrum,
+scaled so that all frequencies move at one pace, and in a colour space whose axes are uncorrelated
+in natural images, lead to pictures without the high-frequency noise that steps on pixels give.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+__all__ = ["FourierImage", "generator_for"]
+
+START_SD = 0.01
+"""Standard deviation of the starting spectrum."""
+
+# Square root of the colour covariance of ImageNet, as lucid ships it; rows are R, G, B.
+_COLOUR_SVD_SQRT = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+
+
+def generator_for(
+    purpose: str, seed: int, layer: str, neuron: int, part: int = 0
+) -> torch.Generator:
+    """The random numbers of one image: a CPU generator of its own.
+
+    Two images never share a generator, so what a neuron gets does not depend on what else is
+    rendered beside it, in which order, or on which device. The same arguments give the same
+    numbers in every process (the hash is SHA-256, not Python's salted one).
+    """
+    key = f"neuron-widget|{purpose}|{seed}|{layer}|{neuron}|{part}".encode()
+    # 63 bits: what torch.Generator.manual_seed takes without a sign.
+    number = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1
+    return torch.Generator(device="cpu").manual_seed(number)
+
+
+class FourierImage:
+    """Images of one size, parameterised by their spectra.
+
+    Parameters
+    ----------
+    height, width
+        Size of the images in pixels; odd sizes work.
+    device
+        Where spectra and images live.
+
+    Attributes
+    ----------
+    shape
+        Shape of one spectrum: ``(3, height, width // 2 + 1, 2)``, the last axis real and
+        imaginary part.
+    """
+
+    def __init__(self, height: int, width: int, device: torch.device | str = "cpu"):
+        self.height, self.width = height, width
+        self.device = torch.device(device)
+        self.shape = (3, height, width // 2 + 1, 2)
+        fy = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")[:, None]
+        fx = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")[None, :]
+        frequency = torch.sqrt(fx * fx + fy * fy).clamp(min=1.0 / max(height, width))
+        # Lucid divides the image by 4 ("reduces saturation"): folded into the scale.
+        self._scale = (0.25 / frequency).float()[..., None].to(self.device)
+        colour = torch.tensor(_COLOUR_SVD_SQRT, dtype=torch.float64, device="cpu")
+        colour = colour / colour.norm(dim=0).max()
+        self._colour = colour.float().to(self.device)
+
+    def start(self, seed: int, layer: str, neuron: int) -> Tensor:
+        """The starting spectrum of one image, :attr:`shape`, noise of its own generator."""
+        generator = generator_for("start", seed, layer, neuron)
+        noise = torch.randn(self.shape, generator=generator, dtype=torch.float32, device="cpu")
+        return (noise * START_SD).to(self.device)
+
+    def decode(self, spectrum: Tensor) -> Tensor:
+        """Spectra ``(N, *shape)`` -> images ``(N, 3, H, W)`` in 0..1, float32, differentiable."""
+        waves = torch.view_as_complex(spectrum * self._scale)
+        image = torch.fft.irfft2(waves, s=(self.height, self.width), norm="ortho")
+        mixed = torch.matmul(self._colour, image.flatten(2)).view_as(image)
+        return torch.sigmoid(mixed)

@@ -1,0 +1,166 @@
+"""What a rendering gives: images, what they activate, and how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+__all__ = [
+    "RenderResult",
+    "RenderState",
+    "RenderStep",
+    "Spectra",
+    "Steps",
+    "as_history",
+    "to_host",
+]
+
+History = list[tuple[int, NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """What Adam works on: spectra and their moments, each ``(N, *shape)`` float32."""
+
+    spectrum: Tensor
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Spectra:
+        """The same change (a copy, a choice of rows, a device) of all three."""
+        return Spectra(change(self.spectrum), change(self.exp_avg), change(self.exp_avg_sq))
+
+    @staticmethod
+    def stack(each: Sequence[Spectra]) -> Spectra:
+        """Those of single images, ``(*shape)``, one above the other."""
+        return Spectra(
+            torch.stack([one.spectrum for one in each]),
+            torch.stack([one.exp_avg for one in each]),
+            torch.stack([one.exp_avg_sq for one in each]),
+        )
+
+
+@dataclass(frozen=True)
+class RenderState:
+    """What is needed to go on, on the CPU. Opaque to users.
+
+    ``steps[i]`` is how many steps image ``i`` has had, ``history[i]`` its ``{step: value}``.
+    """
+
+    spectra: Spectra
+    steps: tuple[int, ...]
+    history: tuple[dict[int, float], ...]
+
+
+@dataclass(frozen=True)
+class RenderResult:
+    """Rendered images.
+
+    Attributes
+    ----------
+    images
+        ``(N, H, W, 3)`` float32 in 0..1.
+    neurons
+        The neuron (channel) of each image.
+    layer
+        Name of the layer.
+    activation
+        ``(N,)`` float32: the objective on the final image itself, without augmentation, one
+        forward pass in float32. In units of the layer's activation.
+    history
+        ``(step, values)`` pairs, ``values`` ``(N,)`` float32: the objective on the augmented
+        images, every few steps. It is noisy and usually lower or higher than ``activation``:
+        never report it as the activation. NaN where an image has not had that step.
+    seconds
+        Time spent rendering, without the time a consumer of the generator took for itself.
+    settings
+        What made the images: model identity, layer, neurons, steps, size, lr, seed, objective,
+        engine, augmentation, precision, versions.
+    steps
+        Steps that every image has had: fewer than ``settings["steps"]`` if it was stopped.
+    state
+        Pass the result as ``resume=`` to continue; ``None`` where that is not possible.
+    """
+
+    images: NDArray[np.float32]
+    neurons: tuple[int, ...]
+    layer: str
+    activation: NDArray[np.float32]
+    history: History
+    seconds: float
+    settings: dict[str, Any]
+    steps: int
+    state: RenderState | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"<RenderResult {self.layer} neurons {list(self.neurons)}, {self.steps} steps, "
+            f"activation {np.round(self.activation, 2).tolist()}>"
+        )
+
+    def __len__(self) -> int:
+        return len(self.neurons)
+
+    def to_pil(self, i: int = 0) -> Image.Image:
+        """Image ``i`` as an RGB PIL image."""
+        return Image.fromarray((self.images[i] * 255).round().clip(0, 255).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class RenderStep:
+    """Where a rendering is. Making one reads nothing from the device.
+
+    Attributes
+    ----------
+    step, steps
+        Steps of the present batch done, and to be done.
+    neurons
+        Neurons of the present batch.
+    done, total
+        Steps done and to be done over all batches.
+    """
+
+    step: int
+    steps: int
+    neurons: tuple[int, ...]
+    done: int
+    total: int
+    _images: Callable[[], NDArray[np.float32]] = field(repr=False)
+    _result: Callable[[], RenderResult] = field(repr=False)
+
+    def images(self) -> NDArray[np.float32]:
+        """The present batch as it is at the time of the call: ``(n, H, W, 3)`` float32 in 0..1."""
+        return self._images()
+
+    def result(self) -> RenderResult:
+        """All there is at the time of the call: finished batches and the present one."""
+        return self._result()
+
+
+Steps = Generator[RenderStep, None, RenderResult]
+
+
+def as_history(each: Sequence[dict[int, float]]) -> History:
+    """``{step: value}`` of each image -> ``(step, values)`` pairs in order of steps."""
+    steps = sorted({step for one in each for step in one})
+    return [
+        (step, np.array([one.get(step, np.nan) for one in each], dtype=np.float32))
+        for step in steps
+    ]
+
+
+def to_host(images: Tensor) -> NDArray[np.float32]:
+    """``(N, 3, H, W)`` on the device -> ``(N, H, W, 3)`` float32; a host read.
+
+    What is not finite becomes grey, so that a frame can always be shown.
+    """
+    shown = torch.nan_to_num(images.detach(), nan=0.5, posinf=1.0, neginf=0.0)
+    array: NDArray[np.float32] = shown.permute(0, 2, 3, 1).float().cpu().contiguous().numpy()
+    return array
