@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from neuron_widget.analyzer import Analyzer
-    from neuron_widget.models import VisionModel, load_model
+    from neuron_widget.models import VisionModel
     from neuron_widget.render import RenderResult, render, render_steps
     from neuron_widget.scan import ScanResult, open_dataset, scan, scan_steps
     from neuron_widget.widget import NeuronWidget
+    from neuron_widget.zoo import load_model
 
 __version__ = "0.1.0"
 
@@ -38,7 +39,7 @@ _HOME = {
     "RenderResult": "render",
     "ScanResult": "scan",
     "VisionModel": "models",
-    "load_model": "models",
+    "load_model": "zoo",
     "open_dataset": "scan",
     "render": "render",
     "render_steps": "render",

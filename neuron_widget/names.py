@@ -6,7 +6,7 @@ This module imports no torch: the widget checks a cell's arguments with it at on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from neuron_widget.errors import NeuronOutOfRange, UnknownLayer, nearest
 
@@ -16,6 +16,7 @@ __all__ = [
     "INCEPTION",
     "INCEPTION_BLOCKS",
     "INCEPTION_LAYERS",
+    "INCEPTION_MODULES",
     "check_neuron",
     "resolve_layer",
 ]
@@ -40,6 +41,18 @@ INCEPTION_BLOCKS: dict[str, tuple[int, int, int, int, int, int, int]] = {
 INCEPTION_LAYERS: dict[str, int] = {"conv2d0": 64, "conv2d1": 64, "conv2d2": 192} | {
     name: c1 + c3 + c5 + pool for name, (_, c1, _, c3, _, c5, pool) in INCEPTION_BLOCKS.items()
 }
+# Every module of InceptionV1 that can be read: the branches of its blocks too.
+_BRANCHES = ("1x1", "3x3_bottleneck", "3x3", "5x5_bottleneck", "5x5", "pool_reduce")
+INCEPTION_MODULES: dict[str, int] = (
+    INCEPTION_LAYERS
+    | {
+        f"{block}.{branch}": channels
+        for block, (_, *outputs) in INCEPTION_BLOCKS.items()
+        for branch, channels in zip(_BRANCHES, outputs, strict=True)
+    }
+    | {"maxpool0": 64, "localresponsenorm0": 64, "localresponsenorm1": 192}
+    | {"maxpool1": 192, "maxpool4": 480, "maxpool10": 832}
+)
 EFFICIENTNET_LAYERS: dict[str, int] = {
     "conv_stem": 32,
     "bn1": 32,
@@ -105,8 +118,3 @@ def check_neuron(neuron: object, channels: int, layer: str) -> int:
             f"there is no neuron {number}"
         )
     return number
-
-
-def known_layers(model: str) -> Mapping[str, int]:
-    """Layers and numbers of neurons of a built-in network, else an empty table."""
-    return {INCEPTION: INCEPTION_LAYERS, EMBEDDED: EFFICIENTNET_LAYERS}.get(model, {})

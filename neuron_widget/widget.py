@@ -1,0 +1,394 @@
+"""NeuronWidget: traits and dispatch. The work is done by :class:`neuron_widget.session.Session`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import anywidget
+import traitlets
+
+from neuron_widget import messages
+from neuron_widget.arguments import check_arguments, reject_unknown
+from neuron_widget.errors import ModelError
+from neuron_widget.session import Session
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from neuron_widget.jobs import Job
+    from neuron_widget.render import RenderResult
+    from neuron_widget.scan import Example
+
+__all__ = ["NeuronWidget"]
+
+_STATIC = Path(__file__).parent / "static"
+
+# A page that reloads comes back within seconds; a view that does not will not.
+GONE_S = 20.0
+
+
+class NeuronWidget(anywidget.AnyWidget):
+    """A gallery of the neurons (channels) of one layer of a CNN, in a notebook cell.
+
+    Choose a neuron and see an image that maximises it form live, beside the real photos that fire
+    it most and least, with their activation maps.
+
+    Parameters
+    ----------
+    layer : str, optional
+        ``"mixed4a"`` (also ``"mixed_4a"``); default the network's own middle layer.
+    model : str or torch.nn.Module or VisionModel, optional
+        See :func:`neuron_widget.load_model`. Default InceptionV1 where ``layer`` is one of its
+        layers; with no layer either, InceptionV1 if its weights are at hand, else the embedded
+        network, and the header says so.
+    weights : path, optional
+        Weights of the network.
+    dataset : optional
+        Folder, ImageFolder root, torch or Hugging Face dataset, list of images, ``"samples"`` or
+        ``"imagenette"``; see :func:`neuron_widget.open_dataset`. Default ``"samples"``.
+    neuron : int
+        Neuron shown first.
+    steps : int
+        Steps of activation maximisation.
+    size : int
+        Side of the rendered image in pixels.
+    seed : int
+        Seed of the image's start and augmentations, and of the data set's sample.
+    top_k : int
+        How many photos to show most and least activating.
+    device : str, optional
+        ``"cuda"``, ``"mps"``, ``"cpu"``; default the first of these that is there.
+    auto : bool
+        Whether to scan, and to render a newly chosen neuron, without being asked.
+
+    Attributes
+    ----------
+    layer, neuron, steps
+        Two-way: set them, observe them, link them to other widgets.
+    status, progress
+        Read-only: a line of text; how far the rendering is, 0..1.
+
+    Raises
+    ------
+    UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError, ValueError
+        For arguments that are known to be wrong without the network. What only the opened network
+        can tell is shown in the widget.
+
+    Examples
+    --------
+    >>> from neuron_widget import NeuronWidget
+    >>> NeuronWidget("mixed4a", neuron=9999)
+    Traceback (most recent call last):
+        ...
+    neuron_widget.errors.NeuronOutOfRange: layer mixed4a has 508 neurons, 0 to 507; ...
+    """
+
+    _esm = _STATIC / "widget.js"
+    _css = _STATIC / "widget.css"
+
+    layer = traitlets.Unicode("").tag(sync=True)
+    neuron = traitlets.Int(0).tag(sync=True)
+    steps = traitlets.Int(512).tag(sync=True)
+    status = traitlets.Unicode("opening", read_only=True).tag(sync=True)
+    progress = traitlets.Float(0.0, read_only=True).tag(sync=True)
+
+    # The kernel is one for all cells: a cell that runs again must find its last widget.
+    _live: ClassVar[weakref.WeakSet[NeuronWidget]] = weakref.WeakSet()
+
+    def __init__(
+        self,
+        layer: str | None = None,
+        *,
+        model: Any = None,
+        weights: str | os.PathLike[str] | None = None,
+        dataset: Any = None,
+        neuron: int = 0,
+        steps: int = 512,
+        size: int = 224,
+        seed: int = 0,
+        top_k: int = 9,
+        device: Any = None,
+        auto: bool = True,
+        **unknown: Any,
+    ):
+        reject_unknown(unknown, NeuronWidget.__init__)
+        settings = check_arguments(
+            layer=layer,
+            model=model,
+            weights=weights,
+            dataset="samples" if dataset is None else dataset,
+            neuron=neuron,
+            steps=steps,
+            size=size,
+            seed=seed,
+            top_k=top_k,
+            device=device,
+            auto=auto,
+        )
+        self._cell = _running_cell()
+        self._stop_forerunners()
+        # Set while the session tells the traits, so that they do not tell the session in turn.
+        self._telling = True
+        super().__init__()
+        self.layer = settings.layer or ""
+        self.neuron = settings.neuron
+        self.steps = settings.steps
+        self._alone_since: float | None = None
+        self._session = Session(settings, self._send_message, self._session_changed)
+        self._telling = False
+        self.on_msg(self._on_page_message)
+        self.observe(self._on_trait, names=["layer", "neuron", "steps"])
+        NeuronWidget._live.add(self)
+
+    # -------------------------------------------------------------- for Python
+
+    @property
+    def result(self) -> RenderResult | None:
+        """The rendering of the selected neuron, as far as it is; None before there is one."""
+        return self._session.result
+
+    @property
+    def image(self) -> Image.Image | None:
+        """The rendered image of the selected neuron; None before there is one."""
+        result = self._session.result
+        return result.to_pil(0) if result is not None else None
+
+    @property
+    def examples(self) -> dict[str, list[Example]] | None:
+        """The photos of the selected neuron, ``{"most": [...], "least": [...]}``.
+
+        None before the data set is scanned.
+        """
+        scan = self._session.scan_result
+        if scan is None:
+            return None
+        neuron = self._session.neuron
+        return {"most": scan.top(neuron), "least": scan.bottom(neuron)}
+
+    def render(self, wait: bool = False) -> RenderResult | None:
+        """Render the selected neuron, or go on from the image that is there if ``steps`` is larger.
+
+        With ``wait``, return the result; an interrupt stops the rendering and keeps what is there.
+        """
+        if wait:
+            self._wait_until_open()
+        job = self._session.render()
+        if not wait:
+            return None
+        self._finish(job)
+        return self.result
+
+    def scan(self, dataset: Any = None, wait: bool = False) -> dict[str, list[Example]] | None:
+        """Scan the data set, or another one, for the photos that fire the layer's neurons.
+
+        With ``wait``, return :attr:`examples`; an interrupt keeps what was scanned.
+        """
+        if wait:
+            self._wait_until_open()
+        job = self._session.scan(dataset)
+        if not wait:
+            return None
+        self._finish(job)
+        return self.examples
+
+    def stop(self) -> None:
+        """Stop what runs; it ends within one step, and what is there is kept."""
+        self._session.stop()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for everything but the gallery's previews.
+
+        Raises
+        ------
+        TimeoutError
+            After ``timeout`` seconds. The work goes on.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        try:
+            while jobs := self._session.foreground():
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError(f"still working after {timeout} s: {self.status}")
+                # In slices: an interrupt is noticed between them on every platform.
+                jobs[0].finished.wait(min(0.2, left) if left is not None else 0.2)
+        except KeyboardInterrupt:
+            self.stop()
+            raise
+
+    def snapshot(self) -> Image.Image:
+        """The image and photos of the selected neuron as one picture, also shown below the cell.
+
+        Notebook pages without a kernel (GitHub, nbviewer) show that output. Calling it again
+        updates it.
+        """
+        from neuron_widget.figures import contact_sheet
+
+        scan = self._session.scan_result
+        sheet = contact_sheet(
+            self.result,
+            scan,
+            self._session.neuron,
+            title=f"{self.layer} neuron {self.neuron}",
+        )
+        with contextlib.suppress(ImportError):
+            from IPython import get_ipython
+            from IPython.display import display, update_display
+
+            if get_ipython() is not None:
+                show = update_display if getattr(self, "_sheet_shown", False) else display
+                show(sheet, display_id=f"neuron-widget-{self.model_id}")
+                self._sheet_shown = True
+        return sheet
+
+    def save_figure(self, path: str | os.PathLike[str]) -> Path:
+        """Save the figure of the selected neuron: the image, then its photos with their maps.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing is rendered yet.
+        """
+        from neuron_widget.figures import analysis_figure, save_figure
+
+        result, scan = self.result, self._session.scan_result
+        if result is None:
+            raise RuntimeError(
+                f"{self.layer} neuron {self.neuron} is not rendered yet; "
+                "call widget.render(wait=True) first"
+            )
+        examples = scan.top(self._session.neuron) if scan is not None else []
+        return save_figure(analysis_figure(result, examples), path)
+
+    def close(self) -> None:
+        """Stop the work, let go of the results, and take the widget off the page."""
+        if hasattr(self, "_session"):
+            self._session.close()
+        NeuronWidget._live.discard(self)
+        super().close()
+
+    # -------------------------------------------------------------- the page
+
+    def _on_page_message(self, _widget: object, content: Any, _buffers: object) -> None:
+        """Dispatch one message. Errors are shown: a handler's exception would go to the log."""
+        try:
+            self._dispatch(dict(content))
+        except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
+            trace = "".join(traceback.format_exception(error))
+            expected = isinstance(error, (ValueError, TypeError))
+            shown = "" if expected else trace
+            self._send_message(
+                messages.error("select", "That did not work", error, shown, "", ""), []
+            )
+
+    def _dispatch(self, m: dict[str, Any]) -> None:
+        session = self._session
+        match m.get("kind"):
+            case "ready":
+                session.frames.view(str(m["view"]), visible=True)
+                self._send_message(*session.snapshot())
+            case "visible":
+                session.frames.view(
+                    str(m["view"]), visible=bool(m["visible"]), gone=bool(m["gone"])
+                )
+            case "select":
+                session.select(
+                    str(m["layer"]),
+                    m["neuron"],
+                    m["steps"],
+                    seq=int(m["seq"]),
+                    settled=bool(m["settled"]),
+                )
+            case "start":
+                session.select(str(m["layer"]), m["neuron"], m["steps"], auto=False)
+                session.render()
+            case "stop":
+                session.stop()
+            case "scan":
+                session.scan(str(m["dataset"]) or None, download=bool(m["download"]))
+            case "open_embedded":
+                session.open_embedded()
+            case "ack":
+                session.frames.acknowledged(int(m["index"]))
+            case "in_view":
+                session.look_at(m["neurons"])
+            case "enlarge":
+                session.enlarge(str(m["layer"]), int(m["neuron"]), str(m["group"]), int(m["rank"]))
+            case other:
+                raise ValueError(f"the page sent a message of unknown kind {other!r}")
+
+    def _send_message(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        if self.comm is not None:
+            self.send(message, buffers)
+
+    def _session_changed(self) -> None:
+        """Tell the traits what the session is at."""
+        session = self._session if hasattr(self, "_session") else None
+        if session is None or session.closed:
+            return
+        self._telling = True
+        try:
+            self.layer, self.neuron, self.steps = session.layer, session.neuron, session.steps
+            self.set_trait("status", session.status)
+            self.set_trait("progress", round(session.progress, 3))
+        finally:
+            self._telling = False
+
+    def _on_trait(self, change: Any) -> None:
+        if self._telling:
+            return
+        try:
+            self._session.select(**{change["name"]: change["new"]})
+        except (ValueError, TypeError):
+            self._session_changed()
+            raise
+
+    # -------------------------------------------------------------- keeping order
+
+    def _stop_forerunners(self) -> None:
+        """End the work of widgets that this cell made when it ran before."""
+        for widget in list(NeuronWidget._live):
+            cell, execution = widget._cell
+            if cell and cell == self._cell[0] and execution != self._cell[1]:
+                widget._session.close()
+                NeuronWidget._live.discard(widget)
+
+    def _wait_until_open(self) -> None:
+        """Wait for the network, or raise what kept it from opening."""
+        for job in self._session.foreground():
+            if job.task == "open":
+                self._finish(job)
+        if self._session.model is None:
+            raise ModelError(self.status)
+
+    def _finish(self, job: Job | None) -> None:
+        if job is None:
+            return
+        try:
+            while not job.finished.wait(0.2):
+                pass
+        except KeyboardInterrupt:
+            self.stop()
+            job.finished.wait(5)
+            raise
+        if job.error is not None:
+            raise job.error
+        self.wait()
+
+
+def _running_cell() -> tuple[str, str]:
+    """(cell, execution) where this runs; empty strings outside a notebook."""
+    try:
+        from IPython import get_ipython
+
+        shell = get_ipython()
+        parent = shell.kernel.get_parent("shell") if shell is not None else {}
+        cell = str(parent.get("metadata", {}).get("cellId", ""))
+        return cell, str(parent.get("header", {}).get("msg_id", ""))
+    except (ImportError, AttributeError):
+        return "", ""
