@@ -1,0 +1,38 @@
+// Bundles the page into neuron_widget/static/: one ES module and one style sheet, nothing loaded
+// from elsewhere. The same sources and lock file give the same bytes (CI compares them).
+import { stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+await build({
+	absWorkingDir: here("."),
+	entryPoints: { widget: "src/index.ts" },
+	outdir: here("../neuron_widget/static"),
+	bundle: true,
+	minify: true,
+	format: "esm",
+	target: "es2022",
+	charset: "utf8",
+	legalComments: "none",
+	jsx: "automatic",
+	jsxImportSource: "preact",
+	logLevel: "warning",
+});
+
+await build({
+	absWorkingDir: here("."),
+	entryPoints: { widget: "src/style/index.css" },
+	outdir: here("../neuron_widget/static"),
+	bundle: true,
+	minify: true,
+	target: "es2022",
+	charset: "utf8",
+	logLevel: "warning",
+});
+
+for (const name of ["widget.js", "widget.css"]) {
+	const { size } = await stat(here(`../neuron_widget/static/${name}`));
+	console.log(`${name} ${(size / 1000).toFixed(1)} kB`);
+}

@@ -1,0 +1,45 @@
+import { useView } from "../view";
+import { Announcer } from "./announcer";
+import { ContactNote } from "./contact-note";
+import { Controls } from "./controls";
+import { DatasetPanel } from "./dataset-panel";
+import { ErrorPanel } from "./error-panel";
+import { Gallery } from "./gallery";
+import { Header } from "./header";
+import { Histogram } from "./histogram";
+import { PhotoDialog } from "./photo-dialog";
+import { Photos } from "./photos";
+import { PicturePanel } from "./picture-panel";
+import { WhatToLookFor } from "./what-to-look-for";
+
+export function App() {
+	const { store, open } = useView();
+	const network = store.network.value;
+	return (
+		<div class="nw-frame">
+			{/* While a photo is open large, the rest must not take the focus. */}
+			<div class="nw-page" inert={open.value !== null}>
+				<Header />
+				<ContactNote />
+				<ErrorPanel where="network" />
+				{network && <DatasetPanel />}
+				{network && (
+					<div class="nw-columns">
+						<div class="nw-main">
+							<Controls />
+							<ErrorPanel where="select" />
+							<ErrorPanel where="render" />
+							<PicturePanel />
+							<Photos />
+							<Histogram />
+						</div>
+						<Gallery key={`${network.identity} ${store.layer.value}`} />
+					</div>
+				)}
+				<WhatToLookFor />
+			</div>
+			<PhotoDialog />
+			<Announcer />
+		</div>
+	);
+}

@@ -1,0 +1,156 @@
+import { MAX_STEPS, MIN_STEPS, STEP_STOPS, stepsAt, stopOf } from "../steps";
+import { useView } from "../view";
+import { NumberBox } from "./number-box";
+import { ProgressRow } from "./progress-row";
+
+/** Which neuron, how many steps, and the buttons that start and stop the work. */
+export function Controls() {
+	return (
+		<section class="nw-controls" aria-label="Controls">
+			<NeuronControl />
+			<StepsControl />
+			<Buttons />
+		</section>
+	);
+}
+
+function NeuronControl() {
+	const { store, name } = useView();
+	const last = Math.max(0, (store.layerInfo.value?.channels ?? 1) - 1);
+	const neuron = store.neuron.value;
+	const go = (to: number): void => store.select({ neuron: (to + last + 1) % (last + 1) }, true);
+	const random = (): void => {
+		const alive = Array.from({ length: last + 1 }, (_, n) => n).filter(
+			(n) => n !== neuron && !store.isDead(n),
+		);
+		const pick = alive[Math.floor(Math.random() * alive.length)];
+		if (pick !== undefined) go(pick);
+	};
+	return (
+		<div class="nw-slider-row">
+			<label class="nw-label" for={`${name}-neuron`}>
+				Neuron
+			</label>
+			<input
+				id={`${name}-neuron`}
+				class="nw-range"
+				type="range"
+				min={0}
+				max={last}
+				step={1}
+				value={neuron}
+				style={{ "--nw-fill": `${last ? (100 * neuron) / last : 0}%` }}
+				onInput={(e) => store.select({ neuron: e.currentTarget.valueAsNumber }, false)}
+				onChange={(e) => store.select({ neuron: e.currentTarget.valueAsNumber }, true)}
+			/>
+			<NumberBox
+				name="Neuron number"
+				value={neuron}
+				min={0}
+				max={last}
+				onSet={(value) => store.select({ neuron: value }, true)}
+			/>
+			<div class="nw-steppers">
+				<button
+					type="button"
+					class="nw-button nw-icon"
+					aria-label="Previous neuron"
+					title="Previous neuron"
+					onClick={() => go(neuron - 1)}
+				>
+					<svg viewBox="0 0 16 16" aria-hidden="true">
+						<path d="M10 3 5 8l5 5" />
+					</svg>
+				</button>
+				<button
+					type="button"
+					class="nw-button nw-icon"
+					aria-label="Next neuron"
+					title="Next neuron"
+					onClick={() => go(neuron + 1)}
+				>
+					<svg viewBox="0 0 16 16" aria-hidden="true">
+						<path d="m6 3 5 5-5 5" />
+					</svg>
+				</button>
+				<button
+					type="button"
+					class="nw-button nw-icon"
+					aria-label="Random neuron"
+					title="Random neuron"
+					onClick={random}
+				>
+					<svg viewBox="0 0 16 16" aria-hidden="true">
+						<path d="M1.5 4.5h2.2c3.4 0 4.6 7 8 7h2.6m0 0-2-2m2 2-2 2M1.5 11.5h2.2c1.2 0 2.1-.9 2.9-2m2.2-3c.8-1.1 1.7-2 2.9-2h2.6m0 0-2-2m2 2-2 2" />
+					</svg>
+				</button>
+			</div>
+		</div>
+	);
+}
+
+function StepsControl() {
+	const { store, name } = useView();
+	const steps = store.steps.value;
+	const stop = stopOf(steps);
+	return (
+		<div class="nw-slider-row">
+			<label class="nw-label" for={`${name}-steps`}>
+				Steps
+			</label>
+			<input
+				id={`${name}-steps`}
+				class="nw-range"
+				type="range"
+				min={0}
+				max={STEP_STOPS.length - 1}
+				step={1}
+				value={stop}
+				aria-valuetext={`${steps} steps`}
+				style={{ "--nw-fill": `${(100 * stop) / (STEP_STOPS.length - 1)}%` }}
+				onInput={(e) => store.select({ steps: stepsAt(e.currentTarget.valueAsNumber) }, false)}
+				onChange={(e) => store.select({ steps: stepsAt(e.currentTarget.valueAsNumber) }, true)}
+			/>
+			<NumberBox
+				name="Steps number"
+				value={steps}
+				min={MIN_STEPS}
+				max={MAX_STEPS}
+				onSet={(value) => store.select({ steps: value }, true)}
+			/>
+			<span class="nw-steppers nw-muted">16–2048, log</span>
+		</div>
+	);
+}
+
+function Buttons() {
+	const { store } = useView();
+	const asked = store.asked.value;
+	const busy = store.busy.value;
+	const progress = store.progress.render.value;
+	return (
+		<div class="nw-row nw-buttons">
+			<button type="button" class="nw-button nw-primary" onClick={() => store.start()}>
+				Render
+			</button>
+			<button
+				type="button"
+				class="nw-button"
+				aria-disabled={!busy}
+				onClick={() => {
+					if (busy) store.stop();
+				}}
+			>
+				Stop
+			</button>
+			<div class="nw-render-state">
+				{progress && <ProgressRow task="render" />}
+				{asked === "stop" && <span class="nw-asked">Stop requested</span>}
+				{asked === "render" && <span class="nw-asked">Render requested</span>}
+				{!progress && asked === "" && (
+					<span class="nw-muted">Render optimises an image until this neuron fires strongly.</span>
+				)}
+			</div>
+		</div>
+	);
+}

@@ -1,0 +1,81 @@
+import { useState } from "preact/hooks";
+import { count, plural } from "../format";
+import { useView } from "../view";
+import { ErrorPanel } from "./error-panel";
+import { ProgressRow } from "./progress-row";
+
+/** Which photos the neurons are looked up in: named, changed, scanned, and what was skipped. */
+export function DatasetPanel() {
+	const { store, datasetOpen, name } = useView();
+	const [path, setPath] = useState("");
+	const dataset = store.dataset.value;
+	const open = datasetOpen.value ?? dataset === null;
+	const scan = store.progress.scan.value;
+	const scanning = scan?.state === "running" || scan?.state === "waiting";
+	const asked = store.asked.value === "scan";
+	return (
+		<div class="nw-dataset" id={`${name}-dataset`}>
+			{open && (
+				<form
+					class="nw-dataset-form"
+					onSubmit={(e) => {
+						e.preventDefault();
+						if (path.trim()) store.scan(path.trim());
+					}}
+				>
+					{dataset === null && (
+						<p class="nw-dataset-ways">
+							<strong>No photos to look into yet.</strong> Three ways to give some: type the path of
+							a folder of photos here; type <code>samples</code> (photographs that come with the
+							package) or <code>imagenette</code> (asks before it downloads); or write{" "}
+							<code>NeuronWidget("{store.layer.value}", dataset="path/to/photos")</code> in the
+							cell.
+						</p>
+					)}
+					<div class="nw-row">
+						<label class="nw-label" for={`${name}-path`}>
+							Data set folder or name
+						</label>
+						<input
+							id={`${name}-path`}
+							class="nw-input nw-path"
+							type="text"
+							value={path}
+							placeholder="path/to/photos, samples, imagenette"
+							autocomplete="off"
+							spellcheck={false}
+							onInput={(e) => setPath(e.currentTarget.value)}
+						/>
+						<button type="submit" class="nw-button" aria-disabled={!path.trim()}>
+							Scan
+						</button>
+					</div>
+					{dataset?.note && <p class="nw-muted">{dataset.note}</p>}
+				</form>
+			)}
+			{dataset && dataset.skipped_count > 0 && (
+				<details class="nw-details">
+					<summary>
+						{plural(dataset.skipped_count, "file")} could not be read and{" "}
+						{dataset.skipped_count === 1 ? "was" : "were"} skipped
+					</summary>
+					<ul class="nw-skipped">
+						{dataset.skipped.map((file) => (
+							<li key={file}>{file}</li>
+						))}
+						{dataset.skipped_count > dataset.skipped.length && (
+							<li>and {count(dataset.skipped_count - dataset.skipped.length)} more</li>
+						)}
+					</ul>
+				</details>
+			)}
+			{asked && !scanning && (
+				<p class="nw-muted">
+					<span class="nw-spinner" aria-hidden="true" /> Scan requested
+				</p>
+			)}
+			{(scanning || scan?.state === "stopped") && <ProgressRow task="scan" />}
+			<ErrorPanel where="scan" />
+		</div>
+	);
+}

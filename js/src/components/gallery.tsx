@@ -1,0 +1,170 @@
+import { useComputed } from "@preact/signals";
+import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
+import { neuronName } from "../format";
+import { galleryOrder, moveInGrid, placesInView, type Sort } from "../order";
+import { useView } from "../view";
+import { ProgressRow } from "./progress-row";
+
+const TILE = 56;
+const GAP = 4;
+const PITCH = TILE + GAP;
+
+/**
+ * All neurons of the layer as a list box of small tiles. Every tile is in the page, so that it can
+ * be found and read aloud; `content-visibility` spares the browser those that are out of sight.
+ */
+export function Gallery() {
+	const { store, sort, name } = useView();
+	const box = useRef<HTMLDivElement>(null);
+	const layer = store.layer.value;
+	const channels = store.layerInfo.value?.channels ?? 0;
+	const strength = store.strength.value;
+	const order = useMemo(
+		() => galleryOrder(channels, sort.value, strength),
+		[channels, sort.value, strength],
+	);
+
+	// The same elements again: a drawing of the gallery leaves a thousand tiles alone.
+	const tiles = useMemo(
+		() => order.map((neuron) => <Tile key={neuron} layer={layer} neuron={neuron} />),
+		[order, layer],
+	);
+
+	/** Columns, and rows in sight, as the browser has laid them out. */
+	const grid = useCallback((): [number, number] => {
+		const width = box.current?.clientWidth ?? PITCH;
+		const height = box.current?.clientHeight ?? PITCH;
+		const columns = Math.max(1, Math.floor((width - GAP) / PITCH));
+		return [columns, Math.max(1, Math.floor(height / PITCH))];
+	}, []);
+
+	// Tell the kernel what is in sight.
+	useEffect(() => {
+		const scroller = box.current;
+		if (!scroller || channels === 0) return;
+		const tell = (): void => {
+			const { scrollTop, clientHeight } = scroller;
+			const [first, end] = placesInView(scrollTop, clientHeight, PITCH, grid()[0], order.length);
+			store.inView(order.slice(first, end));
+		};
+		tell();
+		scroller.addEventListener("scroll", tell, { passive: true });
+		const size = new ResizeObserver(tell);
+		size.observe(scroller);
+		return () => {
+			scroller.removeEventListener("scroll", tell);
+			size.disconnect();
+		};
+	}, [order, channels, store, grid]);
+
+	// Keep the selected tile in sight, scrolling only the gallery and never the notebook.
+	useEffect(
+		() =>
+			store.neuron.subscribe((neuron) => {
+				const scroller = box.current;
+				if (!scroller) return;
+				const top = Math.floor(order.indexOf(neuron) / grid()[0]) * PITCH;
+				if (top < scroller.scrollTop) scroller.scrollTop = top;
+				else if (top + PITCH > scroller.scrollTop + scroller.clientHeight)
+					scroller.scrollTop = top + PITCH + GAP - scroller.clientHeight;
+			}),
+		[order, store, grid],
+	);
+
+	const tileOf = (neuron: number): HTMLElement | null =>
+		box.current?.querySelector(`[data-neuron="${neuron}"]`) ?? null;
+
+	const onKeyDown = (e: KeyboardEvent): void => {
+		if (e.ctrlKey || e.altKey || e.metaKey) return;
+		const at = order.indexOf(store.neuron.value);
+		const to = moveInGrid(e.key, at, order.length, ...grid());
+		if (to < 0) return;
+		e.preventDefault();
+		e.stopPropagation();
+		const neuron = order[to] as number;
+		store.select({ neuron }, true);
+		tileOf(neuron)?.focus({ preventScroll: true });
+	};
+
+	const onClick = (e: MouseEvent): void => {
+		const tile = (e.target as HTMLElement).closest<HTMLElement>("[data-neuron]");
+		if (tile) store.select({ neuron: Number(tile.dataset.neuron) }, true);
+	};
+
+	return (
+		<section class="nw-gallery" aria-label="Gallery">
+			<div class="nw-gallery-head">
+				<h3 class="nw-heading">Neurons</h3>
+				<span class="nw-spring" />
+				<label class="nw-label" for={`${name}-sort`}>
+					Sort
+				</label>
+				<select
+					id={`${name}-sort`}
+					class="nw-input"
+					value={sort.value}
+					onChange={(e) => {
+						sort.value = e.currentTarget.value as Sort;
+					}}
+				>
+					<option value="index">by number</option>
+					<option value="strength" disabled={!strength}>
+						by strength in the photos
+					</option>
+				</select>
+			</div>
+			{/* biome-ignore lint/a11y/useFocusableInteractive: the focus roves over the options */}
+			<div
+				ref={box}
+				class="nw-tiles"
+				role="listbox"
+				aria-label="Neurons"
+				aria-orientation="horizontal"
+				onKeyDown={onKeyDown}
+				onClick={onClick}
+			>
+				{tiles}
+			</div>
+			<Previews />
+		</section>
+	);
+}
+
+function Previews() {
+	const { store } = useView();
+	const p = store.progress.preview.value;
+	if (p?.state !== "running" && p?.state !== "waiting") return null;
+	return <ProgressRow task="preview" />;
+}
+
+function Tile({ layer, neuron }: { layer: string; neuron: number }) {
+	const { store } = useView();
+	const selected = useComputed(() => store.neuron.value === neuron).value;
+	const dead = useComputed(() => store.isDead(neuron)).value;
+	const rendering = useComputed(() => {
+		const p = store.progress.render.value;
+		return p?.state === "running" && p.neuron === neuron && p.layer === layer;
+	}).value;
+	const thumb = store.thumb(layer, neuron).value;
+	const states = [
+		rendering && "rendering",
+		dead && "dead",
+		thumb ? (thumb.finished ? "finished" : "preview") : "no preview yet",
+	].filter(Boolean);
+	return (
+		// biome-ignore lint/a11y/useKeyWithClickEvents: the list box handles keys and clicks
+		<div
+			class={`nw-tile${rendering ? " nw-tile-rendering" : ""}${dead ? " nw-tile-dead" : ""}`}
+			role="option"
+			tabIndex={selected ? 0 : -1}
+			aria-selected={selected}
+			aria-label={`${neuronName(layer, neuron)}, ${states.join(", ")}`}
+			title={`${neuron}`}
+			data-neuron={neuron}
+		>
+			{thumb && !dead && <img src={thumb.url} alt="" decoding="async" />}
+			{(!thumb || dead) && <span class="nw-tile-number">{neuron}</span>}
+			{dead && <span class="nw-tile-word">dead</span>}
+		</div>
+	);
+}

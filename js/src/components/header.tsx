@@ -1,0 +1,70 @@
+import { count, plural } from "../format";
+import { useView } from "../view";
+
+/** The network, its layer, the data set and the device. */
+export function Header() {
+	const { store, datasetOpen, name } = useView();
+	const network = store.network.value;
+	const layer = store.layerInfo.value;
+	const dataset = store.dataset.value;
+	const opening = store.opening.value;
+	const open = datasetOpen.value ?? dataset === null;
+	return (
+		<header class="nw-header">
+			<div class="nw-header-row">
+				<strong class="nw-title">{network?.title ?? "Neuron widget"}</strong>
+				{network && (
+					<>
+						<label class="nw-label" for={`${name}-layer`}>
+							Layer
+						</label>
+						<select
+							id={`${name}-layer`}
+							class="nw-input"
+							value={store.layer.value}
+							onChange={(e) => store.select({ layer: e.currentTarget.value }, true)}
+						>
+							{!layer && <option value={store.layer.value}>{store.layer.value || "choose"}</option>}
+							{network.layers.map((l) => (
+								<option key={l.name} value={l.name}>
+									{l.name}
+								</option>
+							))}
+						</select>
+						{layer && (
+							<span class="nw-muted">
+								{plural(layer.channels, "neuron")} · {layer.height} × {layer.width}
+							</span>
+						)}
+						<span class="nw-spring" />
+						<button
+							type="button"
+							class="nw-button nw-chip"
+							aria-expanded={open}
+							aria-controls={`${name}-dataset`}
+							onClick={() => {
+								datasetOpen.value = !open;
+							}}
+						>
+							<span class="nw-chip-text">
+								{dataset ? dataset.name : dataset === null ? "No photos yet" : "Data set"}
+							</span>
+							{dataset && <span class="nw-muted">{count(dataset.photos)} photos</span>}
+							<span class="nw-caret" aria-hidden="true" />
+						</button>
+						<span class="nw-device nw-muted" title="Where the network runs">
+							{network.device}
+						</span>
+					</>
+				)}
+			</div>
+			{network?.note && <p class="nw-header-note">{network.note}</p>}
+			{opening && (
+				<p class="nw-opening" role="status">
+					<span class="nw-spinner" aria-hidden="true" />
+					{opening}
+				</p>
+			)}
+		</header>
+	);
+}

@@ -1,0 +1,65 @@
+import { count, value } from "../format";
+import { useView } from "../view";
+
+const W = 600;
+const H = 72;
+
+/** The scores of the neuron over the data set, with marks where the shown photos lie. */
+export function Histogram() {
+	const { store } = useView();
+	const set = store.photos.get(store.key.value);
+	if (!set || set.info.dead) return null;
+	const { counts, edges } = set.info.histogram;
+	const [from, to] = [edges[0] ?? 0, edges.at(-1) ?? 1];
+	const top = Math.max(...counts, 1);
+	if (counts.length === 0 || !(to > from)) return null;
+	const x = (v: number): number => ((v - from) / (to - from)) * W;
+	// Most photos lie near zero: on a plain scale the tail, which matters, would not be seen.
+	const y = (n: number): number => Math.sqrt(n / top) * (H - 4);
+	return (
+		<section class="nw-histogram" aria-label="Histogram">
+			<h3 class="nw-heading">
+				All photos{" "}
+				<span class="nw-muted nw-plain">
+					mean {value(set.info.mean)}, std {value(set.info.std)}
+				</span>
+			</h3>
+			<svg viewBox={`0 0 ${W} ${H + 10}`} preserveAspectRatio="none" role="img">
+				<title>
+					{`Scores of ${count(set.info.scanned)} photos from ${value(from)} to ${value(to)}`}
+				</title>
+				{counts.map((n, i) => {
+					const [a, b] = [x(edges[i] as number), x(edges[i + 1] as number)];
+					return (
+						<rect
+							// biome-ignore lint/suspicious/noArrayIndexKey: a bin is its index
+							key={i}
+							class="nw-bar"
+							x={a + 0.5}
+							y={H - y(n)}
+							width={Math.max(b - a - 1, 1)}
+							height={y(n)}
+						/>
+					);
+				})}
+				<path class="nw-axis" d={`M0 ${H}H${W}`} vector-effect="non-scaling-stroke" />
+				{[...set.least, ...set.most].map((shot, i) => (
+					<path
+						// biome-ignore lint/suspicious/noArrayIndexKey: the list is redrawn as a whole
+						key={i}
+						class={i < set.least.length ? "nw-tick nw-tick-least" : "nw-tick nw-tick-most"}
+						d={`M${x(shot.photo.score).toFixed(1)} ${H + 1}v9`}
+						vector-effect="non-scaling-stroke"
+					/>
+				))}
+			</svg>
+			<div class="nw-histogram-ends nw-muted">
+				<span>{value(from)}</span>
+				<span class="nw-caption">
+					score of a photo; height is the square root of the count; ticks are the photos shown
+				</span>
+				<span>{value(to)}</span>
+			</div>
+		</section>
+	);
+}

@@ -1,0 +1,46 @@
+import { useView } from "../view";
+import type { MapMode } from "../viridis";
+
+const MODES: readonly MapMode[] = ["off", "blend", "only"];
+
+/** How activation maps lie over the photos: off, blend or only, and how strong. */
+export function MapControls({ group }: { group: string }) {
+	const { mapMode, opacity, name } = useView();
+	return (
+		<div class="nw-map-controls">
+			<fieldset class="nw-radios">
+				<legend class="nw-label">Activation map</legend>
+				{MODES.map((mode) => (
+					<label key={mode} class="nw-radio">
+						<input
+							type="radio"
+							name={`${name}-${group}`}
+							checked={mapMode.value === mode}
+							onChange={() => {
+								mapMode.value = mode;
+							}}
+						/>
+						<span>{mode}</span>
+					</label>
+				))}
+			</fieldset>
+			<label class="nw-opacity">
+				<span class="nw-label">Opacity</span>
+				<input
+					class="nw-range"
+					type="range"
+					min={0.1}
+					max={1}
+					step={0.05}
+					value={opacity.value}
+					disabled={mapMode.value !== "blend"}
+					aria-valuetext={`${Math.round(opacity.value * 100)} %`}
+					style={{ "--nw-fill": `${((opacity.value - 0.1) / 0.9) * 100}%` }}
+					onInput={(e) => {
+						opacity.value = e.currentTarget.valueAsNumber;
+					}}
+				/>
+			</label>
+		</div>
+	);
+}

@@ -1,0 +1,236 @@
+import { useEffect, useRef } from "preact/hooks";
+import { contour } from "../contour";
+import { value } from "../format";
+import type { LargeShot, Shot } from "../store";
+import { useView } from "../view";
+import { MapCanvas } from "./map-canvas";
+import { MapControls } from "./map-controls";
+import { GROUP_NAMES } from "./photos";
+
+/**
+ * One photo, large. It lies inside the root rather than in the browser's top layer: in hosts that
+ * put an output into one tall frame the top layer's middle may be far from what is in sight.
+ */
+export function PhotoDialog() {
+	const { open, store } = useView();
+	const place = open.value;
+	const set = store.photos.get(store.key.value);
+	if (!place) return null;
+	const shots = set?.[place.group] ?? [];
+	const shot = shots.find((s) => s.photo.rank === place.rank);
+	return <Dialog key="dialog" shot={shot} shots={[...(set?.most ?? []), ...(set?.least ?? [])]} />;
+}
+
+function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
+	const { open, root, store, mapMode, opacity } = useView();
+	const box = useRef<HTMLDivElement>(null);
+	const now = open.value as { group: "most" | "least"; rank: number; top: number };
+	const set = store.photos.get(store.key.value);
+	const at = shot ? shots.indexOf(shot) : -1;
+	const ahead = set?.most.length ?? 0;
+	const place = at - (now.group === "most" ? 0 : ahead) + 1;
+	const large = store.largeShot(now.group, now.rank);
+
+	const close = (): void => {
+		open.value = null;
+	};
+	const go = (to: number): void => {
+		const next = shots[to];
+		if (!next) return;
+		const group = to < ahead ? "most" : "least";
+		store.enlarge(group, next.photo.rank);
+		open.value = { ...now, group, rank: next.photo.rank };
+	};
+
+	useEffect(() => {
+		const dialog = box.current;
+		if (!dialog) return;
+		const home = root.getRootNode() as Document | ShadowRoot;
+		const before = home.activeElement as HTMLElement | null;
+		const room = Math.max(0, root.clientHeight - dialog.offsetHeight - 8);
+		dialog.style.top = `${Math.min(Math.max(8, now.top - dialog.offsetHeight / 2), room)}px`;
+		dialog.focus({ preventScroll: true });
+		dialog.scrollIntoView?.({ block: "nearest" });
+		// The page behind is inert until the next drawing, and an inert element takes no focus.
+		return () => void setTimeout(() => before?.focus({ preventScroll: true }));
+	}, [root]);
+
+	useEffect(() => {
+		if (!shot) close();
+	}, [shot]);
+	if (!shot) return null;
+
+	const onKeyDown = (e: KeyboardEvent): void => {
+		const target = e.target as HTMLElement;
+		const usesArrows = target.matches("input");
+		if (e.key === "Escape") close();
+		else if (!usesArrows && e.key === "ArrowRight") go(at + 1);
+		else if (!usesArrows && e.key === "ArrowLeft") go(at - 1);
+		else if (e.key === "Tab") keepInside(e, box.current as HTMLElement);
+		else return;
+		e.stopPropagation();
+		if (e.key !== "Tab") e.preventDefault();
+	};
+
+	return (
+		<div class="nw-veil">
+			{/* biome-ignore lint/a11y/noStaticElementInteractions: a click beside the dialog closes it, as Escape and the button do */}
+			<div class="nw-veil-back" onMouseDown={close} />
+			<div
+				ref={box}
+				class="nw-dialog"
+				role="dialog"
+				aria-modal="true"
+				aria-label={`${GROUP_NAMES[now.group]} ${place}`}
+				tabIndex={-1}
+				onKeyDown={onKeyDown}
+			>
+				<div class="nw-dialog-bar">
+					<strong>
+						{GROUP_NAMES[now.group]} · {place}
+						<span class="nw-muted nw-plain">
+							{" "}
+							of {store.layer.value} neuron {store.neuron.value}
+						</span>
+					</strong>
+					<span class="nw-spring" />
+					<button
+						type="button"
+						class="nw-button nw-icon"
+						aria-label="Previous photo"
+						aria-disabled={at <= 0}
+						onClick={() => go(at - 1)}
+					>
+						<svg viewBox="0 0 16 16" aria-hidden="true">
+							<path d="M10 3 5 8l5 5" />
+						</svg>
+					</button>
+					<button
+						type="button"
+						class="nw-button nw-icon"
+						aria-label="Next photo"
+						aria-disabled={at >= shots.length - 1}
+						onClick={() => go(at + 1)}
+					>
+						<svg viewBox="0 0 16 16" aria-hidden="true">
+							<path d="m6 3 5 5-5 5" />
+						</svg>
+					</button>
+					<button type="button" class="nw-button nw-icon" aria-label="Close" onClick={close}>
+						<svg viewBox="0 0 16 16" aria-hidden="true">
+							<path d="m3.5 3.5 9 9m0-9-9 9" />
+						</svg>
+					</button>
+				</div>
+				<div class="nw-dialog-body">
+					<div class="nw-large-side">
+						<div class="nw-large-box">
+							<img src={large?.url ?? shot.url} alt={shot.photo.label || "photo"} />
+							<MapCanvas
+								map={large?.map ?? shot.map}
+								width={shot.photo.map_width}
+								height={shot.photo.map_height}
+								mode={mapMode.value}
+								opacity={opacity.value}
+							/>
+							<Marks
+								shot={large ?? shot}
+								scale={set?.info.scale ?? 1}
+								quantile={set?.info.quantile ?? 0}
+							/>
+						</div>
+						<MapControls group="large" />
+					</div>
+					<Facts shot={shot} large={large} quantile={set?.info.quantile ?? 0} />
+				</div>
+			</div>
+		</div>
+	);
+}
+
+/** The line above which activation is rare, the peak, and what the peak can see. */
+function Marks({ shot, scale, quantile }: { shot: Shot; scale: number; quantile: number }) {
+	const { photo } = shot;
+	const [w, h] = [photo.map_width, photo.map_height];
+	const [left, top, right, bottom] = photo.receptive_field as [number, number, number, number];
+	const [row, column] = photo.position as [number, number];
+	const threshold = scale > 0 ? (quantile / scale) * 255 : 255;
+	const line = threshold > 0 ? contour(shot.map, w, h, threshold) : "";
+	return (
+		<svg class="nw-marks" viewBox={`0 0 ${w} ${h}`} preserveAspectRatio="none" aria-hidden="true">
+			{line && <path class="nw-mark-under" d={line} />}
+			{line && <path class="nw-mark-line" d={line} />}
+			<rect
+				class="nw-mark-field"
+				x={left * w}
+				y={top * h}
+				width={(right - left) * w}
+				height={(bottom - top) * h}
+			/>
+			<circle class="nw-mark-peak" cx={column + 0.5} cy={row + 0.5} r={w / 50} />
+		</svg>
+	);
+}
+
+function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: number }) {
+	const { shot, large, quantile } = props;
+	const { photo } = shot;
+	const rare = photo.peak >= quantile && quantile > 0;
+	return (
+		<div class="nw-large-facts">
+			<div class="nw-crop">
+				{large ? (
+					<img src={large.crop} alt="What the peak can see" />
+				) : (
+					<span class="nw-muted">The crop is on its way.</span>
+				)}
+			</div>
+			<p class="nw-caption">what the strongest unit can see (its receptive field)</p>
+			<dl class="nw-facts nw-facts-stacked">
+				<div>
+					<dt>Class</dt>
+					<dd>{photo.label || "none"}</dd>
+				</div>
+				<div>
+					<dt>Score (mean)</dt>
+					<dd>{value(photo.score)}</dd>
+				</div>
+				<div>
+					<dt>Peak</dt>
+					<dd>
+						{value(photo.peak)} at row {photo.position[0]}, column {photo.position[1]}
+					</dd>
+				</div>
+				<div>
+					<dt>Outline</dt>
+					<dd>
+						above {value(quantile)}, as 1 % of positions are
+						{rare ? "" : "; nothing here is"}
+					</dd>
+				</div>
+				<div>
+					<dt>File</dt>
+					<dd class="nw-filename">{photo.path || `photo ${photo.index}`}</dd>
+				</div>
+			</dl>
+		</div>
+	);
+}
+
+/** Tab goes round inside the dialog. */
+function keepInside(e: KeyboardEvent, box: HTMLElement): void {
+	const stops = [
+		...box.querySelectorAll<HTMLElement>("button, input:not(:disabled), [tabindex='0']"),
+	];
+	const home = box.getRootNode() as Document | ShadowRoot;
+	const at = stops.indexOf(home.activeElement as HTMLElement);
+	const next = e.shiftKey
+		? at <= 0
+			? stops.length - 1
+			: at - 1
+		: at === stops.length - 1
+			? 0
+			: at + 1;
+	e.preventDefault();
+	stops[next]?.focus();
+}

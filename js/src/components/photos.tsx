@@ -1,0 +1,116 @@
+import { count, value } from "../format";
+import type { Group, Shot } from "../store";
+import { useView } from "../view";
+import { MapCanvas } from "./map-canvas";
+import { MapControls } from "./map-controls";
+
+export const GROUP_NAMES: Record<Group, string> = {
+	most: "Most activating",
+	least: "Least activating",
+};
+
+/** The photos that fire the neuron most and least; or why there are none. */
+export function Photos() {
+	const { store } = useView();
+	const dataset = store.dataset.value;
+	const set = store.photos.get(store.key.value);
+	const scan = store.progress.scan.value;
+	const scanning = scan?.state === "running" || scan?.state === "waiting";
+	if (!dataset && !set) {
+		return (
+			<section class="nw-photos" aria-label="Photos">
+				<h3 class="nw-heading">Photos</h3>
+				<p class="nw-muted">
+					{scanning || store.asked.value === "scan"
+						? "The photos appear here when the scan is done."
+						: dataset === null
+							? "No data set yet: give one above, and the photos that fire this neuron appear here."
+							: "Waiting for the data set."}
+				</p>
+			</section>
+		);
+	}
+	return (
+		<section class="nw-photos" aria-label="Photos">
+			<div class="nw-photos-head">
+				<h3 class="nw-heading">
+					Photos
+					{set && (
+						<span class="nw-muted nw-plain">
+							{" "}
+							{count(set.info.scanned)} of {set.info.dataset}
+						</span>
+					)}
+				</h3>
+				<MapControls group="strip" />
+			</div>
+			{set?.info.dead || (store.isDead(store.neuron.value) && !set) ? (
+				<p class="nw-dead-note">
+					<strong>Dead on these photos.</strong> This neuron gave zero everywhere in all{" "}
+					{count(set?.info.scanned ?? dataset?.photos ?? 0)} of them, so none fires it more than
+					another.
+				</p>
+			) : (
+				<>
+					<Strip group="most" shots={set?.most} scanning={scanning} />
+					<Strip group="least" shots={set?.least} scanning={scanning} />
+				</>
+			)}
+		</section>
+	);
+}
+
+function Strip(props: { group: Group; shots: Shot[] | undefined; scanning: boolean }) {
+	const { group, shots } = props;
+	const waiting = props.scanning ? "Scanning" : "Looking the photos up";
+	return (
+		<div class="nw-strip-block" role="group" aria-label={GROUP_NAMES[group]}>
+			<h4 class="nw-subheading" aria-hidden="true">
+				{GROUP_NAMES[group]}
+				{!shots && <span class="nw-muted nw-plain"> · {waiting}</span>}
+			</h4>
+			<div class="nw-strip" aria-busy={!shots}>
+				{shots
+					? shots.map((shot, i) => (
+							<PhotoTile key={shot.photo.rank} group={group} shot={shot} at={i} />
+						))
+					: Array.from({ length: 9 }, (_, i) => <div key={i} class="nw-photo nw-photo-empty" />)}
+			</div>
+		</div>
+	);
+}
+
+function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }) {
+	const { open, root, mapMode, opacity, store } = useView();
+	const { photo } = shot;
+	return (
+		<button
+			type="button"
+			class="nw-photo"
+			title={photo.label || photo.path}
+			aria-label={`${GROUP_NAMES[group]} ${at + 1}: ${photo.label || "no class"}, score ${value(photo.score)}`}
+			onClick={(e) => {
+				const box = e.currentTarget.getBoundingClientRect();
+				store.enlarge(group, photo.rank);
+				open.value = {
+					group,
+					rank: photo.rank,
+					top: box.top - root.getBoundingClientRect().top,
+				};
+			}}
+		>
+			<span class="nw-photo-box">
+				<img src={shot.url} alt="" decoding="async" />
+				<MapCanvas
+					map={shot.map}
+					width={photo.map_width}
+					height={photo.map_height}
+					mode={mapMode.value}
+					opacity={opacity.value}
+				/>
+			</span>
+			<span class="nw-photo-score">{value(photo.score)}</span>
+			<span class="nw-photo-label">{photo.label}</span>
+		</button>
+	);
+}

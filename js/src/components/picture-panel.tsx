@@ -1,0 +1,127 @@
+import { duration, neuronName, value } from "../format";
+import type { Picture } from "../store";
+import { useView } from "../view";
+import { Curve } from "./curve";
+
+/** The image that the neuron wants to see, and what is known of it. */
+export function PicturePanel() {
+	const { store } = useView();
+	const key = store.key.value;
+	const picture = store.pictures.get(key);
+	const frame = store.liveFrame();
+	return (
+		<section class="nw-picture" aria-label="Synthetic image">
+			<figure class="nw-figure">
+				<Canvas picture={picture} />
+			</figure>
+			<div class="nw-readings">
+				<h3 class="nw-heading nw-neuron-title">
+					{store.layer.value} <span class="nw-muted">neuron</span> {store.neuron.value}
+				</h3>
+				{frame ? (
+					<p class="nw-muted">
+						Step {frame.frame.step} of {frame.frame.steps}. The readings come with the finished
+						image.
+					</p>
+				) : picture ? (
+					<Readings picture={picture} />
+				) : (
+					<p class="nw-muted">The readings come with the finished image.</p>
+				)}
+			</div>
+		</section>
+	);
+}
+
+/** The one `img` element: its source changes from preview to frames to the finished image. */
+function Canvas({ picture }: { picture: Picture | undefined }) {
+	const { store } = useView();
+	const [layer, neuron] = [store.layer.value, store.neuron.value];
+	const frame = store.liveFrame();
+	const thumb = store.thumb(layer, neuron).value;
+	const rendering = store.rendering.value;
+	const dead = store.isDead(neuron);
+	const url = frame?.url ?? picture?.url ?? thumb?.url;
+	let caption = "";
+	if (frame) caption = rendering ? "forming" : `left at step ${frame.frame.step}`;
+	else if (picture && picture.image.step < picture.image.steps)
+		caption = `stopped at step ${picture.image.step} of ${picture.image.steps}`;
+	else if (!picture && thumb) caption = thumb.finished ? "small copy" : "preview";
+	return (
+		<>
+			<div class={`nw-image-box${url && !frame && !picture ? " nw-soft" : ""}`}>
+				{url ? (
+					<img class="nw-image" src={url} alt={neuronName(layer, neuron)} decoding="sync" />
+				) : (
+					<p class="nw-image-empty">
+						{rendering
+							? "Rendering starts"
+							: dead
+								? "Dead: this neuron never fires on these photos, so there may be nothing to see"
+								: "Not rendered yet"}
+					</p>
+				)}
+			</div>
+			{caption && <figcaption class="nw-caption">{caption}</figcaption>}
+		</>
+	);
+}
+
+function Readings({ picture }: { picture: Picture }) {
+	const { store } = useView();
+	const { image } = picture;
+	const best =
+		image.best_photo ??
+		store.photos.get(store.key.value)?.info.most[0]?.score ??
+		store.strength.value?.best[image.neuron] ??
+		null;
+	const ratio = best !== null && best > 0 ? image.activation / best : null;
+	const [r, g, b] = image.look.mean_rgb.map((c) => Math.round(c)) as [number, number, number];
+	return (
+		<>
+			<p class="nw-activation">
+				<span class="nw-big">{value(image.activation)}</span>
+				<span>
+					activation
+					<span class="nw-muted">
+						{ratio !== null ? ` · ${value(ratio)}× the best photo` : " on the clean image"}
+					</span>
+				</span>
+			</p>
+			<Curve history={image.history} />
+			<dl class="nw-facts">
+				<div>
+					<dt>Mean colour</dt>
+					<dd>
+						<span
+							class="nw-swatch"
+							style={{ background: `rgb(${r} ${g} ${b})` }}
+							aria-hidden="true"
+						/>
+						{r}, {g}, {b}
+					</dd>
+				</div>
+				<div>
+					<dt>Contrast (std)</dt>
+					<dd>{image.look.std_rgb.map((s) => Math.round(s)).join(", ")}</dd>
+				</div>
+				{image.look.patterns.length > 0 && (
+					<div>
+						<dt>Pattern</dt>
+						<dd>
+							{image.look.patterns.map((pattern) => (
+								<span key={pattern} class="nw-tag">
+									{pattern}
+								</span>
+							))}
+						</dd>
+					</div>
+				)}
+			</dl>
+			<p class="nw-muted nw-settings">
+				seed {image.seed} · {image.size} px · Adam {image.lr} · {image.step} steps in{" "}
+				{duration(image.seconds)}
+			</p>
+		</>
+	);
+}

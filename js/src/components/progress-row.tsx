@@ -1,0 +1,49 @@
+import { count, duration, neuronName, rate } from "../format";
+import type { Task } from "../store";
+import { useView } from "../view";
+
+const NAMES: Record<Task, string> = {
+	render: "Rendering",
+	scan: "Scanning",
+	preview: "Previews",
+};
+const UNITS: Record<Task, string> = { render: "steps", scan: "photos", preview: "previews" };
+
+/** A named progress bar with done/total, rate and time left; or how the task ended. */
+export function ProgressRow({ task }: { task: Task }) {
+	const { store } = useView();
+	const p = store.progress[task].value;
+	if (!p) return null;
+	const unit = UNITS[task];
+	const running = p.state === "running" || p.state === "waiting";
+	const other = task === "render" && `${p.layer}/${p.neuron}` !== store.key.value;
+	const total = p.total > 0 ? count(p.total) : "?";
+	const parts = [`${count(p.done)}/${total}`];
+	if (p.state === "running" && p.rate > 0)
+		parts.push(`${rate(p.rate)} ${task === "preview" ? "" : unit}/s`.replace(" /", "/"));
+	if (p.state === "running" && p.left > 0) parts.push(`${duration(p.left)} left`);
+	const ends = {
+		running: "",
+		waiting: "waits: another task goes first",
+		done: "done",
+		stopped: "stopped",
+		failed: "failed",
+	}[p.state];
+	if (ends) parts.push(ends);
+	return (
+		<div class={`nw-progress nw-progress-${task}`} data-state={p.state}>
+			<span class="nw-progress-name" aria-hidden="true">
+				{NAMES[task]}
+			</span>
+			<progress
+				aria-label={NAMES[task]}
+				max={p.total > 0 ? p.total : 1}
+				{...(p.total > 0 || !running ? { value: p.total > 0 ? p.done : 0 } : {})}
+			/>
+			<span class="nw-progress-text">
+				{other && `${neuronName(p.layer, p.neuron)}: `}
+				{parts.join(" · ")}
+			</span>
+		</div>
+	);
+}

@@ -1,0 +1,78 @@
+import { type Signal, signal } from "@preact/signals";
+import type { Frame } from "./protocol";
+import { dropUrl, makeUrl } from "./urls";
+
+/** A moving picture on screen. */
+export interface LiveFrame {
+	url: string;
+	frame: Frame;
+}
+
+type Decode = (url: string) => Promise<void>;
+
+async function decodeImage(url: string): Promise<void> {
+	const image = new Image();
+	image.src = url;
+	await image.decode();
+}
+
+/**
+ * The page's end of the frame protocol: a frame is decoded, shown, then acknowledged. While one is
+ * being decoded only the newest other waits; what it supersedes is acknowledged and dropped.
+ */
+export class Frames {
+	readonly shown: Signal<LiveFrame | null> = signal(null);
+	#waiting: { frame: Frame; data: DataView } | null = null;
+	#decoding = false;
+	#turn = 0;
+
+	constructor(
+		readonly ack: (index: number) => void,
+		readonly still: () => boolean,
+		readonly decode: Decode = decodeImage,
+	) {}
+
+	receive(frame: Frame, data: DataView): void {
+		if (this.still()) {
+			// Reduced motion: only finished images are shown, but the kernel must not wait.
+			this.ack(frame.index);
+			return;
+		}
+		if (this.#waiting) this.ack(this.#waiting.frame.index);
+		this.#waiting = { frame, data };
+		if (!this.#decoding) void this.#work();
+	}
+
+	/** Show no moving picture, and none that is still being decoded. */
+	clear(): void {
+		this.#turn += 1;
+		if (this.#waiting) this.ack(this.#waiting.frame.index);
+		this.#waiting = null;
+		const old = this.shown.value;
+		this.shown.value = null;
+		dropUrl(old?.url);
+	}
+
+	async #work(): Promise<void> {
+		this.#decoding = true;
+		while (this.#waiting) {
+			const { frame, data } = this.#waiting;
+			this.#waiting = null;
+			const turn = this.#turn;
+			const url = makeUrl(data, "image/jpeg");
+			const good = await this.decode(url).then(
+				() => true,
+				() => false,
+			);
+			if (good && turn === this.#turn) {
+				const old = this.shown.value;
+				this.shown.value = { url, frame };
+				dropUrl(old?.url);
+			} else {
+				dropUrl(url);
+			}
+			this.ack(frame.index);
+		}
+		this.#decoding = false;
+	}
+}

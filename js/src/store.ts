@@ -1,0 +1,499 @@
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { Contact } from "./contact";
+import { Frames, type LiveFrame } from "./frames";
+import { Lru } from "./lru";
+import type { Model } from "./model";
+import type * as P from "./protocol";
+import { clamp, MAX_STEPS, MIN_STEPS } from "./steps";
+import { Throttle } from "./throttle";
+import { bytesOf, dropUrl, makeUrl } from "./urls";
+
+export type Task = P.Progress["task"];
+export type Where = P.Error["where"];
+export type Group = P.Enlarge["group"];
+
+/** A finished (or stopped) picture. */
+export interface Picture {
+	url: string;
+	image: P.Image;
+}
+
+/** A gallery preview. */
+export interface Thumb {
+	url: string;
+	finished: boolean;
+}
+
+/** A photo with its activation map. */
+export interface Shot {
+	photo: P.Photo;
+	url: string;
+	map: Uint8Array<ArrayBuffer>;
+}
+
+/** The photos of one neuron. */
+export interface PhotoSet {
+	info: P.Photos;
+	most: Shot[];
+	least: Shot[];
+}
+
+/** One photo, large. */
+export interface LargeShot extends Shot {
+	info: P.LargePhoto;
+	crop: string;
+}
+
+/** What a scan says of every neuron of a layer. */
+export interface Strength {
+	best: number[];
+	dead: Set<number>;
+}
+
+const CACHED_NEURONS = 64;
+const CACHED_LAYERS = 8;
+const CACHED_LARGE = 32;
+const SELECT_GAP_MS = 100;
+const IN_VIEW_GAP_MS = 250;
+
+export const neuronKey = (layer: string, neuron: number): string => `${layer}/${neuron}`;
+const largeKey = (layer: string, neuron: number, group: Group, rank: number): string =>
+	`${layer}/${neuron}/${group}/${rank}`;
+
+const live = (progress: P.Progress | null): boolean =>
+	progress?.state === "running" || progress?.state === "waiting";
+
+/**
+ * What the page knows of one widget: shared by all its views, fed by the kernel's messages, and the
+ * only place that sends commands. Applying a message twice does no harm.
+ */
+export class Store {
+	readonly opening: Signal<string> = signal("Waiting for the kernel");
+	readonly network: Signal<P.Network | null> = signal(null);
+	/** undefined: not told yet; null: told that there is none. */
+	readonly dataset: Signal<P.Dataset | null | undefined> = signal(undefined);
+	readonly layer: Signal<string> = signal("");
+	readonly neuron: Signal<number> = signal(0);
+	readonly steps: Signal<number> = signal(512);
+	readonly progress: Record<Task, Signal<P.Progress | null>> = {
+		render: signal(null),
+		scan: signal(null),
+		preview: signal(null),
+	};
+	readonly errors: Signal<Partial<Record<Where, P.Error>>> = signal({});
+	readonly strengths: Signal<ReadonlyMap<string, Strength>> = signal(new Map());
+	/** What the person asked for and the kernel has not taken up yet. */
+	readonly asked: Signal<"" | "render" | "scan" | "stop"> = signal("");
+	/** The last thing worth saying aloud. */
+	readonly news: Signal<string> = signal("");
+	readonly contact = new Contact();
+	readonly frames: Frames;
+
+	readonly pictures = new Lru<Picture>(CACHED_NEURONS, (p) => dropUrl(p.url));
+	readonly photos = new Lru<PhotoSet>(CACHED_NEURONS, (set) => {
+		for (const shot of [...set.most, ...set.least]) dropUrl(shot.url);
+	});
+	readonly large = new Lru<LargeShot>(CACHED_LARGE, (shot) => {
+		dropUrl(shot.url);
+		dropUrl(shot.crop);
+	});
+	readonly #thumbs = new Lru<Map<number, Signal<Thumb | null>>>(CACHED_LAYERS, (layer) => {
+		for (const tile of layer.values()) {
+			dropUrl(tile.peek()?.url);
+			tile.value = null;
+		}
+	});
+
+	readonly key: ReadonlySignal<string> = computed(() =>
+		neuronKey(this.layer.value, this.neuron.value),
+	);
+	readonly layerInfo: ReadonlySignal<P.Layer | undefined> = computed(() =>
+		this.network.value?.layers.find((l) => l.name === this.layer.value),
+	);
+	readonly strength: ReadonlySignal<Strength | undefined> = computed(() =>
+		this.strengths.value.get(this.layer.value),
+	);
+	/** A render of the selected neuron runs or waits. */
+	readonly rendering: ReadonlySignal<boolean> = computed(() => {
+		const p = this.progress.render.value;
+		return live(p) && neuronKey(p?.layer ?? "", p?.neuron ?? -1) === this.key.value;
+	});
+	readonly busy: ReadonlySignal<boolean> = computed(
+		() =>
+			this.asked.value === "render" ||
+			this.asked.value === "scan" ||
+			Object.values(this.progress).some((p) => live(p.value)),
+	);
+
+	readonly #select: Throttle<boolean>;
+	readonly #inView: Throttle<number[]>;
+	#seq = 0;
+	#echoed = 0;
+	#dragging = false;
+	#inViewSent = "";
+	#identity = "";
+	#photosOf = "";
+	#off: () => void;
+
+	constructor(readonly model: Model) {
+		this.frames = new Frames(
+			(index) => this.#send({ kind: "ack", index }),
+			() => globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false,
+		);
+		this.#select = new Throttle(SELECT_GAP_MS, (settled) =>
+			this.#ask({
+				kind: "select",
+				seq: this.#seq,
+				layer: this.layer.value,
+				neuron: this.neuron.value,
+				steps: this.steps.value,
+				settled,
+			}),
+		);
+		this.#inView = new Throttle(IN_VIEW_GAP_MS, (neurons) => {
+			const text = `${this.layer.value}:${neurons.join()}`;
+			if (text === this.#inViewSent) return;
+			this.#inViewSent = text;
+			this.#send({ kind: "in_view", neurons });
+		});
+
+		const onMessage = (content: unknown, buffers: unknown): void => {
+			this.contact.heard();
+			batch(() => this.apply(content as P.ToPage, toViews(buffers)));
+		};
+		const onTrait = (): void => {
+			this.contact.heard();
+			// A trait carries no `seq`: while an answer is due, or during a drag, it may be old news.
+			if (!this.#dragging && this.#echoed >= this.#seq) batch(() => this.#readTraits());
+		};
+		const traits = ["change:layer", "change:neuron", "change:steps"];
+		model.on("msg:custom", onMessage);
+		for (const name of traits) model.on(name, onTrait);
+		this.#off = () => {
+			model.off("msg:custom", onMessage);
+			for (const name of traits) model.off(name, onTrait);
+		};
+		this.#readTraits();
+	}
+
+	// ------------------------------------------------------------------ what the person does
+
+	viewReady(view: string): void {
+		this.#ask({ kind: "ready", view });
+	}
+
+	viewVisible(view: string, visible: boolean, gone = false): void {
+		this.#send({ kind: "visible", view, visible, gone });
+	}
+
+	/** Choose a layer, a neuron or steps. `settled` is false while a slider is being dragged. */
+	select(change: { layer?: string; neuron?: number; steps?: number }, settled: boolean): void {
+		batch(() => {
+			if (change.layer !== undefined) this.layer.value = change.layer;
+			if (change.steps !== undefined)
+				this.steps.value = clamp(Math.round(change.steps), MIN_STEPS, MAX_STEPS);
+			const wanted = Math.round(change.neuron ?? this.neuron.value);
+			const channels = this.layerInfo.value?.channels;
+			this.neuron.value = clamp(wanted, 0, channels ? channels - 1 : wanted);
+			this.#forget("select");
+		});
+		this.#thumbs.touch(this.layer.value);
+		this.pictures.touch(this.key.value);
+		this.photos.touch(this.key.value);
+		this.#seq += 1;
+		this.#dragging = !settled;
+		if (settled) this.#select.pushNow(true);
+		else this.#select.push(false);
+	}
+
+	start(): void {
+		this.#select.flush();
+		this.asked.value = "render";
+		this.#forget("render");
+		this.#ask({
+			kind: "start",
+			layer: this.layer.value,
+			neuron: this.neuron.value,
+			steps: this.steps.value,
+		});
+	}
+
+	stop(): void {
+		this.asked.value = "stop";
+		this.news.value = "Stop requested";
+		this.#ask({ kind: "stop" });
+	}
+
+	scan(dataset: string, download = false): void {
+		this.asked.value = "scan";
+		this.#forget("scan");
+		this.#ask({ kind: "scan", dataset, download });
+	}
+
+	openEmbedded(): void {
+		this.#forget("network");
+		this.opening.value = "Opening the embedded network";
+		this.#ask({ kind: "open_embedded" });
+	}
+
+	inView(neurons: number[]): void {
+		this.#inView.push(neurons);
+	}
+
+	enlarge(group: Group, rank: number): void {
+		const [layer, neuron] = [this.layer.value, this.neuron.value];
+		if (this.large.get(largeKey(layer, neuron, group, rank))) return;
+		this.#ask({ kind: "enlarge", layer, neuron, group, rank });
+	}
+
+	dismiss(where: Where): void {
+		this.#forget(where);
+	}
+
+	// ------------------------------------------------------------------ what the page shows
+
+	/** The preview of one neuron; a signal each, so that one arrival redraws one tile. */
+	thumb(layer: string, neuron: number): Signal<Thumb | null> {
+		let tiles = this.#thumbs.peek(layer);
+		if (!tiles) {
+			tiles = new Map();
+			this.#thumbs.set(layer, tiles);
+		}
+		let tile = tiles.get(neuron);
+		if (!tile) {
+			tile = signal(null);
+			tiles.set(neuron, tile);
+		}
+		return tile;
+	}
+
+	/** The moving picture, if it is of the selected neuron and newer than a finished one. */
+	liveFrame(): LiveFrame | null {
+		const shown = this.frames.shown.value;
+		if (!shown || neuronKey(shown.frame.layer, shown.frame.neuron) !== this.key.value) return null;
+		return this.rendering.value || !this.pictures.get(this.key.value) ? shown : null;
+	}
+
+	largeShot(group: Group, rank: number): LargeShot | undefined {
+		return this.large.get(largeKey(this.layer.value, this.neuron.value, group, rank));
+	}
+
+	isDead(neuron: number): boolean {
+		return this.strength.value?.dead.has(neuron) ?? false;
+	}
+
+	dispose(): void {
+		this.#off();
+		this.#select.cancel();
+		this.#inView.cancel();
+		this.contact.dispose();
+		this.frames.clear();
+		this.#clearNetwork();
+	}
+
+	// ------------------------------------------------------------------ what the kernel says
+
+	/** Apply one message of the kernel with its buffers. */
+	apply(message: P.ToPage, buffers: DataView[]): void {
+		switch (message.kind) {
+			case "snapshot":
+				this.#applySnapshot(message, buffers);
+				return;
+			case "selected":
+				this.#applySelected(message);
+				return;
+			case "opening":
+				this.opening.value = message.text;
+				return;
+			case "opened":
+				if (this.#identity !== message.network.identity) this.#clearNetwork();
+				this.#identity = message.network.identity;
+				this.network.value = message.network;
+				this.opening.value = "";
+				return;
+			case "dataset":
+				this.#applyDataset(message.dataset);
+				return;
+			case "progress":
+				this.#applyProgress(message);
+				return;
+			case "frame":
+				if (buffers[0]) this.frames.receive(message, buffers[0]);
+				return;
+			case "image":
+				this.#applyImage(message, buffers);
+				return;
+			case "thumbs":
+				message.neurons.forEach((neuron, i) => {
+					const data = buffers[i];
+					if (!data) return;
+					const tile = this.thumb(message.layer, neuron);
+					const old = tile.value;
+					tile.value = {
+						url: makeUrl(data, "image/jpeg"),
+						finished: message.finished[i] ?? false,
+					};
+					dropUrl(old?.url);
+				});
+				return;
+			case "strengths":
+				this.strengths.value = new Map(this.strengths.value).set(message.layer, {
+					best: message.best,
+					dead: new Set(message.dead),
+				});
+				return;
+			case "photos":
+				this.#applyPhotos(message, buffers);
+				return;
+			case "photo":
+				this.#applyLarge(message, buffers);
+				return;
+			case "error":
+				if (message.message) {
+					this.errors.value = { ...this.errors.value, [message.where]: message };
+					if (message.where === "network") this.opening.value = "";
+					this.asked.value = "";
+				} else {
+					this.#forget(message.where);
+				}
+				return;
+			default:
+				// A newer kernel may say more than this page knows: nothing to do.
+				return;
+		}
+	}
+
+	#applySnapshot(snapshot: P.Snapshot, buffers: DataView[]): void {
+		this.opening.value = "";
+		this.network.value = null;
+		this.dataset.value = undefined;
+		this.errors.value = {};
+		this.asked.value = "";
+		this.#inViewSent = "";
+		for (const task of Object.values(this.progress)) task.value = null;
+		let from = 0;
+		snapshot.messages.forEach((message, i) => {
+			const to = from + (snapshot.counts[i] ?? 0);
+			this.apply(message as unknown as P.ToPage, buffers.slice(from, to));
+			from = to;
+		});
+	}
+
+	#applySelected(message: P.Selected): void {
+		const fromPython = message.seq < 0;
+		if (fromPython ? this.#dragging : message.seq < this.#seq) return;
+		if (!fromPython) {
+			// Another tab may be ahead of us: count on from there.
+			this.#seq = message.seq;
+			this.#echoed = message.seq;
+		}
+		this.layer.value = message.layer;
+		this.neuron.value = message.neuron;
+		this.steps.value = message.steps;
+	}
+
+	#applyDataset(dataset: P.Dataset | null): void {
+		const name = dataset ? `${dataset.name}\n${dataset.photos}` : "";
+		if (name !== this.#photosOf) {
+			this.#photosOf = name;
+			this.photos.clear();
+			this.large.clear();
+			this.strengths.value = new Map();
+		}
+		this.dataset.value = dataset;
+	}
+
+	#applyProgress(message: P.Progress): void {
+		const before = this.progress[message.task].value;
+		this.progress[message.task].value = message;
+		const asked = this.asked.value;
+		if (asked === message.task || (asked === "stop" && !live(message))) this.asked.value = "";
+		if (message.task === "preview" || before?.state === message.state) return;
+		const what =
+			message.task === "render"
+				? `Rendering ${message.layer} neuron ${message.neuron}`
+				: "Scanning photos";
+		this.news.value = `${what}: ${message.state}`;
+	}
+
+	#applyImage(image: P.Image, buffers: DataView[]): void {
+		const data = buffers[0];
+		if (!data) return;
+		if (this.asked.value === "render") this.asked.value = "";
+		this.pictures.set(neuronKey(image.layer, image.neuron), {
+			url: makeUrl(data, "image/png"),
+			image,
+		});
+		const shown = this.frames.shown.value?.frame;
+		if (!shown || (shown.layer === image.layer && shown.neuron === image.neuron)) {
+			this.frames.clear();
+		}
+	}
+
+	#applyPhotos(info: P.Photos, buffers: DataView[]): void {
+		const shots = [...info.most, ...info.least].map((photo, i) => ({
+			photo,
+			url: makeUrl(buffers[i * 2] as DataView, "image/jpeg"),
+			map: bytesOf(buffers[i * 2 + 1] as DataView),
+		}));
+		this.photos.set(neuronKey(info.layer, info.neuron), {
+			info,
+			most: shots.slice(0, info.most.length),
+			least: shots.slice(info.most.length),
+		});
+	}
+
+	#applyLarge(info: P.LargePhoto, buffers: DataView[]): void {
+		const [photo, map, crop] = buffers;
+		if (!photo || !map || !crop) return;
+		this.large.set(largeKey(info.layer, info.neuron, info.group, info.photo.rank), {
+			info,
+			photo: info.photo,
+			url: makeUrl(photo, "image/jpeg"),
+			map: bytesOf(map),
+			crop: makeUrl(crop, "image/jpeg"),
+		});
+	}
+
+	// ------------------------------------------------------------------ helpers
+
+	#forget(where: Where): void {
+		if (!this.errors.value[where]) return;
+		const rest = { ...this.errors.value };
+		delete rest[where];
+		this.errors.value = rest;
+	}
+
+	#clearNetwork(): void {
+		this.pictures.clear();
+		this.photos.clear();
+		this.large.clear();
+		this.#thumbs.clear();
+		this.strengths.value = new Map();
+		this.#photosOf = "";
+	}
+
+	#readTraits(): void {
+		const [layer, neuron, steps] = ["layer", "neuron", "steps"].map((n) => this.model.get(n));
+		if (typeof layer === "string" && layer) this.layer.value = layer;
+		if (typeof neuron === "number") this.neuron.value = neuron;
+		if (typeof steps === "number") this.steps.value = steps;
+	}
+
+	#send(message: P.FromPage): void {
+		this.model.send(message);
+	}
+
+	/** Send a command that the kernel answers. */
+	#ask(message: P.FromPage): void {
+		this.contact.asked();
+		this.#send(message);
+	}
+}
+
+/** Hosts hand over DataViews, and some ArrayBuffers. */
+function toViews(buffers: unknown): DataView[] {
+	return ((buffers ?? []) as (DataView | ArrayBuffer)[]).map((b) =>
+		b instanceof DataView ? b : new DataView(b),
+	);
+}

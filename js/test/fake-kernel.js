@@ -1,0 +1,447 @@
+// A model with a scripted kernel behind it: the page without Jupyter, for looking and for tests.
+// Pictures are drawn on canvases; nothing is computed and nothing is loaded.
+
+const LAYERS = [
+	["conv2d0", 64, 112, 112],
+	["mixed3a", 256, 28, 28],
+	["mixed4a", 508, 14, 14],
+	["mixed5b", 1024, 7, 7],
+].map(([name, channels, height, width]) => ({ name, channels, height, width }));
+
+const CLASSES = [
+	"golden retriever",
+	"tench",
+	"French horn",
+	"church",
+	"parachute",
+	"chain saw",
+	"garbage truck",
+	"cassette player",
+	"gas pump",
+];
+
+const DEAD = new Set([5, 17, 230]);
+
+/** A small repeatable random source. */
+function source(seed) {
+	let state = (seed * 2654435761 + 1) >>> 0;
+	return () => {
+		state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+		return state / 2 ** 32;
+	};
+}
+
+async function bytes(canvas, type) {
+	const blob = await new Promise((done) => canvas.toBlob(done, type, 0.85));
+	return new DataView(await blob.arrayBuffer());
+}
+
+function sheet(size) {
+	const canvas = document.createElement("canvas");
+	canvas.width = canvas.height = size;
+	return [canvas, canvas.getContext("2d", { willReadFrequently: true })];
+}
+
+/** What a neuron "wants to see": waves whose kind depends on its number. `clarity` is 0..1. */
+function pattern(neuron, size, clarity) {
+	const [canvas, context] = sheet(size);
+	const random = source(neuron + 11);
+	const waves = Array.from({ length: 5 }, () => ({
+		angle: random() * Math.PI,
+		period: 12 + random() * 40,
+		phase: random() * 6.3,
+		color: [random(), random(), random()],
+	}));
+	const noise = source(neuron * 7 + Math.round(clarity * 1000));
+	const pixels = context.createImageData(size, size);
+	for (let y = 0; y < size; y++) {
+		for (let x = 0; x < size; x++) {
+			const u = (x / size) * 224;
+			const v = (y / size) * 224;
+			const at = (y * size + x) * 4;
+			for (let c = 0; c < 3; c++) {
+				let sum = 0;
+				for (const w of waves) {
+					const bend = 14 * Math.sin(v / 31 + w.phase);
+					const d = (u + bend) * Math.cos(w.angle) + v * Math.sin(w.angle);
+					sum += (w.color[c] - 0.35) * Math.sin((d / w.period) * 6.3 + w.phase);
+				}
+				pixels.data[at + c] = 128 + 70 * clarity * sum + (1 - clarity) * 60 * (noise() - 0.5);
+			}
+			pixels.data[at + 3] = 255;
+		}
+	}
+	context.putImageData(pixels, 0, 0);
+	return canvas;
+}
+
+/** Something like a photo: sky, ground and a few things. */
+function scene(seed, size) {
+	const [canvas, context] = sheet(size);
+	const random = source(seed + 101);
+	const sky = context.createLinearGradient(0, 0, 0, size);
+	const hue = random() * 360;
+	sky.addColorStop(0, `hsl(${hue} 45% 75%)`);
+	sky.addColorStop(0.6, `hsl(${hue + 30} 30% 85%)`);
+	sky.addColorStop(0.62, `hsl(${hue + 150} 25% 40%)`);
+	sky.addColorStop(1, `hsl(${hue + 150} 30% 25%)`);
+	context.fillStyle = sky;
+	context.fillRect(0, 0, size, size);
+	for (let i = 0; i < 7; i++) {
+		context.fillStyle = `hsl(${random() * 360} ${30 + random() * 50}% ${25 + random() * 50}%)`;
+		context.beginPath();
+		const r = size * (0.05 + random() * 0.16);
+		context.ellipse(
+			random() * size,
+			size * (0.3 + random() * 0.6),
+			r,
+			r * (0.5 + random()),
+			random() * 3,
+			0,
+			7,
+		);
+		context.fill();
+	}
+	return canvas;
+}
+
+/** A map with one or two bumps; `strength` 0..1 of the neuron's largest value. */
+function bumps(seed, w, h, strength) {
+	const random = source(seed + 31);
+	const spots = [0, 1].map((i) => ({
+		x: random() * w,
+		y: random() * h,
+		s: (0.1 + 0.12 * random()) * w,
+		a: i ? 0.6 : 1,
+	}));
+	const map = new Uint8Array(w * h);
+	let peak = 0;
+	let position = [0, 0];
+	for (let y = 0; y < h; y++) {
+		for (let x = 0; x < w; x++) {
+			let sum = 0;
+			for (const { x: cx, y: cy, s, a } of spots)
+				sum += a * Math.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * s * s));
+			const value = Math.round(255 * Math.min(1, strength * sum));
+			map[y * w + x] = value;
+			if (value > peak) {
+				peak = value;
+				position = [y, x];
+			}
+		}
+	}
+	return { map, peak, position };
+}
+
+/** The model that anywidget would hand to the page, with its kernel. */
+export class FakeModel {
+	/** `options.speed` steps a second, `options.mute` answers nothing, see `play` for the rest. */
+	constructor(options = {}) {
+		this.options = { speed: 120, photos: 9, dataset: true, layer: "mixed4a", ...options };
+		this.state = { layer: this.options.layer, neuron: 68, steps: 512, status: "", progress: 0 };
+		this.sent = [];
+		this.listeners = new Map();
+		this.images = new Map();
+		this.thumbs = new Set();
+		this.turn = 0;
+		this.frame = 0;
+	}
+
+	get(name) {
+		return this.state[name];
+	}
+
+	on(name, callback) {
+		if (!this.listeners.has(name)) this.listeners.set(name, new Set());
+		this.listeners.get(name).add(callback);
+	}
+
+	off(name, callback) {
+		this.listeners.get(name)?.delete(callback);
+	}
+
+	/** Kernel to page. */
+	tell(message, buffers = []) {
+		for (const callback of this.listeners.get("msg:custom") ?? []) callback(message, buffers);
+	}
+
+	/** Page to kernel. */
+	send(message) {
+		this.sent.push({ at: performance.now(), ...message });
+		if (this.options.mute) return;
+		setTimeout(() => this[`on_${message.kind}`]?.(message), 2);
+	}
+
+	get layerInfo() {
+		return LAYERS.find((l) => l.name === this.state.layer);
+	}
+
+	get network() {
+		return {
+			name: "inceptionv1",
+			title: "InceptionV1",
+			identity: "inceptionv1-23866e7c",
+			device: "cpu",
+			note: this.options.note ?? "",
+			layers: LAYERS,
+		};
+	}
+
+	get dataset() {
+		return {
+			name: "photos/train",
+			photos: 560,
+			skipped: ["train/n01440764/broken <b>name</b>.JPEG", "train/n03028079/empty.png"],
+			skipped_count: 2,
+			note: "",
+		};
+	}
+
+	async on_ready() {
+		const { layer, neuron, steps } = this.state;
+		const messages = [{ kind: "selected", seq: -1, layer, neuron, steps }];
+		if (this.options.error) {
+			messages.push({
+				kind: "error",
+				where: "network",
+				title: "The weights of InceptionV1 are not here",
+				message:
+					"inception5h.pth was not found in the hub cache, and the download failed: no route to host.\n\nWays out:\n  · NeuronWidget(weights='path/to/inceptionv1.pth')\n  · set NEURON_WIDGET_WEIGHTS to that path\n  · go online once: the file is kept\n  · or open the embedded network, which needs no download",
+				traceback:
+					"Traceback (most recent call last):\n  File 'models.py', line 88, in load_model\nWeightsUnavailable: inception5h.pth",
+				action: "embedded",
+				dataset: "",
+			});
+		} else if (this.options.opening) {
+			messages.push({ kind: "opening", text: "Loading InceptionV1 (28 MB)" });
+		} else {
+			messages.push({ kind: "opened", network: this.network });
+			messages.push({ kind: "dataset", dataset: this.options.dataset ? this.dataset : null });
+			if (this.options.dataset && !this.options.scanning) messages.push(this.strengths());
+		}
+		this.tell({ kind: "snapshot", messages, counts: messages.map(() => 0) });
+		if (this.options.error || this.options.opening) return;
+		if (this.options.scanning) {
+			this.tell(this.progress("scan", 203, 560, 31, 11.5));
+		} else if (this.options.dataset) {
+			await this.sendPhotos();
+		}
+		if (this.options.start) this.on_start(this.state);
+		if (this.options.previews !== false) void this.previews();
+	}
+
+	on_open_embedded() {
+		this.options.error = false;
+		this.tell({ kind: "error", where: "network", title: "", message: "", traceback: "", action: "", dataset: "" });
+		void this.on_ready();
+	}
+
+	strengths() {
+		const { name, channels } = this.layerInfo;
+		const best = Array.from({ length: channels }, (_, n) => (DEAD.has(n) ? 0 : 20 + 90 * source(n)()));
+		return { kind: "strengths", layer: name, best, dead: [...DEAD] };
+	}
+
+	on_in_view({ neurons }) {
+		this.wanted = neurons;
+	}
+
+	async previews() {
+		const { name, channels } = this.layerInfo;
+		while (this.thumbs.size < (this.options.previews ?? channels) && this.layerInfo?.name === name) {
+			const all = Array.from({ length: channels }, (_, n) => n);
+			const next = [this.state.neuron, ...(this.wanted ?? []), ...all]
+				.filter((n, i, list) => !this.thumbs.has(n) && list.indexOf(n) === i)
+				.slice(0, 8);
+			if (next.length === 0) break;
+			const buffers = [];
+			for (const n of next) {
+				this.thumbs.add(n);
+				buffers.push(await bytes(pattern(n, 56, 0.6), "image/jpeg"));
+			}
+			this.tell({ kind: "thumbs", layer: name, neurons: next, finished: next.map(() => false) }, buffers);
+			this.tell(this.progress("preview", this.thumbs.size, channels, 9.4, 40));
+			await new Promise((done) => setTimeout(done, 20));
+		}
+	}
+
+	progress(task, done, total, rate, left, state = "running") {
+		const { layer, neuron } = this.state;
+		return { kind: "progress", task, layer, neuron, done, total, rate, left, state };
+	}
+
+	on_select({ seq, layer, neuron, steps, settled }) {
+		const moved = layer !== this.state.layer || neuron !== this.state.neuron;
+		if (layer !== this.state.layer) {
+			this.thumbs.clear();
+			setTimeout(() => {
+				this.tell(this.strengths());
+				void this.previews();
+			});
+		}
+		Object.assign(this.state, { layer, neuron, steps });
+		this.tell({ kind: "selected", seq, layer, neuron, steps });
+		if (!moved && !settled) return;
+		if (this.options.dataset) void this.sendPhotos();
+		if (settled && !this.images.has(`${layer}/${neuron}`)) this.on_start({ layer, neuron, steps });
+	}
+
+	async sendPhotos() {
+		const { layer, neuron } = this.state;
+		const { width, height } = this.layerInfo;
+		const dead = DEAD.has(neuron);
+		const scale = 260;
+		const buffers = [];
+		const groups = { most: [], least: [] };
+		for (const [group, photos] of Object.entries(groups)) {
+			for (let rank = 0; rank < this.options.photos; rank++) {
+				const seed = neuron * 40 + (group === "most" ? rank : 20 + rank);
+				const strength = group === "most" ? 1 - rank * 0.07 : 0.12 - rank * 0.01;
+				const { map, peak, position } = bumps(seed, width, height, strength);
+				const [row, column] = position;
+				photos.push({
+					index: seed,
+					rank,
+					label: CLASSES[(seed * 7) % CLASSES.length],
+					path: `train/n0${1440764 + seed}/ILSVRC2012_val_0000${seed}.JPEG`,
+					score: (group === "most" ? 132.5 : 3.1) * strength,
+					peak: (peak / 255) * scale,
+					position,
+					map_height: height,
+					map_width: width,
+					receptive_field: [
+						Math.max(0, (column - 3.5) / width),
+						Math.max(0, (row - 3.5) / height),
+						Math.min(1, (column + 4.5) / width),
+						Math.min(1, (row + 4.5) / height),
+					],
+				});
+				buffers.push(await bytes(scene(seed, 112), "image/jpeg"), new DataView(map.buffer));
+			}
+		}
+		if (neuron !== this.state.neuron) return;
+		const counts = Array.from({ length: 32 }, (_, i) => Math.round(160 * Math.exp(-i / 4)) + (i % 5 === 0 ? 1 : 0));
+		const edges = Array.from({ length: 33 }, (_, i) => (i * 140) / 32);
+		this.tell(
+			{
+				kind: "photos",
+				layer,
+				neuron,
+				dataset: "photos/train",
+				scanned: 558,
+				scale,
+				quantile: 118,
+				mean: 21.4,
+				std: 18.9,
+				dead,
+				most: groups.most,
+				least: groups.least,
+				histogram: { counts, edges },
+			},
+			buffers,
+		);
+	}
+
+	async on_enlarge({ layer, neuron, group, rank }) {
+		const seed = neuron * 40 + (group === "most" ? rank : 20 + rank);
+		const { width, height } = this.layerInfo;
+		const strength = group === "most" ? 1 - rank * 0.07 : 0.12 - rank * 0.01;
+		const { map, peak, position } = bumps(seed, width, height, strength);
+		const photo = {
+			index: seed,
+			rank,
+			label: CLASSES[(seed * 7) % CLASSES.length],
+			path: `train/n0${1440764 + seed}/ILSVRC2012_val_0000${seed}.JPEG`,
+			score: (group === "most" ? 132.5 : 3.1) * strength,
+			peak: (peak / 255) * 260,
+			position,
+			map_height: height,
+			map_width: width,
+			receptive_field: [
+				Math.max(0, (position[1] - 3.5) / width),
+				Math.max(0, (position[0] - 3.5) / height),
+				Math.min(1, (position[1] + 4.5) / width),
+				Math.min(1, (position[0] + 4.5) / height),
+			],
+		};
+		this.tell({ kind: "photo", layer, neuron, group, scale: 260, quantile: 118, photo }, [
+			await bytes(scene(seed, 448), "image/jpeg"),
+			new DataView(map.buffer),
+			await bytes(scene(seed, 160), "image/jpeg"),
+		]);
+	}
+
+	on_stop() {
+		this.stopped = true;
+	}
+
+	on_scan({ dataset }) {
+		if (dataset.startsWith("/no")) {
+			this.tell({
+				kind: "error",
+				where: "scan",
+				title: "This data set cannot be opened",
+				message: `'${dataset}' is not a folder; expected a folder of images, 'samples' or 'imagenette'.`,
+				traceback: "",
+				action: "",
+				dataset,
+			});
+			return;
+		}
+		this.options.dataset = true;
+		this.tell(this.progress("scan", 560, 560, 31, 0, "done"));
+		this.tell({ kind: "dataset", dataset: { ...this.dataset, name: dataset } });
+		this.tell(this.strengths());
+		void this.sendPhotos();
+	}
+
+	async on_start({ layer, neuron, steps }) {
+		const turn = ++this.turn;
+		this.stopped = false;
+		const { speed } = this.options;
+		const until = this.options.until ?? steps;
+		let step = 0;
+		for (; step < until && !this.stopped; ) {
+			step = Math.min(until, step + Math.max(1, Math.round(speed / 10)));
+			this.tell(this.progress("render", step, steps, speed, (steps - step) / speed));
+			this.tell({ kind: "frame", index: this.frame++, layer, neuron, step, steps }, [
+				await bytes(pattern(neuron, 224, 0.15 + (0.85 * step) / steps), "image/jpeg"),
+			]);
+			await new Promise((done) => setTimeout(done, 100));
+			if (turn !== this.turn) return;
+		}
+		if (this.options.until && !this.stopped) return;
+		const clarity = 0.15 + (0.85 * step) / steps;
+		const history = Array.from({ length: 60 }, (_, i) => [
+			(i * step) / 59,
+			3400 * (1 - Math.exp(-i / 14)) + 200 * Math.sin(i * 1.7),
+		]);
+		this.images.set(`${layer}/${neuron}`, true);
+		this.tell(this.progress("render", step, steps, speed, 0, this.stopped ? "stopped" : "done"));
+		this.tell(
+			{
+				kind: "image",
+				layer,
+				neuron,
+				step,
+				steps,
+				size: 224,
+				seed: 0,
+				lr: 0.05,
+				seconds: step / speed,
+				activation: 3198.4,
+				best_photo: this.options.dataset ? 132.5 : null,
+				history,
+				look: {
+					mean_rgb: [118.2, 107.9, 131.1],
+					std_rgb: [61.3, 55.8, 58.4],
+					patterns: ["High contrast/texture"],
+				},
+			},
+			[await bytes(pattern(neuron, 224, clarity), "image/png")],
+		);
+		this.tell({ kind: "thumbs", layer, neurons: [neuron], finished: [true] }, [
+			await bytes(pattern(neuron, 56, clarity), "image/jpeg"),
+		]);
+	}
+}

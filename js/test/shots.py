@@ -1,0 +1,112 @@
+"""Take pictures of the page with its fake kernel: ``python js/test/shots.py OUT [names...]``."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A static server that keeps its log to itself."""
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+
+def finished(page: Page) -> None:
+    """Wait for the finished image and for previews."""
+    page.wait_for_selector(".nw-big", timeout=30000)
+    page.wait_for_timeout(2500)
+
+
+def large(page: Page) -> None:
+    """Open the second photo and turn the page once."""
+    page.get_by_role("group", name="Most activating").get_by_role("button").nth(1).click()
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(600)
+
+
+def wait(ms: int) -> Any:
+    """Wait a fixed time."""
+    return lambda page: page.wait_for_timeout(ms)
+
+
+def typed(page: Page) -> None:
+    """Open the data set panel and scan a bad path; wait for the error."""
+    page.get_by_role("button", name="photos/train").click()
+    page.get_by_label("Data set folder or name").fill("/no/such/folder")
+    page.get_by_role("button", name="Scan", exact=True).click()
+    page.get_by_role("alert").wait_for()
+    page.wait_for_timeout(300)
+
+
+SHOTS: dict[str, tuple[int, int, str, Any]] = {
+    "first": (1100, 900, "opening=1", wait(300)),
+    "mid": (1100, 1000, "start=1&until=312&speed=400", wait(4500)),
+    "finished": (1100, 1000, "start=1&speed=2000&neuron=257", finished),
+    "large": (1100, 1000, "start=1&speed=2000", lambda p: (finished(p), large(p))),
+    "error": (1100, 700, "error=1", wait(500)),
+    "bad-path": (1100, 1000, "previews=40", typed),
+    "none": (1100, 900, "dataset=0&previews=80", wait(2000)),
+    "scanning": (1100, 900, "scanning=1&previews=80", wait(2000)),
+    "dead": (1100, 900, "neuron=5&previews=40", wait(2000)),
+    "mute": (1100, 500, "mute=1", wait(3500)),
+    "w320": (320, 1500, "start=1&speed=2000&views=1", finished),
+    "w320-large": (320, 1500, "start=1&speed=2000", lambda p: (finished(p), large(p))),
+    "w800": (800, 1000, "start=1&speed=2000", finished),
+    "dark": (1100, 1000, "start=1&speed=2000&theme=dark&neuron=257", finished),
+    "dark-large": (1100, 1000, "start=1&speed=2000&theme=dark", lambda p: (finished(p), large(p))),
+}
+
+
+def main() -> None:
+    """Take the pictures, and report console errors, foreign requests and axe's findings."""
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    handler = functools.partial(Quiet, directory=str(ROOT))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    axe = ROOT / "js/node_modules/axe-core/axe.min.js"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        for name in sys.argv[2:] or SHOTS:
+            width, height, query, act = SHOTS[name]
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.on("console", lambda m: print("  console:", m.type, m.text))
+            page.on("pageerror", lambda e: print("  page error:", e))
+            page.on(
+                "request",
+                lambda r: r.url.startswith((address, "data:", "blob:"))
+                or print("  foreign request:", r.url),
+            )
+            page.goto(f"{address}/js/test/harness.html?{query}")
+            act(page)
+            page.screenshot(path=str(out / f"{name}.png"), full_page=True)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            print(name, "scroll width", wide, "of", width)
+            page.add_script_tag(path=str(axe))
+            report = page.evaluate("axe.run('.neuron-widget')")
+            for found in report["violations"]:
+                print("  axe:", found["impact"], found["id"], found["help"])
+                for node in found["nodes"][:4]:
+                    print("     ", node["html"][:160], node["failureSummary"][:300])
+            page.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
