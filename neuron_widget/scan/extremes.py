@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Histogram", "Moments", "QuantileSketch", "TopK", "Winners"]
+__all__ = ["Histogram", "Moments", "QuantileSketch", "TopK", "Winners", "occupied"]
 
 _INDEX_BITS = 32
 _INDEX_MASK = (1 << _INDEX_BITS) - 1
@@ -237,7 +237,11 @@ class QuantileSketch:
         place += self._row[None, :, None, None]
         # Reading the bins in the activation's own memory order spares a copy.
         flat = place.permute(0, 2, 3, 1).reshape(-1)
-        self._counts += torch.bincount(flat, minlength=len(self._counts))
+        if flat.device.type == "cpu":
+            self._counts += torch.bincount(flat, minlength=len(self._counts))
+        else:  # bincount makes the host wait for the largest value
+            ones = torch.ones_like(flat, dtype=torch.int64)
+            self._counts.scatter_add_(0, flat.long(), ones)
 
     def merge(self, other: QuantileSketch) -> None:
         """Take in another running state of other photos."""
@@ -255,12 +259,6 @@ class QuantileSketch:
         middle = bits + (1 << (self._shift - 1))
         value = middle.astype(np.int32).view(np.float32) * np.sign(place)
         return np.where(size == 0, 0, value).astype(np.float32)
-
-
-def positions(index: int, width: int) -> tuple[int, int]:
-    """Row and column of a flat position in a map of this width."""
-    row, column = divmod(int(index), width)
-    return row, column
 
 
 def occupied(

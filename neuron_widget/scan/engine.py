@@ -1,0 +1,223 @@
+"""One pass over the photos for all neurons of a layer: :func:`scan_steps`, :func:`scan`."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm.auto import tqdm
+
+from neuron_widget.errors import DatasetError
+from neuron_widget.models import VisionModel
+from neuron_widget.scan.datasets import open_dataset
+from neuron_widget.scan.loading import load_batches
+from neuron_widget.scan.result import ScanResult
+from neuron_widget.scan.running import ScanPass
+from neuron_widget.zoo import load_model
+
+__all__ = ["Precision", "ScanProgress", "sample", "scan", "scan_steps"]
+
+Precision = Literal["exact", "fast"]
+
+
+@dataclass(frozen=True)
+class ScanProgress:
+    """How far a scan is.
+
+    Attributes
+    ----------
+    done, total
+        Photos looked at (skipped ones included) and to look at.
+    skipped
+        Photos that could not be read.
+    rate
+        Photos a second so far; 0 before the first batch.
+    """
+
+    done: int
+    total: int
+    skipped: int
+    rate: float
+    _collect: Callable[[], ScanResult] = field(repr=False)
+
+    @property
+    def left(self) -> float:
+        """Seconds to the end at this rate; 0 where unknown."""
+        return (self.total - self.done) / self.rate if self.rate else 0.0
+
+    def result(self) -> ScanResult:
+        """Return what was found up to now; photos come in random order, so it is a fair sample."""
+        return self._collect()
+
+
+def sample(photos: int, num_samples: int | None, seed: int) -> NDArray[np.int64]:
+    """Return the photos to look at, in random order: the same for every neuron and layer.
+
+    A smaller sample with the same seed is the beginning of a larger one.
+    """
+    order: NDArray[np.int64] = np.random.default_rng(seed).permutation(photos)
+    return order if num_samples is None else order[:num_samples]
+
+
+def scan_steps(
+    model: VisionModel | nn.Module | str | None,
+    layer: str,
+    dataset: Any,
+    *,
+    top_k: int = 9,
+    num_samples: int | None = None,
+    split: str = "train",
+    seed: int = 0,
+    batch_size: int = 32,
+    workers: int | None = None,
+    precision: Precision = "exact",
+) -> Generator[ScanProgress, None, ScanResult]:
+    """Scan photos batch by batch; see :func:`scan` for the parameters.
+
+    Yields progress before the first batch and after each one, and returns the result. Close the
+    generator to stop: ``progress.result()`` keeps what was found. Nothing is on the model while
+    the generator waits, and its threads end with it.
+    """
+    for name, value in (("top_k", top_k), ("batch_size", batch_size), ("num_samples", num_samples)):
+        if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if precision not in ("exact", "fast"):
+        raise ValueError(f"precision must be 'exact' or 'fast', got {precision!r}")
+    vision = load_model(model)
+    info = vision.layer(layer)
+    photos = open_dataset(dataset, split=split)
+    order = sample(len(photos), num_samples, seed)
+    settings: dict[str, Any] = {
+        "top_k": top_k,
+        "num_samples": num_samples,
+        "split": split,
+        "seed": seed,
+        "precision": precision,
+        "input_size": vision.input_size,
+    }
+    pass_ = ScanPass(vision, info.name, info.channels, photos, settings, batch_size)
+    return _steps(pass_, order, batch_size, workers)
+
+
+def scan(
+    model: VisionModel | nn.Module | str | None,
+    layer: str,
+    dataset: Any,
+    *,
+    top_k: int = 9,
+    num_samples: int | None = None,
+    split: str = "train",
+    seed: int = 0,
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: bool = True,
+    precision: Precision = "exact",
+) -> ScanResult:
+    """Find the photos that fire every neuron of a layer most and least, in one pass.
+
+    The score of a photo is the spatial mean of the neuron's activation. Photos are prepared as in
+    ImageNet evaluation: RGB, shorter side 256 for an input of 224, centre crop, the model's own
+    preprocessing.
+
+    Parameters
+    ----------
+    model
+        A :class:`~neuron_widget.models.VisionModel`, or what ``load_model`` takes.
+    layer
+        Name of the layer.
+    dataset
+        What :func:`~neuron_widget.scan.datasets.open_dataset` takes.
+    top_k
+        Photos to keep at either end for each neuron.
+    num_samples
+        Look at this many photos, drawn with ``seed``; default all.
+    split
+        Split of the data set, where it has several.
+    seed
+        Seed of the sample and of the order.
+    batch_size
+        Photos in one forward pass.
+    workers
+        Threads that decode photos; default one a core, 0 decodes in the calling thread.
+    progress
+        Whether to show a progress bar.
+    precision
+        ``"exact"``: float32. ``"fast"``: a bfloat16 pass keeps more candidates than ``top_k``;
+        those of a neuron are scored again in float32 when it is looked at, so that its photos,
+        scores and maps are exact, while ``mean``, ``std``, ``best`` and the histogram are those
+        of the bfloat16 pass (within about 1 %).
+
+    Raises
+    ------
+    DatasetError
+        For a data set that cannot be opened or of which no photo could be read.
+    UnknownLayer
+        With the nearest names.
+    """
+    steps = scan_steps(
+        model,
+        layer,
+        dataset,
+        top_k=top_k,
+        num_samples=num_samples,
+        split=split,
+        seed=seed,
+        batch_size=batch_size,
+        workers=workers,
+        precision=precision,
+    )
+    with closing(steps), tqdm(disable=not progress, unit=" photos", desc="Scanning") as bar:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                result: ScanResult = stop.value
+                return result
+            bar.total = step.total
+            bar.update(step.done - bar.n)
+
+
+def _steps(
+    pass_: ScanPass, order: NDArray[np.int64], batch_size: int, workers: int | None
+) -> Generator[ScanProgress, None, ScanResult]:
+    total = len(order)
+    yield ScanProgress(0, total, 0, 0.0, pass_.collect)
+    start = time.monotonic()
+    size = pass_.model.input_size
+    loaded = load_batches(pass_.dataset, order.tolist(), size, batch_size, workers)
+    queued: deque[torch.cuda.Event] = deque()
+    with closing(loaded):
+        for batch in loaded:
+            pass_.skipped.extend(batch.skipped)
+            if batch.index:
+                pass_.take(batch.index, batch.squares)
+            _keep_pace(queued, pass_.model.device)
+            done = pass_.scanned + len(pass_.skipped)
+            rate = done / max(time.monotonic() - start, 1e-9)
+            yield ScanProgress(done, total, len(pass_.skipped), rate, pass_.collect)
+    if pass_.scanned == 0:
+        i, reason = pass_.skipped[0]
+        raise DatasetError(
+            f"none of the {total} photos of {pass_.dataset.name!r} could be read; the first, "
+            f"{pass_.dataset.path(i)}: {reason}. Check that these are complete image files"
+        )
+    return pass_.collect()
+
+
+def _keep_pace(queued: deque[torch.cuda.Event], device: torch.device) -> None:
+    """Let the host run two batches ahead of a GPU, not hundreds: a stop must take effect."""
+    if device.type != "cuda":
+        return
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    queued.append(event)
+    if len(queued) > 2:
+        queued.popleft().synchronize()

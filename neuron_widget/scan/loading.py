@@ -1,0 +1,111 @@
+"""Photos from the data set to batches of squares, decoded ahead of the network.
+
+Threads, not ``DataLoader`` processes: PIL lets go of the interpreter lock while it decodes and
+resizes, so that threads keep the cores busy, start at once, share the data set, need no fork of a
+kernel full of running threads, and are gone when the generator is closed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuron_widget.scan.image_dataset import ImageDataset
+
+__all__ = ["Batch", "automatic_workers", "load_batches", "to_images"]
+
+_AHEAD = 2  # batches decoded in advance: one in the making, one in reserve
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Squares ``(N, S, S, 3)`` uint8 with the photos' numbers, and the photos skipped on the way.
+
+    ``skipped`` holds (number, reason). The last batch may hold no square.
+    """
+
+    index: list[int]
+    squares: Tensor
+    skipped: list[tuple[int, str]]
+
+
+def automatic_workers() -> int:
+    """One thread a core this process may use, at most 16."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return min(16, cores)
+
+
+def load_batches(
+    dataset: ImageDataset,
+    order: Sequence[int],
+    input_size: int,
+    batch_size: int,
+    workers: int | None = None,
+) -> Generator[Batch, None, None]:
+    """Yield the photos in ``order`` in batches of ``batch_size`` readable ones.
+
+    What is in a batch does not depend on ``workers``. With ``workers=0`` photos are decoded in
+    the calling thread. Closing the generator cancels what waits and ends the threads.
+    """
+    threads = automatic_workers() if workers is None else workers
+    threads = min(threads, len(order))
+    pool = ThreadPoolExecutor(threads, "neuron-widget-scan") if threads else None
+    # Without threads nothing is gained by loading ahead.
+    ahead = max(_AHEAD * batch_size, 2 * threads) if pool else 1
+    waiting: deque[tuple[int, Callable[[], NDArray[np.uint8] | str]]] = deque()
+    index: list[int] = []
+    squares: list[NDArray[np.uint8]] = []
+    skipped: list[tuple[int, str]] = []
+    remaining = iter(order)
+    try:
+        while True:
+            while len(waiting) < ahead and (i := next(remaining, None)) is not None:
+                load = partial(_load, dataset, int(i), input_size)
+                waiting.append((int(i), pool.submit(load).result if pool else load))
+            if waiting:
+                i, loaded = waiting.popleft()
+                square = loaded()
+                if isinstance(square, str):
+                    skipped.append((i, square))
+                else:
+                    index.append(i)
+                    squares.append(square)
+            full = batch_size in (len(squares), len(skipped))
+            if full or (not waiting and (squares or skipped)):
+                shape = (0, input_size, input_size, 3)
+                stacked = np.stack(squares) if squares else np.empty(shape, np.uint8)
+                yield Batch(index, torch.from_numpy(stacked), skipped)
+                index, squares, skipped = [], [], []
+            elif not waiting:
+                return
+    finally:
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _load(dataset: ImageDataset, i: int, input_size: int) -> NDArray[np.uint8] | str:
+    """The square of photo ``i``, or why it cannot be read."""
+    try:
+        return np.asarray(dataset.load_square(i, input_size))
+    except Exception as error:  # noqa: BLE001  (a broken file raises anything; none is fatal)
+        return f"{type(error).__name__}: {error}"
+
+
+def to_images(squares: Tensor, device: torch.device) -> Tensor:
+    """Squares ``(N, S, S, 3)`` uint8 -> images ``(N, 3, S, S)`` float32 in 0..1 on the device.
+
+    The result is channels_last without a copy, three times as fast for convolutions on a CPU.
+    """
+    if device.type == "cuda":
+        squares = squares.pin_memory().to(device, non_blocking=True)
+    return squares.to(device).permute(0, 3, 1, 2).float().div(255)

@@ -1,0 +1,122 @@
+"""Which part of the input a unit can see: its theoretical receptive field, for any network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuron_widget.models import VisionModel
+
+__all__ = ["ReceptiveFields", "probe_receptive_fields"]
+
+_PROBES = 4  # per side; the edges are known to a quarter of the layer's stride
+
+
+@dataclass(frozen=True)
+class ReceptiveFields:
+    """Receptive fields of all units of a layer.
+
+    A unit at row ``r`` and column ``c`` sees the input rows ``stride * r + first`` to
+    ``stride * r + last`` and columns alike, clipped to the image. The arrays are ``(C, 2)``: one
+    interval a neuron, for rows and columns (branches of an Inception block see different parts).
+    """
+
+    size: int
+    stride: tuple[int, int]
+    first: NDArray[np.float64]
+    last: NDArray[np.float64]
+
+    def box(self, neuron: int, row: int, column: int) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom as fractions 0..1 of the square that the network sees."""
+        (top, bottom), (left, right) = (
+            self._interval(neuron, axis, place) for axis, place in ((0, row), (1, column))
+        )
+        return left, top, right, bottom
+
+    def _interval(self, neuron: int, axis: int, place: int) -> tuple[float, float]:
+        start = max(0.0, float(self.stride[axis] * place + self.first[neuron, axis]))
+        end = min(float(self.size), float(self.stride[axis] * place + self.last[neuron, axis]) + 1)
+        # Where NaN did not come through (a model that replaces it), nothing is known.
+        return (start / self.size, end / self.size) if end > start else (0.0, 1.0)
+
+
+def probe_receptive_fields(model: VisionModel, layer: str) -> ReceptiveFields:
+    """Find the receptive fields by making a part of the input NaN.
+
+    NaN spreads through convolution, pooling and ReLU alike, so the units that turn NaN are
+    exactly those that can see that part, whatever the network is made of. NaN from row ``r`` on:
+    the first row of units that turns NaN is the first whose field ends at ``r`` or below. Four
+    values of ``r`` within one stride of the border (and the same for the other three borders) fix
+    the edges to a quarter of a stride, never too small: at most 16 images, once a layer. The
+    stride is the power of two nearest to input size / map size. Units that see everything
+    (attention, squeeze-and-excitation) come out as that.
+    """
+    info = model.layer(layer)
+    size = model.input_size
+    stride = (_power_of_two(size / info.height), _power_of_two(size / info.width))
+    sides = []
+    # cuDNN's Winograd kernels would smear NaN over whole tiles.
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(enabled=False),
+        model.reading(layer) as read,
+    ):
+        for axis, step in enumerate(stride):
+            offsets = sorted({max(1, round(step * (j + 1) / _PROBES)) for j in range(_PROBES)})
+            low = _seen(read(_nan_strips(size, axis, offsets, True, model.device)), axis)
+            high = _seen(read(_nan_strips(size, axis, offsets, False, model.device)), axis)
+            sides.append((_first(low, offsets, step), _last(high, offsets, step, size)))
+    return ReceptiveFields(
+        size,
+        stride,
+        np.stack([first for first, _ in sides], axis=1),
+        np.stack([last for _, last in sides], axis=1),
+    )
+
+
+def _power_of_two(ratio: float) -> int:
+    return 1 << max(0, round(math.log2(ratio)))
+
+
+def _nan_strips(
+    size: int, axis: int, widths: list[int], at_start: bool, device: torch.device
+) -> Tensor:
+    """Grey images with NaN in a strip along one border, one image a width."""
+    images = torch.full((len(widths), 3, size, size), 0.5, device=device)
+    for image, width in zip(images, widths, strict=True):
+        image.narrow(axis + 1, 0 if at_start else size - width, width).fill_(torch.nan)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _seen(activation: Tensor, axis: int) -> NDArray[np.bool_]:
+    """Which rows (or columns) of units have turned NaN: ``(strips, C, length)``."""
+    found: NDArray[np.bool_] = activation.isnan().any(dim=3 - axis).cpu().numpy()
+    return found
+
+
+def _first(seen: NDArray[np.bool_], widths: list[int], stride: int) -> NDArray[np.float64]:
+    """Offset of a field's first row: a unit past the last NaN one begins at ``width`` or below."""
+    length = seen.shape[2]
+    # The last NaN unit; -1 where none is.
+    last = np.where(seen.any(axis=2), length - 1 - seen[:, :, ::-1].argmax(axis=2), -1)
+    bound = np.array(widths)[:, None] - stride * (last + 1.0)
+    bound[last == length - 1] = -np.inf
+    best: NDArray[np.float64] = bound.max(axis=0)
+    return best
+
+
+def _last(
+    seen: NDArray[np.bool_], widths: list[int], stride: int, size: int
+) -> NDArray[np.float64]:
+    """Offset of a field's last row, by the same reasoning from the other border."""
+    length = seen.shape[2]
+    first = np.where(seen.any(axis=2), seen.argmax(axis=2), length)
+    bound = (size - np.array(widths))[:, None] - stride * (first - 1.0) - 1
+    bound[first == 0] = np.inf
+    best: NDArray[np.float64] = bound.min(axis=0)
+    return best

@@ -1,0 +1,270 @@
+"""What a scan found."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from neuron_widget.errors import DatasetError
+from neuron_widget.models import VisionModel
+from neuron_widget.scan.datasets import ImageDataset
+from neuron_widget.scan.examples import Example
+from neuron_widget.scan.extremes import Winners, occupied
+from neuron_widget.scan.loading import load_batches, to_images
+from neuron_widget.scan.receptive import ReceptiveFields, probe_receptive_fields
+
+__all__ = ["QUANTILE", "ScanResult", "ScanTables"]
+
+QUANTILE = 0.99
+_KEPT = 32  # neurons whose maps are kept at hand
+
+
+@dataclass(frozen=True)
+class ScanTables:
+    """The numbers of a scan as numpy arrays, one row a neuron."""
+
+    top: Winners
+    bottom: Winners
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    peak: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    edges: NDArray[np.float64]
+    quantile: NDArray[np.float32]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all arrays by name, for a file; :meth:`from_arrays` is the way back."""
+        plain = {name: value for name, value in vars(self).items() if name not in _WINNERS}
+        for side in _WINNERS:
+            plain |= {f"{side}_{name}": a for name, a in vars(getattr(self, side)).items()}
+        return plain
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> ScanTables:
+        """Rebuild the tables from what :meth:`arrays` gave."""
+        values: dict[str, Any] = {
+            side: Winners(**{name: arrays[f"{side}_{name}"] for name in Winners.__annotations__})
+            for side in _WINNERS
+        }
+        values |= {name: arrays[name] for name in cls.__annotations__ if name not in values}
+        return cls(**values)
+
+
+_WINNERS = ("top", "bottom")
+
+
+@dataclass(frozen=True)
+class _Neuron:
+    """Exact winners of one neuron (best first) and the maps of them all, by photo number."""
+
+    top: list[tuple[int, float, float, int]]
+    bottom: list[tuple[int, float, float, int]]
+    maps: dict[int, NDArray[np.float32]]
+
+
+class ScanResult:
+    """The photos that fire each neuron of a layer most and least, and how it fires on the rest.
+
+    Attributes
+    ----------
+    model_identity : str
+        Name of the model and hash of its weights.
+    layer : str
+        The layer.
+    dataset : str
+        Name of the data set.
+    scanned : int
+        Photos looked at.
+    skipped : list of (path, reason)
+        Photos that could not be read.
+    settings : dict
+        What the scan was asked for.
+    tables : ScanTables
+        All numbers.
+    """
+
+    def __init__(
+        self,
+        model: VisionModel,
+        layer: str,
+        dataset: ImageDataset,
+        tables: ScanTables,
+        *,
+        scanned: int,
+        skipped: list[tuple[str, str]],
+        settings: dict[str, Any],
+        batch_size: int = 32,
+    ):
+        self.layer = layer
+        self.dataset = dataset.name
+        self.tables = tables
+        self.scanned = scanned
+        self.skipped = skipped
+        self.settings = settings
+        self._model = model
+        self._photos = dataset
+        self._batch_size = batch_size
+        self._neurons: OrderedDict[int, _Neuron] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return (
+            f"<ScanResult {self.layer} of {self._model.name}: {len(self.mean)} neurons over "
+            f"{self.scanned} photos of {self.dataset!r}, {len(self.skipped)} skipped>"
+        )
+
+    @property
+    def model_identity(self) -> str:
+        """Name of the model and hash of its weights."""
+        return self._model.identity
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the data set."""
+        return self._photos.fingerprint
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """Mean score of each neuron, ``(C,)``."""
+        return self.tables.mean
+
+    @property
+    def std(self) -> NDArray[np.float32]:
+        """Standard deviation of each neuron's scores, ``(C,)``."""
+        return self.tables.std
+
+    @property
+    def peak(self) -> NDArray[np.float32]:
+        """Largest activation of each neuron at any position of any photo, ``(C,)``."""
+        return self.tables.peak
+
+    @property
+    def best(self) -> NDArray[np.float32]:
+        """Score of each neuron's best photo, ``(C,)``; 0 before the first photo."""
+        score = self.tables.top.score
+        return score[:, 0] if score.shape[1] else np.zeros(len(score), np.float32)
+
+    @property
+    def dead(self) -> tuple[int, ...]:
+        """Neurons that were never above 0, at any position of any photo."""
+        return tuple(np.flatnonzero(self.peak <= 0).tolist()) if self.scanned else ()
+
+    def histogram(self, neuron: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return counts (n,) and edges (n + 1,) of a neuron's scores, at most 40 equal bars."""
+        neuron = self._check(neuron)
+        return occupied(self.tables.counts[neuron], self.tables.edges[neuron])
+
+    def quantile(self, neuron: int) -> float:
+        """Return what 99 % of all positions of all photos lie below, within 1.6 % of its value.
+
+        See :class:`~neuron_widget.scan.extremes.QuantileSketch`.
+        """
+        return float(self.tables.quantile[self._check(neuron)])
+
+    def top(self, neuron: int, k: int | None = None) -> list[Example]:
+        """Return the photos that fire the neuron most, best first (at most the scan's ``top_k``).
+
+        Raises ``NeuronOutOfRange`` with the valid range.
+        """
+        return self._examples(neuron, "top", k)
+
+    def bottom(self, neuron: int, k: int | None = None) -> list[Example]:
+        """Return the photos that fire the neuron least, lowest first."""
+        return self._examples(neuron, "bottom", k)
+
+    def maps(self, neuron: int) -> dict[int, NDArray[np.float32]]:
+        """Return the activation maps ``(h, w)`` of the neuron's photos by their numbers.
+
+        One forward pass over its photos; kept for the neurons looked at last.
+        """
+        return self._look(self._check(neuron)).maps
+
+    def square(self, index: int) -> Image.Image:
+        """Return the square of a photo that the network saw."""
+        try:
+            return self._photos.load_square(index, self._model.input_size)
+        except OSError as error:
+            raise _gone(self._photos.path(index), error) from error
+
+    @cached_property
+    def receptive_fields(self) -> ReceptiveFields:
+        """Receptive fields of the layer's units, probed once."""
+        return probe_receptive_fields(self._model, self.layer)
+
+    def _check(self, neuron: int) -> int:
+        (number,) = self._model.check_neurons(self.layer, neuron)
+        return number
+
+    def _examples(self, neuron: int, side: str, k: int | None) -> list[Example]:
+        neuron = self._check(neuron)
+        if self.settings["precision"] == "fast":
+            rows = getattr(self._look(neuron), side)
+        else:
+            rows = _rows(getattr(self.tables, side), neuron)
+        wanted = self.settings["top_k"] if k is None else min(k, self.settings["top_k"])
+        width = self._model.layer(self.layer).width
+        return [
+            Example(
+                neuron=neuron,
+                index=index,
+                path=self._photos.path(index),
+                label=self._photos.label(index),
+                rank=rank,
+                score=score,
+                peak=peak,
+                position=(position // width, position % width),
+                _result=self,
+            )
+            for rank, (index, score, peak, position) in enumerate(rows[:wanted])
+        ]
+
+    def _look(self, neuron: int) -> _Neuron:
+        """Maps of a neuron's candidates in float32, and their exact order."""
+        if neuron not in self._neurons:
+            top = _rows(self.tables.top, neuron)
+            bottom = _rows(self.tables.bottom, neuron)
+            maps = self._forward(neuron, sorted({row[0] for row in (*top, *bottom)}))
+            if self.settings["precision"] == "fast":
+                top = sorted((_row(i, maps[i]) for i, *_ in top), key=lambda r: (-r[1], r[0]))
+                bottom = sorted((_row(i, maps[i]) for i, *_ in bottom), key=lambda r: (r[1], r[0]))
+            self._neurons[neuron] = _Neuron(top, bottom, maps)
+            while len(self._neurons) > _KEPT:
+                self._neurons.popitem(last=False)
+        self._neurons.move_to_end(neuron)
+        return self._neurons[neuron]
+
+    def _forward(self, neuron: int, index: list[int]) -> dict[int, NDArray[np.float32]]:
+        maps: dict[int, NDArray[np.float32]] = {}
+        model = self._model
+        batches = load_batches(self._photos, index, model.input_size, self._batch_size)
+        with closing(batches):
+            for batch in batches:
+                for i, reason in batch.skipped:
+                    raise _gone(self._photos.path(i), reason)
+                with torch.inference_mode(), model.reading(self.layer) as read:
+                    activation = read(to_images(batch.squares, model.device))[:, neuron]
+                maps.update(zip(batch.index, activation.float().cpu().numpy(), strict=True))
+        return maps
+
+
+def _gone(path: str, reason: object) -> DatasetError:
+    return DatasetError(
+        f"{path} could be read during the scan and cannot now ({reason}); scan the data set again"
+    )
+
+
+def _rows(winners: Winners, neuron: int) -> list[tuple[int, float, float, int]]:
+    columns = (winners.index, winners.score, winners.peak, winners.position)
+    return list(zip(*(column[neuron].tolist() for column in columns), strict=True))
+
+
+def _row(index: int, activation: NDArray[np.float32]) -> tuple[int, float, float, int]:
+    place = int(activation.argmax())
+    return index, float(activation.mean()), float(activation.flat[place]), place
