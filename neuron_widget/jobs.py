@@ -8,7 +8,10 @@ step. All callbacks run in the worker thread, without a lock held.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -107,6 +110,16 @@ class Worker:
         with self._changed:
             return [j for j in self._jobs if j.owner is owner and not j.stopped]
 
+    def close(self) -> None:
+        """Stop everything and wait for the thread to end (a few seconds at the most)."""
+        with self._changed:
+            for job in self._jobs:
+                job.stopped = True
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5)
+
     # -------------------------------------------------------------- the thread
 
     def _run(self) -> None:
@@ -143,42 +156,49 @@ class Worker:
                 self._changed.wait(IDLE_S - (now - idle_since))
 
     def _advance(self, job: Job) -> None:
+        """One step of a job; where it ends, tell its owner and then those who wait for it."""
         started = time.perf_counter()
+        ended = True
         try:
             if job.stopped:
                 job.steps.close()
-                self._end(job, job.on_stop)
-                return
-            try:
-                value = next(job.steps)
-            except StopIteration as end:
-                result = end.value
-                self._end(job, lambda: job.on_done(result))
+                self._forget(job)
+                job.on_stop()
             else:
-                if not job.stopped:
-                    job.on_step(value)
+                try:
+                    value = next(job.steps)
+                except StopIteration as end:
+                    self._forget(job)
+                    job.on_done(end.value)
+                else:
+                    ended = False
+                    if not job.stopped:
+                        job.on_step(value)
         except BaseException as error:  # noqa: BLE001  # errors are values: shown, never lost
-            job.error = ended_by = error
-            try:
+            ended = True
+            job.error = error
+            self._forget(job)
+            with contextlib.suppress(Exception):
                 job.steps.close()
-            finally:
-                self._end(job, lambda: job.on_error(ended_by))
+            try:
+                job.on_error(error)
+            except Exception:  # the worker must live on, whatever an owner does
+                logging.getLogger(__name__).exception("while reporting %r", error)
         finally:
             job._spent += (time.perf_counter() - started) / job.share
+            if ended:
+                job.finished.set()
 
-    def _end(self, job: Job, callback: Callable[[], None]) -> None:
-        """Take the job off the list, tell its owner, and only then those who wait for it."""
+    def _forget(self, job: Job) -> None:
         with self._changed:
-            if job not in self._jobs:
-                return
-            self._jobs.remove(job)
-        try:
-            callback()
-        finally:
-            job.finished.set()
+            if job in self._jobs:
+                self._jobs.remove(job)
 
 
 @functools.cache
 def shared_worker() -> Worker:
     """The one worker of this process: two widgets share the device, so they share a thread."""
-    return Worker()
+    worker = Worker()
+    # A thread inside torch while the interpreter goes away ends the process with a crash message.
+    atexit.register(worker.close)
+    return worker

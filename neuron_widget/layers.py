@@ -101,28 +101,30 @@ def _first_tensor(output: Any) -> Tensor:
 def probe_layers(module: nn.Module, example: Tensor) -> dict[str, tuple[int, int, int]]:
     """Name -> (channels, height, width) of every layer with a 4-d output, in order of execution.
 
-    One forward pass of ``example``. Where several nested modules return the very same tensor (a
-    block and its last activation), the outermost name stands for all of them, unless it is a plain
-    sequence of numbered blocks.
+    One forward pass of ``example``. Where several modules give the very same activation, one name
+    stands for all: the block's for its last child's, the activation function's for that of the
+    convolution it works on in place, the convolution's for that of a dropout behind it.
     """
-    found: dict[int, tuple[str, Tensor]] = {}
+    found: dict[int, tuple[str, Tensor, int]] = {}
     handles = []
 
     def keep(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4:
-                # Hooks of inner modules run first, so an outer one overwrites its last child,
-                # but the last of numbered blocks keeps its number (blocks.6, not blocks).
-                inner, _ = found.get(id(output), ("", None))
-                numbered = name.rpartition(".")[2].isdigit()
-                if not numbered and inner.removeprefix(f"{name}.").isdigit():
-                    return
-                found.pop(id(output), None)
-                found[id(output)] = (name, output)
+            if not isinstance(output, Tensor) or output.ndim != 4:
+                return
+            before = found.get(id(output))
+            if before is not None:
+                inner, _, version = before
+                is_outer = inner.startswith(f"{name}.")
+                if not is_outer and output._version == version:
+                    return  # passed through unchanged
+                del found[id(output)]
+            found[id(output)] = (name, output, output._version)
 
         return hook
 
-    with eval_mode(module), torch.inference_mode():
+    # no_grad, not inference_mode: that one does not count a tensor's versions.
+    with eval_mode(module), torch.no_grad():
         try:
             for name, m in module.named_modules():
                 if name:
@@ -131,7 +133,7 @@ def probe_layers(module: nn.Module, example: Tensor) -> dict[str, tuple[int, int
         finally:
             for handle in handles:
                 handle.remove()
-    return {name: (t.shape[1], t.shape[2], t.shape[3]) for name, t in found.values()}
+    return {name: (t.shape[1], t.shape[2], t.shape[3]) for name, t, _ in found.values()}
 
 
 # ------------------------------------------------------------------ redirected ReLU

@@ -118,7 +118,7 @@ class VisionModel:
         """
         every = self._named_layers
         if self._main_layers is not None:
-            return tuple(every[name] for name in self._main_layers)
+            return tuple(every.get(name) or self._probe(name) for name in self._main_layers)
         blocks = tuple(info for info in every.values() if info.name.count(".") <= 1)
         return blocks or tuple(every.values())
 

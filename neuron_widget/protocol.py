@@ -29,7 +29,7 @@ Never use the key ``id``: ipykernel 7.4 keeps one entry for every message that h
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 MAX_FRAMES_PER_SECOND = 10
 MAX_FRAMES_IN_FLIGHT = 2
@@ -247,7 +247,11 @@ class Progress(TypedDict):
 
 
 class Frame(TypedDict):
-    """A moving picture of the neuron being rendered. Buffers: JPEG."""
+    """A moving picture of the neuron being rendered. Buffers: JPEG.
+
+    ``value`` is the objective at this step (on augmented images, as in ``Image.history``); with it
+    the page draws the curve while the picture forms, without it when the picture is finished.
+    """
 
     kind: Literal["frame"]
     index: int
@@ -255,6 +259,7 @@ class Frame(TypedDict):
     neuron: int
     step: int
     steps: int
+    value: NotRequired[float]
 
 
 class Image(TypedDict):

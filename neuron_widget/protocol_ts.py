@@ -55,10 +55,13 @@ def comment(text: str) -> list[str]:
 def declaration(name: str, value: Any) -> list[str]:
     """The lines that declare one name of ``protocol.py``, or none for a helper."""
     if typing.is_typeddict(value):
-        optional = value.__optional_keys__
+        # With annotations as strings, __optional_keys__ misses NotRequired: look at the hint.
+        hints = typing.get_type_hints(value, include_extras=True)
         fields = [
-            f"\t{field}{'?' if field in optional else ''}: {ts_type(hint)};"
-            for field, hint in typing.get_type_hints(value).items()
+            f"\t{field}?: {ts_type(typing.get_args(hint)[0])};"
+            if typing.get_origin(hint) is typing.NotRequired
+            else f"\t{field}: {ts_type(hint)};"
+            for field, hint in hints.items()
         ]
         return [*comment(value.__doc__ or name), f"export interface {name} {{", *fields, "}"]
     if isinstance(value, (int, float)):

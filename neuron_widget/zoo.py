@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from neuron_widget import inception
 from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
 from neuron_widget.models import Preprocess, VisionModel
-from neuron_widget.names import EMBEDDED, INCEPTION, INCEPTION_LAYERS
+from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS
 from neuron_widget.weights import (
     Report,
     check_fits,
@@ -204,6 +204,7 @@ def _embedded(
         input_size=size or 224,
         owned=True,
         labels=[info.index_to_description(i) for i in range(1000)],
+        main_layers=list(EFFICIENTNET_LAYERS),
         default_layer="blocks.4",
     )
 

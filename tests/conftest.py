@@ -1,0 +1,35 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+# Tests run beside each other's processes on few cores; two threads are enough for tiny networks.
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder with real weights and photos."""
+    folder = os.environ.get("NEURON_WIDGET_TEST_DATA")
+    if not folder:
+        pytest.skip("NEURON_WIDGET_TEST_DATA is not set: no real weights and photos here")
+    path = Path(folder)
+    assert (path / "weights").is_dir(), f"NEURON_WIDGET_TEST_DATA={folder} holds no weights/"
+    return path
+
+
+@pytest.fixture(scope="session")
+def inception_weights(test_data: Path) -> Path:
+    """A real training of InceptionV1."""
+    return test_data / "weights" / "inceptionv1_google2015.pth"
+
+
+@pytest.fixture(scope="session")
+def photos(test_data: Path) -> Path:
+    """Real photos in ImageFolder layout with splits."""
+    return test_data / "photos"
