@@ -191,7 +191,12 @@ export interface Progress {
 	state: "running" | "waiting" | "done" | "stopped" | "failed";
 }
 
-/** A moving picture of the neuron being rendered. Buffers: JPEG. */
+/**
+ * A moving picture of the neuron being rendered. Buffers: JPEG.
+ *
+ * ``value`` is the objective at this step (on augmented images, as in ``Image.history``); with it
+ * the page draws the curve while the picture forms, without it when the picture is finished.
+ */
 export interface Frame {
 	kind: "frame";
 	index: number;
@@ -199,6 +204,7 @@ export interface Frame {
 	neuron: number;
 	step: number;
 	steps: number;
+	value?: number;
 }
 
 /**
@@ -267,7 +273,7 @@ export interface Photos {
 	histogram: Histogram;
 }
 
-/** One photo, large. Buffers: JPEG of the square, map bytes, JPEG of the receptive-field crop. */
+/** One photo, large. Buffers: JPEG of the square, map bytes, JPEG of the crop it can see. */
 export interface LargePhoto {
 	kind: "photo";
 	layer: string;

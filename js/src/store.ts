@@ -82,6 +82,8 @@ export class Store {
 	};
 	readonly errors: Signal<Partial<Record<Where, P.Error>>> = signal({});
 	readonly strengths: Signal<ReadonlyMap<string, Strength>> = signal(new Map());
+	/** `[step, objective]` of the rendering that runs, as far as frames told. */
+	readonly path: Signal<number[][]> = signal([]);
 	/** What the person asked for and the kernel has not taken up yet. */
 	readonly asked: Signal<"" | "render" | "scan" | "stop"> = signal("");
 	/** The last thing worth saying aloud. */
@@ -133,6 +135,7 @@ export class Store {
 	#inViewSent = "";
 	#identity = "";
 	#photosOf = "";
+	#pathOf = "";
 	#off: () => void;
 
 	constructor(readonly model: Model) {
@@ -318,7 +321,7 @@ export class Store {
 				this.#applyProgress(message);
 				return;
 			case "frame":
-				if (buffers[0]) this.frames.receive(message, buffers[0]);
+				this.#applyFrame(message, buffers);
 				return;
 			case "image":
 				this.#applyImage(message, buffers);
@@ -414,6 +417,19 @@ export class Store {
 				? `Rendering ${message.layer} neuron ${message.neuron}`
 				: "Scanning photos";
 		this.news.value = `${what}: ${message.state}`;
+	}
+
+	#applyFrame(frame: P.Frame, buffers: DataView[]): void {
+		if (this.asked.value === "render") this.asked.value = "";
+		const key = neuronKey(frame.layer, frame.neuron);
+		const before = key === this.#pathOf ? this.path.value : [];
+		const last = before.at(-1)?.[0] ?? 0;
+		this.#pathOf = key;
+		if (frame.value === undefined) this.path.value = [];
+		// A step smaller than the last begins a new rendering.
+		else if (frame.step > last) this.path.value = [...before, [frame.step, frame.value]];
+		else if (frame.step < last) this.path.value = [[frame.step, frame.value]];
+		if (buffers[0]) this.frames.receive(frame, buffers[0]);
 	}
 
 	#applyImage(image: P.Image, buffers: DataView[]): void {

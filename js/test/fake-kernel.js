@@ -232,13 +232,23 @@ export class FakeModel {
 
 	on_open_embedded() {
 		this.options.error = false;
-		this.tell({ kind: "error", where: "network", title: "", message: "", traceback: "", action: "", dataset: "" });
+		this.tell({
+			kind: "error",
+			where: "network",
+			title: "",
+			message: "",
+			traceback: "",
+			action: "",
+			dataset: "",
+		});
 		void this.on_ready();
 	}
 
 	strengths() {
 		const { name, channels } = this.layerInfo;
-		const best = Array.from({ length: channels }, (_, n) => (DEAD.has(n) ? 0 : 20 + 90 * source(n)()));
+		const best = Array.from({ length: channels }, (_, n) =>
+			DEAD.has(n) ? 0 : 20 + 90 * source(n)(),
+		);
 		return { kind: "strengths", layer: name, best, dead: [...DEAD] };
 	}
 
@@ -248,7 +258,10 @@ export class FakeModel {
 
 	async previews() {
 		const { name, channels } = this.layerInfo;
-		while (this.thumbs.size < (this.options.previews ?? channels) && this.layerInfo?.name === name) {
+		while (
+			this.thumbs.size < (this.options.previews ?? channels) &&
+			this.layerInfo?.name === name
+		) {
 			const all = Array.from({ length: channels }, (_, n) => n);
 			const next = [this.state.neuron, ...(this.wanted ?? []), ...all]
 				.filter((n, i, list) => !this.thumbs.has(n) && list.indexOf(n) === i)
@@ -259,7 +272,10 @@ export class FakeModel {
 				this.thumbs.add(n);
 				buffers.push(await bytes(pattern(n, 56, 0.6), "image/jpeg"));
 			}
-			this.tell({ kind: "thumbs", layer: name, neurons: next, finished: next.map(() => false) }, buffers);
+			this.tell(
+				{ kind: "thumbs", layer: name, neurons: next, finished: next.map(() => false) },
+				buffers,
+			);
 			this.tell(this.progress("preview", this.thumbs.size, channels, 9.4, 40));
 			await new Promise((done) => setTimeout(done, 20));
 		}
@@ -320,7 +336,10 @@ export class FakeModel {
 			}
 		}
 		if (neuron !== this.state.neuron) return;
-		const counts = Array.from({ length: 32 }, (_, i) => Math.round(160 * Math.exp(-i / 4)) + (i % 5 === 0 ? 1 : 0));
+		const counts = Array.from(
+			{ length: 32 },
+			(_, i) => Math.round(160 * Math.exp(-i / 4)) + (i % 5 === 0 ? 1 : 0),
+		);
 		const edges = Array.from({ length: 33 }, (_, i) => (i * 140) / 32);
 		this.tell(
 			{
@@ -404,9 +423,18 @@ export class FakeModel {
 		for (; step < until && !this.stopped; ) {
 			step = Math.min(until, step + Math.max(1, Math.round(speed / 10)));
 			this.tell(this.progress("render", step, steps, speed, (steps - step) / speed));
-			this.tell({ kind: "frame", index: this.frame++, layer, neuron, step, steps }, [
-				await bytes(pattern(neuron, 224, 0.15 + (0.85 * step) / steps), "image/jpeg"),
-			]);
+			this.tell(
+				{
+					kind: "frame",
+					index: this.frame++,
+					layer,
+					neuron,
+					step,
+					steps,
+					value: 3400 * (1 - Math.exp(-step / 120)) + 150 * Math.sin(step / 9),
+				},
+				[await bytes(pattern(neuron, 224, 0.15 + (0.85 * step) / steps), "image/jpeg")],
+			);
 			await new Promise((done) => setTimeout(done, 100));
 			if (turn !== this.turn) return;
 		}

@@ -12,6 +12,28 @@ import { Photos } from "./photos";
 import { PicturePanel } from "./picture-panel";
 import { WhatToLookFor } from "./what-to-look-for";
 
+/** The shape of what comes, so that nothing jumps when the network is there. */
+function Skeleton() {
+	return (
+		<div class="nw-columns nw-skeleton" aria-hidden="true">
+			<div class="nw-main">
+				<div class="nw-controls" />
+				<div class="nw-picture">
+					<div class="nw-image-box" />
+				</div>
+			</div>
+			<div class="nw-gallery">
+				<div class="nw-tiles">
+					{Array.from({ length: 24 }, (_, i) => (
+						// biome-ignore lint/suspicious/noArrayIndexKey: they are all the same
+						<div key={i} class="nw-tile" />
+					))}
+				</div>
+			</div>
+		</div>
+	);
+}
+
 export function App() {
 	const { store, open } = useView();
 	const network = store.network.value;
@@ -36,6 +58,7 @@ export function App() {
 						<Gallery key={`${network.identity} ${store.layer.value}`} />
 					</div>
 				)}
+				{!network && store.opening.value && <Skeleton />}
 				<WhatToLookFor />
 			</div>
 			<PhotoDialog />

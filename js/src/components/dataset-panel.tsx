@@ -24,13 +24,20 @@ export function DatasetPanel() {
 					}}
 				>
 					{dataset === null && (
-						<p class="nw-dataset-ways">
-							<strong>No photos to look into yet.</strong> Three ways to give some: type the path of
-							a folder of photos here; type <code>samples</code> (photographs that come with the
-							package) or <code>imagenette</code> (asks before it downloads); or write{" "}
-							<code>NeuronWidget("{store.layer.value}", dataset="path/to/photos")</code> in the
-							cell.
-						</p>
+						<div class="nw-dataset-ways">
+							<strong>No photos to look into yet.</strong> Three ways to give some:
+							<ol>
+								<li>type the path of a folder of photos here;</li>
+								<li>
+									type <code>samples</code> (photographs that come with the package) or{" "}
+									<code>imagenette</code> (asks before it downloads);
+								</li>
+								<li>
+									write <code>NeuronWidget("{store.layer.value}", dataset="path/to/photos")</code>{" "}
+									in the cell.
+								</li>
+							</ol>
+						</div>
 					)}
 					<div class="nw-row">
 						<label class="nw-label" for={`${name}-path`}>
@@ -51,23 +58,23 @@ export function DatasetPanel() {
 						</button>
 					</div>
 					{dataset?.note && <p class="nw-muted">{dataset.note}</p>}
+					{dataset && dataset.skipped_count > 0 && (
+						<details class="nw-details">
+							<summary>
+								{plural(dataset.skipped_count, "file")} could not be read and{" "}
+								{dataset.skipped_count === 1 ? "was" : "were"} skipped
+							</summary>
+							<ul class="nw-skipped">
+								{dataset.skipped.map((file) => (
+									<li key={file}>{file}</li>
+								))}
+								{dataset.skipped_count > dataset.skipped.length && (
+									<li>and {count(dataset.skipped_count - dataset.skipped.length)} more</li>
+								)}
+							</ul>
+						</details>
+					)}
 				</form>
-			)}
-			{dataset && dataset.skipped_count > 0 && (
-				<details class="nw-details">
-					<summary>
-						{plural(dataset.skipped_count, "file")} could not be read and{" "}
-						{dataset.skipped_count === 1 ? "was" : "were"} skipped
-					</summary>
-					<ul class="nw-skipped">
-						{dataset.skipped.map((file) => (
-							<li key={file}>{file}</li>
-						))}
-						{dataset.skipped_count > dataset.skipped.length && (
-							<li>and {count(dataset.skipped_count - dataset.skipped.length)} more</li>
-						)}
-					</ul>
-				</details>
 			)}
 			{asked && !scanning && (
 				<p class="nw-muted">

@@ -7,7 +7,7 @@ import { ProgressRow } from "./progress-row";
 
 const TILE = 56;
 const GAP = 4;
-const PITCH = TILE + GAP;
+const PAD = 4;
 
 /**
  * All neurons of the layer as a list box of small tiles. Every tile is in the page, so that it can
@@ -30,12 +30,13 @@ export function Gallery() {
 		[order, layer],
 	);
 
-	/** Columns, and rows in sight, as the browser has laid them out. */
-	const grid = useCallback((): [number, number] => {
-		const width = box.current?.clientWidth ?? PITCH;
-		const height = box.current?.clientHeight ?? PITCH;
-		const columns = Math.max(1, Math.floor((width - GAP) / PITCH));
-		return [columns, Math.max(1, Math.floor(height / PITCH))];
+	/** Columns, rows in sight, and height of a row, as the style sheet lays them out. */
+	const grid = useCallback((): [number, number, number] => {
+		const width = (box.current?.clientWidth ?? TILE) - 2 * PAD;
+		const height = box.current?.clientHeight ?? TILE;
+		const columns = Math.max(1, Math.floor((width + GAP) / (TILE + GAP)));
+		const pitch = Math.max(TILE, (width + GAP) / columns - GAP) + GAP;
+		return [columns, Math.max(1, Math.floor(height / pitch)), pitch];
 	}, []);
 
 	// Tell the kernel what is in sight.
@@ -44,7 +45,9 @@ export function Gallery() {
 		if (!scroller || channels === 0) return;
 		const tell = (): void => {
 			const { scrollTop, clientHeight } = scroller;
-			const [first, end] = placesInView(scrollTop, clientHeight, PITCH, grid()[0], order.length);
+			const [columns, , pitch] = grid();
+			scroller.style.setProperty("--nw-tile", `${pitch - GAP}px`);
+			const [first, end] = placesInView(scrollTop, clientHeight, pitch, columns, order.length);
 			store.inView(order.slice(first, end));
 		};
 		tell();
@@ -63,10 +66,12 @@ export function Gallery() {
 			store.neuron.subscribe((neuron) => {
 				const scroller = box.current;
 				if (!scroller) return;
-				const top = Math.floor(order.indexOf(neuron) / grid()[0]) * PITCH;
+				const [columns, , pitch] = grid();
+				const top = Math.floor(order.indexOf(neuron) / columns) * pitch;
+				const bottom = top + pitch + 2 * PAD - GAP;
 				if (top < scroller.scrollTop) scroller.scrollTop = top;
-				else if (top + PITCH > scroller.scrollTop + scroller.clientHeight)
-					scroller.scrollTop = top + PITCH + GAP - scroller.clientHeight;
+				else if (bottom > scroller.scrollTop + scroller.clientHeight)
+					scroller.scrollTop = bottom - scroller.clientHeight;
 			}),
 		[order, store, grid],
 	);
@@ -77,7 +82,8 @@ export function Gallery() {
 	const onKeyDown = (e: KeyboardEvent): void => {
 		if (e.ctrlKey || e.altKey || e.metaKey) return;
 		const at = order.indexOf(store.neuron.value);
-		const to = moveInGrid(e.key, at, order.length, ...grid());
+		const [columns, rows] = grid();
+		const to = moveInGrid(e.key, at, order.length, columns, rows);
 		if (to < 0) return;
 		e.preventDefault();
 		e.stopPropagation();
@@ -109,7 +115,7 @@ export function Gallery() {
 				>
 					<option value="index">by number</option>
 					<option value="strength" disabled={!strength}>
-						by strength in the photos
+						by strength
 					</option>
 				</select>
 			</div>
@@ -154,7 +160,13 @@ function Tile({ layer, neuron }: { layer: string; neuron: number }) {
 	return (
 		// biome-ignore lint/a11y/useKeyWithClickEvents: the list box handles keys and clicks
 		<div
-			class={`nw-tile${rendering ? " nw-tile-rendering" : ""}${dead ? " nw-tile-dead" : ""}`}
+			class={[
+				"nw-tile",
+				rendering && "nw-tile-rendering",
+				dead ? "nw-tile-dead" : !thumb && "nw-tile-blank",
+			]
+				.filter(Boolean)
+				.join(" ")}
 			role="option"
 			tabIndex={selected ? 0 : -1}
 			aria-selected={selected}
@@ -163,8 +175,6 @@ function Tile({ layer, neuron }: { layer: string; neuron: number }) {
 			data-neuron={neuron}
 		>
 			{thumb && !dead && <img src={thumb.url} alt="" decoding="async" />}
-			{(!thumb || dead) && <span class="nw-tile-number">{neuron}</span>}
-			{dead && <span class="nw-tile-word">dead</span>}
 		</div>
 	);
 }

@@ -33,7 +33,8 @@ export function Header() {
 						</select>
 						{layer && (
 							<span class="nw-muted">
-								{plural(layer.channels, "neuron")} · {layer.height} × {layer.width}
+								{plural(layer.channels, "neuron")} · {layer.height} × {layer.width} ·{" "}
+								<span title="Where the network runs">{network.device}</span>
 							</span>
 						)}
 						<span class="nw-spring" />
@@ -49,12 +50,14 @@ export function Header() {
 							<span class="nw-chip-text">
 								{dataset ? dataset.name : dataset === null ? "No photos yet" : "Data set"}
 							</span>
-							{dataset && <span class="nw-muted">{count(dataset.photos)} photos</span>}
+							{dataset && (
+								<span class="nw-muted">
+									{plural(dataset.photos, "photo")}
+									{dataset.skipped_count > 0 && `, ${count(dataset.skipped_count)} skipped`}
+								</span>
+							)}
 							<span class="nw-caret" aria-hidden="true" />
 						</button>
-						<span class="nw-device nw-muted" title="Where the network runs">
-							{network.device}
-						</span>
 					</>
 				)}
 			</div>

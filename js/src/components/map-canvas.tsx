@@ -19,5 +19,6 @@ export function MapCanvas(props: {
 		context.putImageData(pixels, 0, 0);
 	}, [map, width, height, mode, opacity]);
 	if (mode === "off") return null;
+	// biome-ignore lint/a11y/noAriaHiddenOnFocusable: a canvas without tabindex takes no focus
 	return <canvas ref={canvas} class="nw-map" width={width} height={height} aria-hidden="true" />;
 }

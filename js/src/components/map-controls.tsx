@@ -8,8 +8,10 @@ export function MapControls({ group }: { group: string }) {
 	const { mapMode, opacity, name } = useView();
 	return (
 		<div class="nw-map-controls">
-			<fieldset class="nw-radios">
-				<legend class="nw-label">Activation map</legend>
+			<div class="nw-radios" role="radiogroup" aria-label="Activation map">
+				<span class="nw-label" aria-hidden="true">
+					Activation map
+				</span>
 				{MODES.map((mode) => (
 					<label key={mode} class="nw-radio">
 						<input
@@ -23,7 +25,7 @@ export function MapControls({ group }: { group: string }) {
 						<span>{mode}</span>
 					</label>
 				))}
-			</fieldset>
+			</div>
 			<label class="nw-opacity">
 				<span class="nw-label">Opacity</span>
 				<input

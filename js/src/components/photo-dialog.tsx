@@ -167,7 +167,7 @@ function Marks({ shot, scale, quantile }: { shot: Shot; scale: number; quantile:
 				width={(right - left) * w}
 				height={(bottom - top) * h}
 			/>
-			<circle class="nw-mark-peak" cx={column + 0.5} cy={row + 0.5} r={w / 50} />
+			<circle class="nw-mark-peak" cx={column + 0.5} cy={row + 0.5} r={w / 72} />
 		</svg>
 	);
 }

@@ -1,4 +1,4 @@
-import { count, value } from "../format";
+import { count, plural, value } from "../format";
 import type { Group, Shot } from "../store";
 import { useView } from "../view";
 import { MapCanvas } from "./map-canvas";
@@ -16,6 +16,7 @@ export function Photos() {
 	const set = store.photos.get(store.key.value);
 	const scan = store.progress.scan.value;
 	const scanning = scan?.state === "running" || scan?.state === "waiting";
+	const dead = set ? set.info.dead : store.isDead(store.neuron.value);
 	if (!dataset && !set) {
 		return (
 			<section class="nw-photos" aria-label="Photos">
@@ -36,15 +37,12 @@ export function Photos() {
 				<h3 class="nw-heading">
 					Photos
 					{set && (
-						<span class="nw-muted nw-plain">
-							{" "}
-							{count(set.info.scanned)} of {set.info.dataset}
-						</span>
+						<span class="nw-muted nw-plain"> {plural(set.info.scanned, "photo")} scanned</span>
 					)}
 				</h3>
-				<MapControls group="strip" />
+				{!dead && <MapControls group="strip" />}
 			</div>
-			{set?.info.dead || (store.isDead(store.neuron.value) && !set) ? (
+			{dead ? (
 				<p class="nw-dead-note">
 					<strong>Dead on these photos.</strong> This neuron gave zero everywhere in all{" "}
 					{count(set?.info.scanned ?? dataset?.photos ?? 0)} of them, so none fires it more than
@@ -64,8 +62,9 @@ function Strip(props: { group: Group; shots: Shot[] | undefined; scanning: boole
 	const { group, shots } = props;
 	const waiting = props.scanning ? "Scanning" : "Looking the photos up";
 	return (
+		// biome-ignore lint/a11y/useSemanticElements: a fieldset is for form fields
 		<div class="nw-strip-block" role="group" aria-label={GROUP_NAMES[group]}>
-			<h4 class="nw-subheading" aria-hidden="true">
+			<h4 class="nw-subheading">
 				{GROUP_NAMES[group]}
 				{!shots && <span class="nw-muted nw-plain"> · {waiting}</span>}
 			</h4>
@@ -88,7 +87,6 @@ function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }
 			type="button"
 			class="nw-photo"
 			title={photo.label || photo.path}
-			aria-label={`${GROUP_NAMES[group]} ${at + 1}: ${photo.label || "no class"}, score ${value(photo.score)}`}
 			onClick={(e) => {
 				const box = e.currentTarget.getBoundingClientRect();
 				store.enlarge(group, photo.rank);
@@ -109,7 +107,10 @@ function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }
 					opacity={opacity.value}
 				/>
 			</span>
-			<span class="nw-photo-score">{value(photo.score)}</span>
+			<span class="nw-photo-score">
+				<span class="nw-unseen">{`Photo ${at + 1}, score `}</span>
+				{value(photo.score)}
+			</span>
 			<span class="nw-photo-label">{photo.label}</span>
 		</button>
 	);

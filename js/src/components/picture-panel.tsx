@@ -1,4 +1,5 @@
 import { duration, neuronName, value } from "../format";
+import type { Frame } from "../protocol";
 import type { Picture } from "../store";
 import { useView } from "../view";
 import { Curve } from "./curve";
@@ -19,10 +20,7 @@ export function PicturePanel() {
 					{store.layer.value} <span class="nw-muted">neuron</span> {store.neuron.value}
 				</h3>
 				{frame ? (
-					<p class="nw-muted">
-						Step {frame.frame.step} of {frame.frame.steps}. The readings come with the finished
-						image.
-					</p>
+					<Forming frame={frame.frame} />
 				) : picture ? (
 					<Readings picture={picture} />
 				) : (
@@ -55,14 +53,38 @@ function Canvas({ picture }: { picture: Picture | undefined }) {
 				) : (
 					<p class="nw-image-empty">
 						{rendering
-							? "Rendering starts"
+							? "Rendering: the image appears here"
 							: dead
 								? "Dead: this neuron never fires on these photos, so there may be nothing to see"
 								: "Not rendered yet"}
 					</p>
 				)}
 			</div>
-			{caption && <figcaption class="nw-caption">{caption}</figcaption>}
+			{caption && <figcaption class="nw-badge">{caption}</figcaption>}
+		</>
+	);
+}
+
+/** What is known while the image forms. */
+function Forming({ frame }: { frame: Frame }) {
+	const { store } = useView();
+	const path = store.path.value;
+	const last = path.at(-1);
+	return (
+		<>
+			{last && (
+				<p class="nw-activation">
+					<span class="nw-big">{value(last[1] as number)}</span>
+					<span>
+						activation <span class="nw-muted">now, on augmented images</span>
+					</span>
+				</p>
+			)}
+			<Curve history={path} until={frame.steps} />
+			<p class="nw-muted">
+				Step {frame.step} of {frame.steps}. Colour, contrast and the activation on the clean image
+				come with the finished image.
+			</p>
 		</>
 	);
 }
