@@ -6,7 +6,7 @@
  * sends at once, unless it did so within the last `gap` (a held arrow key).
  */
 export class Throttle<T> {
-	#pending: { value: T } | null = null;
+	#pending: { value: T; now: boolean } | null = null;
 	#timer: ReturnType<typeof setTimeout> | null = null;
 	#sent = Number.NEGATIVE_INFINITY;
 	#sentNow = Number.NEGATIVE_INFINITY;
@@ -17,8 +17,8 @@ export class Throttle<T> {
 		readonly clock: () => number = () => performance.now(),
 	) {}
 
-	push(value: T): void {
-		this.#pending = { value };
+	push(value: T, now = false): void {
+		this.#pending = { value, now };
 		this.#timer ??= setTimeout(
 			() => this.flush(),
 			Math.max(0, this.#sent + this.gap - this.clock()),
@@ -26,12 +26,8 @@ export class Throttle<T> {
 	}
 
 	pushNow(value: T): void {
-		const now = this.clock();
-		this.push(value);
-		if (now - this.#sentNow >= this.gap) {
-			this.#sentNow = now;
-			this.flush();
-		}
+		this.push(value, true);
+		if (this.clock() - this.#sentNow >= this.gap) this.flush();
 	}
 
 	/** Send what waits. */
@@ -39,9 +35,10 @@ export class Throttle<T> {
 		if (this.#timer !== null) clearTimeout(this.#timer);
 		this.#timer = null;
 		if (!this.#pending) return;
-		const { value } = this.#pending;
+		const { value, now } = this.#pending;
 		this.#pending = null;
 		this.#sent = this.clock();
+		if (now) this.#sentNow = this.#sent;
 		this.send(value);
 	}
 

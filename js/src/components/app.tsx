@@ -25,7 +25,6 @@ function Skeleton() {
 			<div class="nw-gallery">
 				<div class="nw-tiles">
 					{Array.from({ length: 24 }, (_, i) => (
-						// biome-ignore lint/suspicious/noArrayIndexKey: they are all the same
 						<div key={i} class="nw-tile" />
 					))}
 				</div>

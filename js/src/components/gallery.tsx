@@ -16,6 +16,7 @@ const PAD = 4;
 export function Gallery() {
 	const { store, sort, name } = useView();
 	const box = useRef<HTMLDivElement>(null);
+	const holds = useRef(true);
 	const layer = store.layer.value;
 	const channels = store.layerInfo.value?.channels ?? 0;
 	const strength = store.strength.value;
@@ -39,6 +40,21 @@ export function Gallery() {
 		return [columns, Math.max(1, Math.floor(height / pitch)), pitch];
 	}, []);
 
+	/** Scroll the gallery, never the notebook, until a neuron's row is in sight. */
+	const reveal = useCallback(
+		(neuron: number): void => {
+			const scroller = box.current;
+			if (!scroller) return;
+			const [columns, , pitch] = grid();
+			const top = Math.floor(order.indexOf(neuron) / columns) * pitch;
+			const bottom = top + pitch + 2 * PAD - GAP;
+			if (top < scroller.scrollTop) scroller.scrollTop = top;
+			else if (bottom > scroller.scrollTop + scroller.clientHeight)
+				scroller.scrollTop = bottom - scroller.clientHeight;
+		},
+		[order, grid],
+	);
+
 	// Tell the kernel what is in sight.
 	useEffect(() => {
 		const scroller = box.current;
@@ -48,32 +64,33 @@ export function Gallery() {
 			const [columns, , pitch] = grid();
 			scroller.style.setProperty("--nw-tile", `${pitch - GAP}px`);
 			const [first, end] = placesInView(scrollTop, clientHeight, pitch, columns, order.length);
-			store.inView(order.slice(first, end));
+			const seen = order.slice(first, end);
+			holds.current = seen.includes(store.neuron.peek());
+			store.inView(seen);
 		};
 		tell();
 		scroller.addEventListener("scroll", tell, { passive: true });
-		const size = new ResizeObserver(tell);
+		const size = new ResizeObserver(() => {
+			// Where the selected tile was in sight, it stays so when the page around grows or shrinks.
+			const held = holds.current;
+			tell();
+			if (held) reveal(store.neuron.peek());
+		});
 		size.observe(scroller);
 		return () => {
 			scroller.removeEventListener("scroll", tell);
 			size.disconnect();
 		};
-	}, [order, channels, store, grid]);
+	}, [order, channels, store, grid, reveal]);
 
-	// Keep the selected tile in sight, scrolling only the gallery and never the notebook.
+	// Keep the selected tile in sight.
 	useEffect(
 		() =>
 			store.neuron.subscribe((neuron) => {
-				const scroller = box.current;
-				if (!scroller) return;
-				const [columns, , pitch] = grid();
-				const top = Math.floor(order.indexOf(neuron) / columns) * pitch;
-				const bottom = top + pitch + 2 * PAD - GAP;
-				if (top < scroller.scrollTop) scroller.scrollTop = top;
-				else if (bottom > scroller.scrollTop + scroller.clientHeight)
-					scroller.scrollTop = bottom - scroller.clientHeight;
+				reveal(neuron);
+				holds.current = true;
 			}),
-		[order, store, grid],
+		[store, reveal],
 	);
 
 	const tileOf = (neuron: number): HTMLElement | null =>
@@ -119,7 +136,6 @@ export function Gallery() {
 					</option>
 				</select>
 			</div>
-			{/* biome-ignore lint/a11y/useFocusableInteractive: the focus roves over the options */}
 			<div
 				ref={box}
 				class="nw-tiles"
@@ -158,7 +174,6 @@ function Tile({ layer, neuron }: { layer: string; neuron: number }) {
 		thumb ? (thumb.finished ? "finished" : "preview") : "no preview yet",
 	].filter(Boolean);
 	return (
-		// biome-ignore lint/a11y/useKeyWithClickEvents: the list box handles keys and clicks
 		<div
 			class={[
 				"nw-tile",

@@ -32,7 +32,6 @@ export function Histogram() {
 					const [a, b] = [x(edges[i] as number), x(edges[i + 1] as number)];
 					return (
 						<rect
-							// biome-ignore lint/suspicious/noArrayIndexKey: a bin is its index
 							key={i}
 							class="nw-bar"
 							x={a + 0.5}
@@ -45,7 +44,6 @@ export function Histogram() {
 				<path class="nw-axis" d={`M0 ${H}H${W}`} vector-effect="non-scaling-stroke" />
 				{[...set.least, ...set.most].map((shot, i) => (
 					<path
-						// biome-ignore lint/suspicious/noArrayIndexKey: the list is redrawn as a whole
 						key={i}
 						class={i < set.least.length ? "nw-tick nw-tick-least" : "nw-tick nw-tick-most"}
 						d={`M${x(shot.photo.score).toFixed(1)} ${H + 1}v9`}

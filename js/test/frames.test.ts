@@ -1,0 +1,70 @@
+import { describe, expect, it } from "vitest";
+import { Frames } from "../src/frames";
+import { liveUrls } from "../src/urls";
+import { frame, view } from "./helpers";
+
+function made(still = false) {
+	const acks: number[] = [];
+	const decoding: (() => void)[] = [];
+	const frames = new Frames(
+		(index) => acks.push(index),
+		() => still,
+		() => new Promise((done) => decoding.push(done)),
+	);
+	const decoded = async () => {
+		decoding.shift()?.();
+		await new Promise((done) => setTimeout(done));
+	};
+	return { acks, frames, decoded };
+}
+
+describe("Frames", () => {
+	it("acknowledges a frame only when it is decoded", async () => {
+		const { acks, frames, decoded } = made();
+		frames.receive(frame(0), view(1));
+		expect(acks).toEqual([]);
+		await decoded();
+		expect(acks).toEqual([0]);
+		expect(frames.shown.value?.frame.index).toBe(0);
+		frames.clear();
+	});
+
+	it("drops and acknowledges what was superseded while another was decoded", async () => {
+		const { acks, frames, decoded } = made();
+		for (const i of [0, 1, 2]) frames.receive(frame(i), view(1));
+		expect(acks).toEqual([1]);
+		await decoded();
+		await decoded();
+		expect(acks).toEqual([1, 0, 2]);
+		expect(frames.shown.value?.frame.index).toBe(2);
+		frames.clear();
+	});
+
+	it("shows nothing that was still being decoded when it was cleared", async () => {
+		const { acks, frames, decoded } = made();
+		frames.receive(frame(0), view(1));
+		frames.clear();
+		await decoded();
+		expect(frames.shown.value).toBeNull();
+		expect(acks).toEqual([0]);
+	});
+
+	it("acknowledges but does not show when motion is reduced", () => {
+		const { acks, frames } = made(true);
+		frames.receive(frame(0), view(1));
+		expect(acks).toEqual([0]);
+		expect(frames.shown.value).toBeNull();
+	});
+
+	it("holds one object URL after 500 frames and none after clear", async () => {
+		const { frames, decoded } = made();
+		const before = liveUrls();
+		for (let i = 0; i < 500; i++) {
+			frames.receive(frame(i), view(1));
+			await decoded();
+		}
+		expect(liveUrls() - before).toBe(1);
+		frames.clear();
+		expect(liveUrls() - before).toBe(0);
+	});
+});

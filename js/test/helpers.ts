@@ -1,0 +1,152 @@
+import type { Model } from "../src/model";
+import type * as P from "../src/protocol";
+
+/** A model that remembers what was sent and lets a test speak for the kernel. */
+export class TestModel implements Model {
+	readonly sent: P.FromPage[] = [];
+	readonly traits: Record<string, unknown> = { layer: "mixed4a", neuron: 3, steps: 512 };
+	#listeners = new Map<string, Set<(...args: unknown[]) => void>>();
+
+	get(name: string): unknown {
+		return this.traits[name];
+	}
+
+	send(content: unknown): void {
+		this.sent.push(content as P.FromPage);
+	}
+
+	on(name: string, callback: (...args: unknown[]) => void): void {
+		const all = this.#listeners.get(name) ?? new Set();
+		this.#listeners.set(name, all.add(callback));
+	}
+
+	off(name: string, callback?: ((...args: unknown[]) => void) | null): void {
+		if (callback) this.#listeners.get(name)?.delete(callback);
+	}
+
+	tell(message: P.ToPage, buffers: DataView[] = []): void {
+		for (const callback of this.#listeners.get("msg:custom") ?? []) callback(message, buffers);
+	}
+
+	change(name: string, value: unknown): void {
+		this.traits[name] = value;
+		for (const callback of this.#listeners.get(`change:${name}`) ?? []) callback();
+	}
+
+	of<K extends P.FromPage["kind"]>(kind: K): Extract<P.FromPage, { kind: K }>[] {
+		return this.sent.filter((m) => m.kind === kind) as Extract<P.FromPage, { kind: K }>[];
+	}
+}
+
+export const view = (...bytes: number[]): DataView => new DataView(new Uint8Array(bytes).buffer);
+
+export const LAYERS: P.Layer[] = [
+	{ name: "mixed4a", channels: 508, height: 14, width: 14 },
+	{ name: "mixed3a", channels: 256, height: 28, width: 28 },
+];
+
+export const opened = (identity = "net-1"): P.Opened => ({
+	kind: "opened",
+	network: {
+		name: "inceptionv1",
+		title: "InceptionV1",
+		identity,
+		device: "cpu",
+		note: "",
+		layers: LAYERS,
+	},
+});
+
+export const dataset = (name = "photos"): P.DatasetChanged => ({
+	kind: "dataset",
+	dataset: { name, photos: 10, skipped: [], skipped_count: 0, note: "" },
+});
+
+export const selected = (seq: number, neuron: number, layer = "mixed4a"): P.Selected => ({
+	kind: "selected",
+	seq,
+	layer,
+	neuron,
+	steps: 512,
+});
+
+export const frame = (index: number, neuron = 3, step = index): P.Frame => ({
+	kind: "frame",
+	index,
+	layer: "mixed4a",
+	neuron,
+	step,
+	steps: 512,
+});
+
+export const image = (neuron: number, step = 512): P.Image => ({
+	kind: "image",
+	layer: "mixed4a",
+	neuron,
+	step,
+	steps: 512,
+	size: 224,
+	seed: 0,
+	lr: 0.05,
+	seconds: 21,
+	activation: 3198,
+	best_photo: 133,
+	history: [
+		[1, 10],
+		[512, 3400],
+	],
+	look: { mean_rgb: [1, 2, 3], std_rgb: [4, 5, 6], patterns: ["High contrast/texture"] },
+});
+
+export const progress = (
+	task: P.Progress["task"],
+	state: P.Progress["state"],
+	done = 0,
+	neuron = 3,
+): P.Progress => ({
+	kind: "progress",
+	task,
+	layer: "mixed4a",
+	neuron,
+	done,
+	total: 512,
+	rate: 24,
+	left: 8,
+	state,
+});
+
+export const photo = (rank: number): P.Photo => ({
+	index: rank,
+	rank,
+	label: "tench",
+	path: `a/<b>${rank}</b>.jpg`,
+	score: 10 - rank,
+	peak: 100,
+	position: [1, 2],
+	map_height: 2,
+	map_width: 2,
+	receptive_field: [0, 0, 0.5, 0.5],
+});
+
+/** The photos of a neuron, `k` a group, with their buffers. */
+export function photos(neuron: number, k = 2): [P.Photos, DataView[]] {
+	const group = Array.from({ length: k }, (_, rank) => photo(rank));
+	return [
+		{
+			kind: "photos",
+			layer: "mixed4a",
+			neuron,
+			dataset: "photos",
+			scanned: 10,
+			scale: 100,
+			quantile: 50,
+			mean: 1,
+			std: 2,
+			dead: false,
+			most: group,
+			least: group,
+			histogram: { counts: [3, 1], edges: [0, 1, 2] },
+		},
+		Array.from({ length: 4 * k }, (_, i) => (i % 2 ? view(0, 50, 100, 255) : view(1))),
+	];
+}

@@ -1,0 +1,223 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type * as P from "../src/protocol";
+import { Store } from "../src/store";
+import { liveUrls } from "../src/urls";
+import {
+	dataset,
+	frame,
+	image,
+	opened,
+	photo,
+	photos,
+	progress,
+	selected,
+	TestModel,
+	view,
+} from "./helpers";
+
+describe("Store", () => {
+	let model: TestModel;
+	let store: Store;
+	let before: number;
+
+	beforeEach(() => {
+		vi.useFakeTimers();
+		before = liveUrls();
+		model = new TestModel();
+		store = new Store(model);
+		model.tell(opened());
+	});
+	afterEach(() => {
+		store.dispose();
+		expect(liveUrls()).toBe(before);
+		vi.useRealTimers();
+	});
+
+	describe("selecting", () => {
+		it("drags with few messages, settles with the last value at once", () => {
+			for (let n = 0; n < 60; n++) {
+				store.select({ neuron: n }, false);
+				vi.advanceTimersByTime(1000 / 60);
+			}
+			store.select({ neuron: 60 }, true);
+			const sent = model.of("select");
+			// Eleven in the closed second, and the one of letting go.
+			expect(sent.length).toBeLessThanOrEqual(12);
+			expect(sent.at(-1)).toMatchObject({ neuron: 60, settled: true, seq: 61 });
+			vi.advanceTimersByTime(1000);
+			expect(model.of("select").length).toBe(sent.length);
+		});
+
+		it("keeps neuron and steps in range", () => {
+			store.select({ neuron: 9999, steps: 1 }, true);
+			expect(model.of("select").at(-1)).toMatchObject({ neuron: 507, steps: 16 });
+			store.select({ layer: "mixed3a" }, true);
+			expect(store.neuron.value).toBe(255);
+		});
+
+		it("ignores an old echo, follows the kernel's own choice, but not during a drag", () => {
+			store.select({ neuron: 10 }, true);
+			vi.advanceTimersByTime(200);
+			store.select({ neuron: 20 }, true);
+			model.tell(selected(1, 10));
+			expect(store.neuron.value).toBe(20);
+			model.tell(selected(-1, 77));
+			expect(store.neuron.value).toBe(77);
+			store.select({ neuron: 30 }, false);
+			model.tell(selected(-1, 5));
+			expect(store.neuron.value).toBe(30);
+		});
+
+		it("counts on from another tab that is ahead", () => {
+			model.tell(selected(41, 7));
+			expect(store.neuron.value).toBe(7);
+			store.select({ neuron: 8 }, true);
+			expect(model.of("select").at(-1)?.seq).toBe(42);
+		});
+
+		it("reads traits only when no answer is due", () => {
+			model.change("neuron", 50);
+			expect(store.neuron.value).toBe(50);
+			store.select({ neuron: 60 }, true);
+			model.change("neuron", 55);
+			expect(store.neuron.value).toBe(60);
+			model.tell(selected(1, 60));
+			model.change("neuron", 70);
+			expect(store.neuron.value).toBe(70);
+		});
+
+		it("sends a waiting choice before it starts a rendering", () => {
+			store.select({ neuron: 11 }, false);
+			store.start();
+			expect(model.sent.map((m) => m.kind)).toEqual(["select", "start"]);
+			expect(store.asked.value).toBe("render");
+			model.tell(progress("render", "running", 1, 11));
+			expect(store.asked.value).toBe("");
+		});
+	});
+
+	describe("stopping", () => {
+		it("shows the request at once and until the work has ended", () => {
+			model.tell(progress("render", "running", 10));
+			expect(store.busy.value).toBe(true);
+			store.stop();
+			expect(store.asked.value).toBe("stop");
+			model.tell(progress("render", "running", 11));
+			expect(store.asked.value).toBe("stop");
+			model.tell(progress("render", "stopped", 11));
+			expect(store.asked.value).toBe("");
+			expect(store.busy.value).toBe(false);
+		});
+	});
+
+	describe("a snapshot", () => {
+		const snapshot = (parts: [P.ToPage, DataView[]][]): [P.Snapshot, DataView[]] => [
+			{
+				kind: "snapshot",
+				messages: parts.map(([m]) => m as unknown as Record<string, unknown>),
+				counts: parts.map(([, b]) => b.length),
+			},
+			parts.flatMap(([, b]) => b),
+		];
+
+		it("brings everything, and twice does no harm", () => {
+			const parts: [P.ToPage, DataView[]][] = [
+				[opened(), []],
+				[selected(-1, 68), []],
+				[dataset(), []],
+				[
+					{ kind: "thumbs", layer: "mixed4a", neurons: [1, 2], finished: [true, false] },
+					[view(1), view(2)],
+				],
+				[image(68), [view(3)]],
+				photos(68),
+			];
+			for (let i = 0; i < 2; i++) {
+				model.tell(...snapshot(parts));
+				expect(store.neuron.value).toBe(68);
+				expect(store.dataset.value?.name).toBe("photos");
+				expect(store.thumb("mixed4a", 1).value?.finished).toBe(true);
+				expect(store.pictures.get("mixed4a/68")?.image.step).toBe(512);
+				const set = store.photos.get("mixed4a/68");
+				expect([set?.most.length, set?.least.length]).toEqual([2, 2]);
+				expect([...(set?.least[1]?.map ?? [])]).toEqual([0, 50, 100, 255]);
+				expect(liveUrls() - before).toBe(2 + 1 + 4);
+			}
+		});
+
+		it("forgets errors and progress of before", () => {
+			model.tell(progress("scan", "running"));
+			model.tell({
+				kind: "error",
+				where: "scan",
+				title: "t",
+				message: "m",
+				traceback: "",
+				action: "",
+				dataset: "",
+			});
+			model.tell(...snapshot([[opened(), []]]));
+			expect(store.errors.value).toEqual({});
+			expect(store.progress.scan.value).toBeNull();
+		});
+	});
+
+	it("lets another network or data set clear what was of the old one", () => {
+		model.tell(image(3), [view(1)]);
+		model.tell(dataset("a"));
+		model.tell(...photos(3));
+		model.tell(dataset("a"));
+		expect(store.photos.get("mixed4a/3")).toBeDefined();
+		model.tell(dataset("b"));
+		expect(store.photos.get("mixed4a/3")).toBeUndefined();
+		expect(store.pictures.get("mixed4a/3")).toBeDefined();
+		model.tell(opened("net-2"));
+		expect(store.pictures.get("mixed4a/3")).toBeUndefined();
+	});
+
+	it("keeps 64 neurons and gives the URLs of the others back", () => {
+		for (let n = 0; n < 100; n++) model.tell(image(n), [view(1)]);
+		expect(store.pictures.size).toBe(64);
+		expect(liveUrls() - before).toBe(64);
+		expect(store.pictures.get("mixed4a/99")).toBeDefined();
+	});
+
+	it("gathers the curve of the rendering that runs", () => {
+		for (const step of [10, 20, 30]) model.tell({ ...frame(step, 3, step), value: step * 2 });
+		expect(store.path.value).toEqual([
+			[10, 20],
+			[20, 40],
+			[30, 60],
+		]);
+		model.tell({ ...frame(40, 3, 5), value: 1 });
+		expect(store.path.value).toEqual([[5, 1]]);
+	});
+
+	it("sends what is in sight once, and asks for a large photo once", () => {
+		for (let i = 0; i < 5; i++) store.inView([1, 2, 3]);
+		vi.advanceTimersByTime(300);
+		store.inView([1, 2, 3]);
+		vi.advanceTimersByTime(300);
+		expect(model.of("in_view")).toHaveLength(1);
+		store.enlarge("most", 0);
+		model.tell(
+			{
+				kind: "photo",
+				layer: "mixed4a",
+				neuron: 3,
+				group: "most",
+				scale: 1,
+				quantile: 1,
+				photo: photo(0),
+			},
+			[view(1), view(2), view(3)],
+		);
+		store.enlarge("most", 0);
+		expect(model.of("enlarge")).toHaveLength(1);
+		expect(store.largeShot("most", 0)).toBeDefined();
+	});
+
+	it("does not care for a message it does not know", () => {
+		expect(() => model.tell({ kind: "news" } as unknown as P.ToPage)).not.toThrow();
+	});
+});
