@@ -35,8 +35,8 @@ def neuron_figure(
 ) -> Figure:
     """Draw the optimised image, then up to ten rows of a photo and its activation map.
 
-    All maps share one colour scale, from 0 (or the lowest value, if that is below) to the largest
-    value in any of them: a weak map looks weak. The numbers above a map are its real mean (the
+    All maps share one colour scale, from the lowest to the largest value in any of them, 0
+    included: a weak map looks weak. The numbers above a map are its real mean (the
     score that photos are ranked by) and maximum; a ring marks the maximum.
 
     Parameters
@@ -98,7 +98,7 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
 
 def _scale(maps: Sequence[NDArray[np.float32]]) -> Normalize:
     low = min(0.0, *(float(activation.min()) for activation in maps))
-    high = max(float(activation.max()) for activation in maps)
+    high = max(0.0, *(float(activation.max()) for activation in maps))
     return Normalize(low, high if high > low else low + 1)
 
 

@@ -166,7 +166,7 @@ def frame(index: int, layer: str, neuron: int, step: RenderStep) -> Part:
 
 def image(result: RenderResult, best_photo: float | None) -> Part:
     """See :class:`.protocol.Image`; of the first (only) neuron of ``result``."""
-    from neuron_widget.analysis import look_of
+    from neuron_widget.analysis import colour_statistics, pattern_labels
 
     settings = result.settings
     message = {
@@ -182,7 +182,10 @@ def image(result: RenderResult, best_photo: float | None) -> Part:
         "activation": float(result.activation[0]),
         "best_photo": best_photo,
         "history": [[step, float(values[0])] for step, values in result.history],
-        "look": look_of(result.images[0]),
+        "look": {
+            **colour_statistics(result.images[0]),
+            "patterns": pattern_labels(result.images[0]),
+        },
     }
     return message, [png(result.to_pil(0))]
 
@@ -215,7 +218,7 @@ def photos(scan: ScanResult, layer: str, neuron: int) -> Part:
     """See :class:`.protocol.Photos`. Reads the photos and runs the network on them."""
     groups = {"most": scan.top(neuron), "least": scan.bottom(neuron)}
     counts, edges = scan.histogram(neuron)
-    scale = _scale(scan, neuron)
+    scale = float(scan.peak[neuron])
     message: Message = {
         "kind": "photos",
         "layer": layer,
@@ -247,26 +250,22 @@ def large_photo(scan: ScanResult, layer: str, neuron: int, group: str, rank: int
     examples = scan.top(neuron) if group == "most" else scan.bottom(neuron)
     example = examples[max(0, min(rank, len(examples) - 1))]
     activation = example.activation_map()
+    scale = float(scan.peak[neuron])
     message = {
         "kind": "photo",
         "layer": layer,
         "neuron": neuron,
         "group": group,
-        "scale": _scale(scan, neuron),
+        "scale": scale,
         "quantile": float(scan.quantile(neuron)),
         "photo": _photo(example, activation),
     }
     crop = jpeg(example.crop(), LARGE_PX)
     return message, [
         jpeg(example.image(), LARGE_PX, quality=92),
-        map_bytes(activation, _scale(scan, neuron)),
+        map_bytes(activation, scale),
         crop,
     ]
-
-
-def _scale(scan: ScanResult, neuron: int) -> float:
-    """The largest value the neuron reached anywhere in its most activating photos."""
-    return max((example.peak for example in scan.top(neuron)), default=0.0)
 
 
 def _photo(example: Example, activation: np.ndarray[Any, Any]) -> Message:

@@ -262,6 +262,23 @@ class Session:
         """The scan of the selected layer."""
         return self._scans.get(self.layer)
 
+    def notes(self) -> list[str]:
+        """What made the picture and the photos, for figures."""
+        lines = []
+        if self.model is not None:
+            lines.append(self.model.title)
+        result, scan = self.result, self.scan_result
+        if result is not None:
+            s = result.settings
+            lines.append(
+                f"activation {result.activation[0]:.4g} after {result.steps} steps "
+                f"({s['size']} px, seed {s['seed']}, Adam {s['lr']})"
+            )
+        if scan is not None:
+            best = float(scan.best[self.neuron])
+            lines.append(f"best of {scan.scanned:,} photos of {scan.dataset}: {best:.4g}")
+        return lines
+
     def snapshot(self) -> Part:
         """Everything a new view needs, as one message."""
         with self._lock:

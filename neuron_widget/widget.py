@@ -227,14 +227,15 @@ class NeuronWidget(anywidget.AnyWidget):
         Notebook pages without a kernel (GitHub, nbviewer) show that output. Calling it again
         updates it.
         """
-        from neuron_widget.figures import contact_sheet
+        from neuron_widget.contact_sheet import contact_sheet
 
-        scan = self._session.scan_result
+        examples = self.examples or {"most": [], "least": []}
         sheet = contact_sheet(
-            self.result,
-            scan,
-            self._session.neuron,
-            title=f"{self.layer} neuron {self.neuron}",
+            f"{self.layer} neuron {self.neuron}",
+            self.image,
+            examples["most"],
+            examples["least"],
+            self._session.notes(),
         )
         with contextlib.suppress(ImportError):
             from IPython import get_ipython
@@ -254,16 +255,24 @@ class NeuronWidget(anywidget.AnyWidget):
         RuntimeError
             If nothing is rendered yet.
         """
-        from neuron_widget.figures import analysis_figure, save_figure
+        from neuron_widget.figures import neuron_figure, save_figure
 
-        result, scan = self.result, self._session.scan_result
+        result = self.result
         if result is None:
             raise RuntimeError(
                 f"{self.layer} neuron {self.neuron} is not rendered yet; "
                 "call widget.render(wait=True) first"
             )
-        examples = scan.top(self._session.neuron) if scan is not None else []
-        return save_figure(analysis_figure(result, examples), path)
+        most = (self.examples or {"most": []})["most"]
+        figure = neuron_figure(
+            result.layer,
+            result.neurons[0],
+            result.images[0],
+            [(e.image(), e.score, e.activation_map()) for e in most],
+            notes=self._session.notes(),
+            labels=[e.label for e in most],
+        )
+        return save_figure(figure, Path(path))
 
     def close(self) -> None:
         """Stop the work, let go of the results, and take the widget off the page."""

@@ -153,8 +153,17 @@ class Notebook:
 
     def run(self) -> None:
         """Run all cells and wait for the widget."""
+        self.wait_for_kernel()
         self.command("notebook:run-all-cells")
         self.page.wait_for_selector(".neuron-widget", timeout=90_000)
+
+    def wait_for_kernel(self) -> None:
+        """A cell that runs before its kernel is there opens a dialog."""
+        self.page.wait_for_function(
+            "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
+            " === 'idle'",
+            timeout=60_000,
+        )
 
     def command(self, name: str) -> None:
         """A command of JupyterLab; not waited for."""

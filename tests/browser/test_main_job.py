@@ -1,0 +1,90 @@
+"""The main job in a real JupyterLab: real network, real photos, driven by keyboard and mouse."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+# Enough steps that a person can stop in the middle on any machine.
+MANY = 2048
+
+
+@pytest.fixture
+def cell(inception_weights: Path, photos: Path) -> str:
+    return f"""
+    from neuron_widget import NeuronWidget
+    w = NeuronWidget("mixed4a", weights={str(inception_weights)!r},
+                     dataset={str(photos / "val")!r}, steps=48)
+    w
+    """
+
+
+def slider(page: Page, name: str = "Neuron"):  # type: ignore[no-untyped-def]  # a Locator
+    return page.get_by_role("slider", name=name, exact=True)
+
+
+@pytest.mark.data
+def test_explore_real_neurons(open_notebook, cell: str) -> None:  # type: ignore[no-untyped-def]
+    notebook = open_notebook(cell)
+    page = notebook.page
+    notebook.run()
+
+    # The view is up; then the network, the image, the photos, the gallery.
+    expect(page.get_by_role("combobox", name="Layer")).to_have_value("mixed4a", timeout=60_000)
+    options = page.get_by_role("listbox", name="Neurons").get_by_role("option")
+    expect(options.first).to_have_accessible_name(re.compile(r"^mixed4a neuron \d+"))
+    expect(page.get_by_role("img", name="mixed4a neuron 0", exact=True)).to_be_visible(
+        timeout=90_000
+    )
+    for group in ("Most activating", "Least activating"):
+        photos = page.get_by_role("group", name=group).get_by_role("button")
+        expect(photos).to_have_count(9, timeout=90_000)
+
+    # The neuron slider by keyboard, to 68.
+    slider(page).focus()
+    page.keyboard.press("Home")
+    for _ in range(68):
+        page.keyboard.press("ArrowRight")
+    expect(slider(page)).to_have_value("68")
+    image = page.get_by_role("img", name="mixed4a neuron 68", exact=True)
+    expect(image).to_be_visible(timeout=60_000)
+
+    # Live frames while it renders: the picture changes, more than once.
+    steps = page.get_by_role("spinbutton", name="Steps number")
+    steps.fill(str(MANY))
+    steps.press("Enter")
+    page.get_by_role("button", name="Render", exact=True).click()
+    seen = set()
+    end = time.monotonic() + 60
+    while len(seen) < 4 and time.monotonic() < end:
+        seen.add(image.get_attribute("src"))
+        time.sleep(0.05)
+    assert len(seen) >= 4, "the image must move while it is rendered"
+
+    # Stop ends it within a second and keeps what is there.
+    rendering = page.get_by_role("progressbar", name="Rendering")
+    expect(rendering).to_be_visible()
+    pressed = time.monotonic()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_text(re.compile(r"[Ss]topped (at|after)"))).to_be_visible(timeout=5000)
+    assert time.monotonic() - pressed < 1.0
+    expect(image).to_be_visible()
+
+    # A reload brings everything back.
+    for group in ("Most activating", "Least activating"):
+        photos = page.get_by_role("group", name=group).get_by_role("button")
+        expect(photos).to_have_count(9, timeout=60_000)
+    notebook.open()
+    expect(page.get_by_role("img", name="mixed4a neuron 68", exact=True)).to_be_visible(
+        timeout=60_000
+    )
+    expect(slider(page)).to_have_value("68")
+    for group in ("Most activating", "Least activating"):
+        photos = page.get_by_role("group", name=group).get_by_role("button")
+        expect(photos).to_have_count(9, timeout=10_000)
