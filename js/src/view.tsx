@@ -7,6 +7,13 @@ import type { Group, Store } from "./store";
 import { followTheme } from "./theme";
 import type { MapMode } from "./viridis";
 
+/** Which photo is open, and the button that opened it: its place, and where the focus returns. */
+export interface OpenPhoto {
+	group: Group;
+	rank: number;
+	from: HTMLElement;
+}
+
 /** What belongs to one output rather than to the widget. */
 export interface View {
 	store: Store;
@@ -17,8 +24,8 @@ export interface View {
 	mapMode: Signal<MapMode>;
 	opacity: Signal<number>;
 	sort: Signal<Sort>;
-	/** The photo that is open large; `top` is where in the root it was opened from. */
-	open: Signal<{ group: Group; rank: number; top: number } | null>;
+	/** The photo that is open large. */
+	open: Signal<OpenPhoto | null>;
 	datasetOpen: Signal<boolean | null>;
 }
 

@@ -1,8 +1,8 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { contour } from "../contour";
 import { value } from "../format";
 import type { LargeShot, Shot } from "../store";
-import { useView } from "../view";
+import { type OpenPhoto, useView } from "../view";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
 import { GROUP_NAMES } from "./photos";
@@ -24,7 +24,7 @@ export function PhotoDialog() {
 function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	const { open, root, store, mapMode, opacity } = useView();
 	const box = useRef<HTMLDivElement>(null);
-	const now = open.value as { group: "most" | "least"; rank: number; top: number };
+	const now = open.value as OpenPhoto;
 	const set = store.photos.get(store.key.value);
 	const at = shot ? shots.indexOf(shot) : -1;
 	const ahead = set?.most.length ?? 0;
@@ -42,17 +42,17 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 		open.value = { ...now, group, rank: next.photo.rank };
 	};
 
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const dialog = box.current;
 		if (!dialog) return;
-		const home = root.getRootNode() as Document | ShadowRoot;
-		const before = home.activeElement as HTMLElement | null;
+		const { from } = now;
+		const top = from.getBoundingClientRect().top - root.getBoundingClientRect().top;
 		const room = Math.max(0, root.clientHeight - dialog.offsetHeight - 8);
-		dialog.style.top = `${Math.min(Math.max(8, now.top - dialog.offsetHeight / 2), room)}px`;
+		dialog.style.top = `${Math.min(Math.max(8, top - dialog.offsetHeight / 2), room)}px`;
 		dialog.focus({ preventScroll: true });
 		dialog.scrollIntoView?.({ block: "nearest" });
 		// The page behind is inert until the next drawing, and an inert element takes no focus.
-		return () => void setTimeout(() => before?.focus({ preventScroll: true }));
+		return () => void setTimeout(() => from.focus({ preventScroll: true }));
 	}, [root]);
 
 	useEffect(() => {

@@ -80,7 +80,7 @@ function Strip(props: { group: Group; shots: Shot[] | undefined; scanning: boole
 }
 
 function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }) {
-	const { open, root, mapMode, opacity, store } = useView();
+	const { open, mapMode, opacity, store } = useView();
 	const { photo } = shot;
 	return (
 		<button
@@ -88,13 +88,8 @@ function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }
 			class="nw-photo"
 			title={photo.label || photo.path}
 			onClick={(e) => {
-				const box = e.currentTarget.getBoundingClientRect();
 				store.enlarge(group, photo.rank);
-				open.value = {
-					group,
-					rank: photo.rank,
-					top: box.top - root.getBoundingClientRect().top,
-				};
+				open.value = { group, rank: photo.rank, from: e.currentTarget };
 			}}
 		>
 			<span class="nw-photo-box">
