@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "DatasetError",
+    "DownloadNeeded",
     "ModelError",
     "NeuronOutOfRange",
     "NeuronWidgetError",
@@ -44,6 +45,10 @@ class NeuronOutOfRange(NeuronWidgetError, ValueError):
 
 class DatasetError(NeuronWidgetError, ValueError):
     """Something that cannot be read as a data set of images."""
+
+
+class DownloadNeeded(DatasetError):
+    """A data set that has to be fetched first, which nobody asked for yet."""
 
 
 class RenderError(NeuronWidgetError, RuntimeError):

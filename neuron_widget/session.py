@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from neuron_widget import messages
-from neuron_widget.errors import DatasetError, ModelError, NeuronWidgetError
+from neuron_widget.errors import DownloadNeeded, NeuronWidgetError
 from neuron_widget.jobs import Job, Worker, shared_worker
 from neuron_widget.messages import Message, Part
 from neuron_widget.names import EMBEDDED, check_neuron
@@ -35,6 +35,8 @@ __all__ = ["Session", "Settings"]
 KEPT = 64
 SETTLE_S = 0.25
 PREVIEW_BATCH = 8
+
+_ENDED = {"done": "ready", "stopped": "stopped", "failed": "failed"}
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -202,7 +204,7 @@ class Session:
 
         def on_error(error: BaseException) -> None:
             self._progress("scan", layer, -1, 0, 0, 0, 0, "failed")
-            action = "download" if getattr(error, "download", False) else ""
+            action = "download" if isinstance(error, DownloadNeeded) else ""
             self._fail("scan", "The data set could not be scanned", error, action, dataset)
 
         self._progress("scan", layer, -1, 0, 0, 0, 0, "waiting")
@@ -591,17 +593,18 @@ class Session:
             return
         message = messages.progress(task, layer, neuron, done, total, rate, left, state)
         self._show(f"progress {task}", message)
+        active = state in ("running", "waiting")
         if task == "render":
             self.progress = done / total if total else 0.0
-            self.status = f"rendering {layer} neuron {neuron}" if state == "running" else state
+            self.status = f"rendering {layer} neuron {neuron}" if active else _ENDED[state]
         elif task == "scan" and not any(j.task == "render" for j in self._worker.jobs(self)):
-            self.status = "scanning" if state == "running" else state
+            self.status = f"scanning for {layer}" if active else _ENDED[state]
         self._on_change()
 
     def _fail(
         self, where: str, title: str, error: BaseException, action: str = "", dataset: Any = None
     ) -> None:
-        expected = isinstance(error, (NeuronWidgetError, ModelError, DatasetError))
+        expected = isinstance(error, NeuronWidgetError)
         trace = "" if expected else "".join(traceback.format_exception(error))
         name = dataset if isinstance(dataset, str) else ""
         if where in ("network", "render"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import traceback
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["NeuronWidget"]
 
 _STATIC = Path(__file__).parent / "static"
-
-# A page that reloads comes back within seconds; a view that does not will not.
-GONE_S = 20.0
 
 
 class NeuronWidget(anywidget.AnyWidget):
@@ -139,7 +135,7 @@ class NeuronWidget(anywidget.AnyWidget):
         self.layer = settings.layer or ""
         self.neuron = settings.neuron
         self.steps = settings.steps
-        self._alone_since: float | None = None
+        self._sheet_shown = False
         self._session = Session(settings, self._send_message, self._session_changed)
         self._telling = False
         self.on_msg(self._on_page_message)
@@ -237,14 +233,14 @@ class NeuronWidget(anywidget.AnyWidget):
             examples["least"],
             self._session.notes(),
         )
-        with contextlib.suppress(ImportError):
-            from IPython import get_ipython
-            from IPython.display import display, update_display
+        from IPython.core.getipython import get_ipython
+        from IPython.display import display
 
-            if get_ipython() is not None:
-                show = update_display if getattr(self, "_sheet_shown", False) else display
-                show(sheet, display_id=f"neuron-widget-{self.model_id}")
-                self._sheet_shown = True
+        if get_ipython() is not None:
+            display(  # type: ignore[no-untyped-call]  # IPython's is untyped
+                sheet, display_id=f"sheet-{self.model_id}", update=self._sheet_shown
+            )
+            self._sheet_shown = True
         return sheet
 
     def save_figure(self, path: str | os.PathLike[str]) -> Path:

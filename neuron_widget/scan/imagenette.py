@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 from torchvision.datasets import Imagenette
 
-from neuron_widget.errors import DatasetError
+from neuron_widget.errors import DatasetError, DownloadNeeded
 from neuron_widget.scan.folders import FileDataset, choose_split, open_folder
 
 __all__ = ["open_imagenette"]
@@ -21,13 +21,13 @@ _SIZE = "~0.3 GB"
 def open_imagenette(split: str, download: bool = False) -> FileDataset:
     """Open Imagenette from ``data/imagenette2-320`` or the user's cache folder.
 
-    Raises ``DatasetError`` where it is not at hand and ``download`` is false, or where the
-    download fails.
+    Raises ``DownloadNeeded`` where it is not at hand and ``download`` is false, and
+    ``DatasetError`` where the download fails.
     """
     cache = Path(platformdirs.user_cache_dir("neuron-widget")) / "datasets"
     root = next((base for base in (Path("data"), cache) if (base / _FOLDER).is_dir()), None)
     if root is None and not download:
-        raise DatasetError(
+        raise DownloadNeeded(
             f"Imagenette is not at hand (looked in 'data/{_FOLDER}' and {str(cache / _FOLDER)!r}). "
             f"Its download is {_SIZE}: say open_dataset('imagenette', download=True), give the "
             "folder of a copy, or use 'samples'"

@@ -1,0 +1,270 @@
+"""The widget in a real kernel, as Python and a page use it."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.kernel
+
+Kernel = Any
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty pictures of noise in two classes, and a file that is none."""
+    root = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for i in range(20):
+        name = root / ("smooth" if i % 2 else "rough") / f"{i}.png"
+        name.parent.mkdir(exist_ok=True)
+        side = 8 if i % 2 else 128
+        noise = random.integers(0, 255, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((128, 128)).save(name)
+    (root / "rough" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    return root
+
+
+@pytest.fixture
+def make(kernel: Kernel, folder: Path) -> Any:
+    """Make a widget ``w`` in the kernel; its comm."""
+
+    def make_it(arguments: str = "auto=False", cell: str = "") -> str:
+        said = kernel.run(
+            "from neuron_widget import NeuronWidget\n"
+            f"w = NeuronWidget('blocks.3', dataset={str(folder)!r}, size=64, steps=24,"
+            f" {arguments})\n"
+            "print(w.model_id)",
+            cell,
+        )
+        assert len(said.split()) == 1, said
+        return said.strip()
+
+    yield make_it
+    kernel.run("w.close()")
+
+
+def is_kind(kind: str, **more: object) -> Any:
+    return lambda m: m.get("kind") == kind and all(m.get(k) == v for k, v in more.items())
+
+
+def ready(kernel: Kernel, widget: str) -> None:
+    kernel.wait_for(widget, is_kind("opened"))
+    kernel.send(widget, {"kind": "ready", "view": "a"})
+    kernel.wait_for(widget, is_kind("snapshot"))
+
+
+def test_open_render_scan_and_reload(kernel: Kernel, make: Any) -> None:
+    widget = make("neuron=7")
+    opened, _ = kernel.wait_for(widget, is_kind("opened"))
+    assert opened["network"]["title"] == "EfficientNet-Lite0"
+    assert {"name": "blocks.3", "channels": 80, "height": 14, "width": 14} in opened["network"][
+        "layers"
+    ]
+    kernel.send(widget, {"kind": "ready", "view": "a"})
+    kernel.wait_for(widget, is_kind("snapshot"))
+
+    frame, (jpeg,) = kernel.wait_for(widget, is_kind("frame"))
+    assert frame["neuron"] == 7
+    assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
+    image, (png,) = kernel.wait_for(widget, is_kind("image", neuron=7))
+    assert Image.open(io.BytesIO(png)).size == (64, 64)
+    assert image["step"] == image["steps"] == 24
+    assert image["activation"] > 0
+
+    photos, buffers = kernel.wait_for(widget, is_kind("photos", neuron=7))
+    assert [len(photos["most"]), len(photos["least"]), len(buffers)] == [9, 9, 36]
+    assert photos["scanned"] == 20
+    scores = [p["score"] for p in photos["most"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(buffers[1]) == 14 * 14
+
+    # A reload: the same again in one message, and nothing is computed for it.
+    kernel.send(widget, {"kind": "ready", "view": "b"})
+    snapshot, buffers = kernel.wait_for(widget, is_kind("snapshot"))
+    kinds = [m["kind"] for m in snapshot["messages"]]
+    for kind in ("selected", "opened", "dataset", "strengths", "thumbs", "image", "photos"):
+        assert kind in kinds
+    assert sum(snapshot["counts"]) == len(buffers)
+    dataset = snapshot["messages"][kinds.index("dataset")]["dataset"]
+    assert dataset["skipped_count"] == 1
+    assert "broken.jpg" in dataset["skipped"][0]
+    assert png in buffers
+
+
+def test_newest_wins_and_stop_keeps_what_is_there(kernel: Kernel, make: Any) -> None:
+    widget = make()
+    ready(kernel, widget)
+    start = {"kind": "start", "layer": "blocks.3", "steps": 5000}
+    kernel.send(widget, {**start, "neuron": 1})
+    kernel.wait_for(widget, is_kind("frame", neuron=1))
+    kernel.send(widget, {**start, "neuron": 2})
+    kernel.wait_for(widget, is_kind("frame", neuron=2))
+    kernel.send(widget, {"kind": "stop"})
+    sent = time.monotonic()
+    image, _ = kernel.wait_for(widget, is_kind("image", neuron=2))
+    kernel.wait_for(widget, is_kind("progress", task="render", neuron=2, state="stopped"))
+    assert 0 < image["step"] < 5000
+    assert time.monotonic() - sent < 5
+    assert "True 2" in kernel.run("print(1 in {n for _, n in w._session._images}, w.neuron)")
+
+
+def test_frames_wait_for_the_page(kernel: Kernel, make: Any) -> None:
+    widget = make()
+    ready(kernel, widget)
+    kernel.send(widget, {"kind": "visible", "view": "a", "visible": False, "gone": False})
+    kernel.send(widget, {"kind": "start", "layer": "blocks.3", "neuron": 3, "steps": 60})
+    kernel.wait_for(widget, is_kind("progress", task="render", state="done"))
+    assert not any(m.get("kind") == "frame" for _, m, _ in kernel.messages)
+
+
+def test_the_kernel_stays_usable_while_it_works(kernel: Kernel, make: Any) -> None:
+    widget = make()
+    ready(kernel, widget)
+    kernel.send(widget, {"kind": "start", "layer": "blocks.3", "neuron": 4, "steps": 100000})
+    kernel.wait_for(widget, is_kind("frame"))
+    assert "rendering blocks.3 neuron 4" in kernel.run("print(w.status)")
+    # Frames flow while a cell runs.
+    request = kernel.start("import time; time.sleep(3)")
+    kernel.messages.clear()
+    kernel.wait_for(widget, is_kind("frame"), timeout=2.5)
+    assert request
+    kernel.run("w.stop(); w.wait(20)")
+
+
+def test_python_side(kernel: Kernel, make: Any, tmp_path: Path) -> None:
+    make()
+    said = kernel.run(
+        f"""
+        import ipywidgets
+        r = w.render(wait=True)
+        e = w.scan(wait=True)
+        assert r is w.result and r.neurons == (0,) and r.steps == 24
+        assert w.image.size == (64, 64)
+        assert len(e["most"]) == len(e["least"]) == 9
+        s = ipywidgets.IntSlider(min=0, max=79)
+        link = ipywidgets.link((s, "value"), (w, "neuron"))
+        s.value = 11
+        assert w.neuron == 11
+        seen = []
+        w.observe(lambda c: seen.append(c["new"]), "neuron")
+        w.neuron = 12
+        assert s.value == 12 and seen == [12]
+        try:
+            w.neuron = 80
+        except ValueError as error:
+            print(error)
+        assert w.neuron == 12
+        w.steps = 30
+        assert w.render(wait=True).steps == 30
+        w.steps = 40
+        more = w.render(wait=True)
+        assert more.steps == 40
+        for name in ("status", "progress"):
+            try:
+                setattr(w, name, 1)
+                print("not read-only")
+            except Exception as error:
+                pass
+        path = w.save_figure({str(tmp_path / "figure.png")!r})
+        assert path.stat().st_size > 10_000
+        print(w.snapshot().size)
+        """.replace("\n        ", "\n")
+    )
+    assert "blocks.3 has 80 neurons, 0 to 79; there is no neuron 80" in said
+    assert "Error" not in said, said
+    assert "not read-only" not in said
+
+
+def test_an_interrupt_stops_and_keeps(kernel: Kernel, make: Any) -> None:
+    widget = make()
+    ready(kernel, widget)
+    kernel.run("w.steps = 100000")
+    request = kernel.start("w.render(wait=True)")
+    kernel.wait_for(widget, is_kind("frame"))
+    kernel.manager.interrupt_kernel()
+    assert request
+    said = kernel.run("print(w.result.steps > 0, len(w._session.foreground()))")
+    assert "True 0" in said, said
+
+
+def test_running_the_cell_again_leaves_no_orphan(kernel: Kernel, make: Any) -> None:
+    first = make("auto=False", cell="c1")
+    ready(kernel, first)
+    kernel.send(first, {"kind": "start", "layer": "blocks.3", "neuron": 1, "steps": 100000})
+    kernel.wait_for(first, is_kind("frame"))
+    kernel.run("old = w")
+    make("auto=False", cell="c1")
+    assert kernel.run("print(old._session.closed, w._session.closed)").strip() == "True False"
+    end = time.monotonic() + 10
+    while time.monotonic() < end and "0" not in kernel.run(
+        "print(len(old._session._worker.jobs(old._session)))"
+    ):
+        time.sleep(0.1)
+    # Another cell's widget is left alone.
+    kernel.run("mine = w")
+    make("auto=False", cell="c2")
+    assert kernel.run("print(mine._session.closed)").strip() == "False"
+    kernel.run("mine.close(); old.close()")
+
+
+def test_missing_weights_offer_the_embedded_network(kernel: Kernel, folder: Path) -> None:
+    widget = kernel.run(
+        "import os; os.environ['NEURON_WIDGET_WEIGHTS'] = '/no/such/file.pth'\n"
+        "from neuron_widget import NeuronWidget\n"
+        f"w = NeuronWidget('mixed4a', neuron=500, dataset={str(folder)!r}, auto=False)\n"
+        "print(w.model_id)"
+    ).strip()
+    error, _ = kernel.wait_for(widget, is_kind("error", where="network"))
+    assert "/no/such/file.pth" in error["message"]
+    assert error["action"] == "embedded"
+    assert "ModelError" in kernel.run("w.render(wait=True)")
+    kernel.send(widget, {"kind": "open_embedded"})
+    opened, _ = kernel.wait_for(widget, is_kind("opened"))
+    assert opened["network"]["name"] == "efficientnet_lite0"
+    kernel.run("w.wait(60)")
+    assert kernel.run("print(w.layer, w.neuron)").strip() == "blocks.4 0"
+    kernel.run("del os.environ['NEURON_WIDGET_WEIGHTS']; w.close()")
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ({"kind": "dance"}, "unknown kind 'dance'"),
+        ({"kind": "start", "layer": "blocks.9", "neuron": 0, "steps": 9}, "no layer 'blocks.9'"),
+        ({"kind": "start", "layer": "blocks.3", "neuron": 80, "steps": 9}, "there is no neuron 80"),
+        ({"kind": "start", "layer": "blocks.3", "neuron": 0, "steps": 0}, "steps must be from 1"),
+        ({"kind": "start", "layer": "blocks.3", "neuron": "x", "steps": 9}, "must be an integer"),
+    ],
+)
+def test_what_a_page_asks_wrongly_is_shown(
+    kernel: Kernel, make: Any, message: dict[str, object], says: str
+) -> None:
+    widget = make()
+    ready(kernel, widget)
+    kernel.send(widget, message)
+    error, _ = kernel.wait_for(widget, is_kind("error", where="select"))
+    assert says in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says"),
+    [("/no/such/folder", "/no/such/folder"), ("imagenette", "download")],
+)
+def test_a_data_set_that_cannot_be_opened_is_shown(
+    kernel: Kernel, make: Any, dataset: str, says: str
+) -> None:
+    widget = make()
+    ready(kernel, widget)
+    kernel.send(widget, {"kind": "scan", "dataset": dataset, "download": False})
+    error, _ = kernel.wait_for(
+        widget, is_kind("error", where="scan", title="The data set could not be scanned")
+    )
+    assert says in error["message"]
+    assert error["action"] == ("download" if dataset == "imagenette" else "")
