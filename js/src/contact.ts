@@ -30,6 +30,12 @@ export class Contact {
 		this.state.value = "ok";
 	}
 
+	/** Nothing can be sent any more. */
+	lost(): void {
+		this.dispose();
+		this.state.value = "gone";
+	}
+
 	dispose(): void {
 		for (const timer of this.#timers) clearTimeout(timer);
 		this.#timers = [];

@@ -240,6 +240,7 @@ export class Store {
 	}
 
 	inView(neurons: number[]): void {
+		if (neurons.length === 0) return;
 		this.#inView.push(neurons);
 	}
 
@@ -497,7 +498,12 @@ export class Store {
 	}
 
 	#send(message: P.FromPage): void {
-		this.model.send(message);
+		try {
+			this.model.send(message);
+		} catch {
+			// JupyterLab throws once the kernel behind the comm is gone: say so, keep the images.
+			this.contact.lost();
+		}
 	}
 
 	/** Send a command that the kernel answers. */

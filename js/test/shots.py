@@ -67,6 +67,7 @@ SHOTS: dict[str, tuple[int, int, str, Any]] = {
     "w320": (320, 1500, "start=1&speed=2000&views=1", finished),
     "w320-large": (320, 1500, "start=1&speed=2000", lambda p: (finished(p), large(p))),
     "w800": (800, 1000, "start=1&speed=2000", finished),
+    "w1800": (1800, 1000, "start=1&speed=2000&neuron=257", finished),
     "dark": (1100, 1000, "start=1&speed=2000&theme=dark&neuron=257", finished),
     "dark-large": (1100, 1000, "start=1&speed=2000&theme=dark", lambda p: (finished(p), large(p))),
 }
@@ -90,8 +91,10 @@ def main() -> None:
             page.on("pageerror", lambda e: print("  page error:", e))
             page.on(
                 "request",
-                lambda r: r.url.startswith((address, "data:", "blob:"))
-                or print("  foreign request:", r.url),
+                lambda r: (
+                    r.url.startswith((address, "data:", "blob:"))
+                    or print("  foreign request:", r.url)
+                ),
             )
             page.goto(f"{address}/js/test/harness.html?{query}")
             act(page)

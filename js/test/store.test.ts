@@ -217,6 +217,16 @@ describe("Store", () => {
 		expect(store.largeShot("most", 0)).toBeDefined();
 	});
 
+	it("says that the kernel is gone when nothing can be sent, and keeps the images", () => {
+		model.tell(image(3), [view(1)]);
+		vi.spyOn(model, "send").mockImplementation(() => {
+			throw new Error("Cannot send");
+		});
+		store.start();
+		expect(store.contact.state.value).toBe("gone");
+		expect(store.pictures.get("mixed4a/3")).toBeDefined();
+	});
+
 	it("does not care for a message it does not know", () => {
 		expect(() => model.tell({ kind: "news" } as unknown as P.ToPage)).not.toThrow();
 	});

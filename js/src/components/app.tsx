@@ -24,7 +24,7 @@ function Skeleton() {
 			</div>
 			<div class="nw-gallery">
 				<div class="nw-tiles">
-					{Array.from({ length: 24 }, (_, i) => (
+					{Array.from({ length: 60 }, (_, i) => (
 						<div key={i} class="nw-tile" />
 					))}
 				</div>
@@ -43,6 +43,8 @@ export function App() {
 				<Header />
 				<ContactNote />
 				<ErrorPanel where="network" />
+				{!network && <ErrorPanel where="select" />}
+				{!network && <ErrorPanel where="scan" />}
 				{network && <DatasetPanel />}
 				{network && (
 					<div class="nw-columns">

@@ -14,8 +14,8 @@ export function ContactNote() {
 				</>
 			) : (
 				<>
-					<strong>No answer from the kernel for 30 seconds.</strong> It may have been restarted: run
-					the cell again. The images stay.
+					<strong>No answer from the kernel.</strong> It may have been restarted: run the cell
+					again. The images stay.
 				</>
 			)}
 		</p>

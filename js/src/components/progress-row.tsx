@@ -18,7 +18,7 @@ export function ProgressRow({ task }: { task: Task }) {
 	const running = p.state === "running" || p.state === "waiting";
 	const other = task === "render" && `${p.layer}/${p.neuron}` !== store.key.value;
 	const total = p.total > 0 ? count(p.total) : "?";
-	const parts = [`${count(p.done)}/${total}`];
+	const parts = p.total > 0 || p.done > 0 ? [`${count(p.done)}/${total}`] : [];
 	if (p.state === "running" && p.rate > 0)
 		parts.push(`${rate(p.rate)} ${task === "preview" ? "" : unit}/s`.replace(" /", "/"));
 	if (p.state === "running" && p.left > 0) parts.push(`${duration(p.left)} left`);
