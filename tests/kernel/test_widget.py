@@ -112,7 +112,9 @@ def test_newest_wins_and_stop_keeps_what_is_there(kernel: Kernel, make: Any) -> 
     kernel.wait_for(widget, is_kind("progress", task="render", neuron=2, state="stopped"))
     assert 0 < image["step"] < 5000
     assert time.monotonic() - sent < 5
-    assert "True 2" in kernel.run("print(1 in {n for _, n in w._session._images}, w.neuron)")
+    assert "True 2" in kernel.run(
+        "print(1 in {n for _, n in w._session.kept.renderings}, w.neuron)"
+    )
 
 
 def test_frames_wait_for_the_page(kernel: Kernel, make: Any) -> None:
@@ -204,7 +206,7 @@ def test_running_the_cell_again_leaves_no_orphan(kernel: Kernel, make: Any) -> N
     assert kernel.run("print(old._session.closed, w._session.closed)").strip() == "True False"
     end = time.monotonic() + 10
     while time.monotonic() < end and "0" not in kernel.run(
-        "print(len(old._session._worker.jobs(old._session)))"
+        "print(len(old._session.worker.jobs(old._session)))"
     ):
         time.sleep(0.1)
     # Another cell's widget is left alone.

@@ -1,0 +1,168 @@
+"""The image of the selected neuron, and the previews of the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
+
+from neuron_widget import messages
+from neuron_widget.jobs import Job
+from neuron_widget.pace import Rate, Throttle
+
+if TYPE_CHECKING:
+    from neuron_widget.render import RenderResult, RenderStep
+    from neuron_widget.session.kept import Thumb
+    from neuron_widget.session.session import Session
+
+__all__ = ["Previews", "Rendering"]
+
+# Few neurons a batch, so that tiles appear one row after the other and in the order looked at.
+PREVIEW_BATCH = 8
+
+
+class Rendering:
+    """The job that renders the selected neuron, with live frames."""
+
+    def __init__(self, session: Session):
+        self._session = session
+
+    def start(self, delay: float = 0.0) -> Job:
+        """Render the selected neuron, or go on from the image that is there."""
+        from neuron_widget.render import render_steps
+
+        session = self._session
+        settings = session.settings
+        assert session.model is not None
+        layer, neuron, steps = session.layer, session.neuron, session.steps
+        known = session.kept.rendering((layer, neuron))
+        resume = known if known is not None and known.state and known.steps < steps else None
+        rate, tell = Rate(), Throttle(0.2)
+        last: list[RenderStep] = []
+
+        def progress(done: int, state: str) -> None:
+            session.tell_progress("render", layer, neuron, done, steps, state=state)
+
+        def on_step(step: RenderStep) -> None:
+            last[:] = [step]
+            if tell.due():
+                per_second, left = rate.update(step.step, step.steps)
+                session.tell_progress(
+                    "render", layer, neuron, step.step, step.steps, per_second, left
+                )
+            if session.frames.due():
+                index = session.frames.sent()
+                session.send(*messages.frame(index, layer, neuron, step))
+
+        def on_done(result: RenderResult, state: str = "done") -> None:
+            self._keep(layer, neuron, result)
+            progress(result.steps, state)
+
+        def on_stop() -> None:
+            if last and not session.closed:
+                on_done(last[0].result(), "stopped")
+            else:
+                progress(0, "stopped")
+
+        def on_error(error: BaseException) -> None:
+            result = getattr(error, "result", None)
+            if result is not None:
+                self._keep(layer, neuron, result)
+            progress(0, "failed")
+            session.fail("render", f"Rendering {layer} neuron {neuron} failed", error)
+
+        session.no_error("render")
+        progress(0, "waiting")
+        return session.submit(
+            "render",
+            render_steps(
+                session.model,
+                layer,
+                neuron,
+                steps=steps,
+                size=settings.size,
+                lr=settings.lr,
+                seed=settings.seed,
+                resume=resume,
+            ),
+            on_done,
+            urgency=2,
+            # A person watches the image; the scan beside it may take a little longer.
+            share=2.0,
+            delay=delay,
+            on_step=on_step,
+            on_stop=on_stop,
+            on_error=on_error,
+        )
+
+    def _keep(self, layer: str, neuron: int, result: RenderResult) -> None:
+        session = self._session
+        part = messages.image(result, None)
+        with session.lock:
+            session.kept.add_rendering((layer, neuron), result, part)
+        session.send_neuron((layer, neuron))
+        add_thumbs(session, layer, {neuron: (messages.thumb(result.to_pil(0)), True)})
+        session.on_change()
+
+
+class Previews:
+    """The job that fills the gallery: small pictures, a few steps, what is looked at first."""
+
+    def __init__(self, session: Session):
+        self._session = session
+        self.in_view: list[int] = []
+
+    def start(self) -> None:
+        """Fill the gallery of the selected layer."""
+        session = self._session
+        if session.model is None or not session.settings.auto:
+            return
+        layer, total = session.layer, session.channels
+        rate = Rate()
+
+        def count() -> int:
+            return len(session.kept.thumbs.get(layer, {}))
+
+        def on_batch(result: RenderResult) -> None:
+            made = {
+                n: (messages.thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)
+            }
+            add_thumbs(session, layer, made)
+            per_second, left = rate.update(count(), total)
+            session.tell_progress("preview", layer, -1, count(), total, per_second, left)
+
+        session.submit(
+            "preview",
+            self._steps(layer, on_batch),
+            lambda _: session.tell_progress("preview", layer, -1, total, total, state="done"),
+            urgency=3,
+            on_stop=lambda: session.tell_progress(
+                "preview", layer, -1, count(), total, state="stopped"
+            ),
+        )
+
+    def _steps(
+        self, layer: str, on_batch: Callable[[RenderResult], None]
+    ) -> Generator[object, None, None]:
+        from neuron_widget.render import PREVIEW, render_steps
+
+        model = self._session.model
+        assert model is not None
+        while neurons := self._next(layer):
+            seed = self._session.settings.seed
+            on_batch((yield from render_steps(model, layer, neurons, seed=seed, **PREVIEW)))
+
+    def _next(self, layer: str) -> list[int]:
+        """The selected neuron, then those in view, then the others in order."""
+        session = self._session
+        with session.lock:
+            there = range(session.channels)
+            order = [session.neuron, *(n for n in self.in_view if n in there), *there]
+            return session.kept.without_thumb(layer, order, PREVIEW_BATCH)
+
+
+def add_thumbs(session: Session, layer: str, made: dict[int, Thumb]) -> None:
+    """Keep and send thumbnails."""
+    with session.lock:
+        fresh = session.kept.add_thumbs(layer, made)
+    if fresh and not session.closed:
+        session.send(*messages.thumbs(layer, fresh))

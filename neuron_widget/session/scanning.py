@@ -1,0 +1,145 @@
+"""The data set, its scan, and the photos of a neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from neuron_widget import messages
+from neuron_widget.errors import DownloadNeeded
+from neuron_widget.jobs import Job
+from neuron_widget.messages import Part
+from neuron_widget.pace import Rate, Throttle
+
+if TYPE_CHECKING:
+    from neuron_widget.scan import ImageDataset, ScanProgress, ScanResult
+    from neuron_widget.session.session import Session
+
+__all__ = ["Scanning"]
+
+
+class Scanning:
+    """The jobs that scan a session's data set and prepare photos."""
+
+    def __init__(self, session: Session):
+        self._session = session
+        self._dataset: ImageDataset | None = None
+
+    def start(self, *, another: bool, download: bool) -> Job:
+        """Scan the data set for the selected layer; ``another``: the settings name a new one."""
+        session = self._session
+        layer = session.layer
+        rate, tell = Rate(), Throttle(0.2)
+        last: list[ScanProgress] = []
+
+        def progress(done: int, state: str) -> None:
+            session.tell_progress("scan", layer, -1, done, done, state=state)
+
+        def on_step(step: ScanProgress | None) -> None:
+            if step is None:
+                return
+            last[:] = [step]
+            if tell.due():
+                per_second, left = rate.update(step.done, step.total)
+                session.tell_progress("scan", layer, -1, step.done, step.total, per_second, left)
+
+        def on_done(result: ScanResult, state: str = "done") -> None:
+            self._keep(layer, result)
+            progress(result.scanned, state)
+
+        def on_stop() -> None:
+            # Replaced by another scan: nothing to show. Stopped by the person: what is there.
+            if session.closed or session.running("scan"):
+                return
+            if last and last[0].done and session.layer == layer:
+                on_done(last[0].result(), "stopped")
+            else:
+                progress(0, "stopped")
+
+        def on_error(error: BaseException) -> None:
+            progress(0, "failed")
+            action = "download" if isinstance(error, DownloadNeeded) else ""
+            session.fail("scan", "The data set could not be scanned", error, action)
+
+        session.no_error("scan")
+        progress(0, "waiting")
+        return session.submit(
+            "scan",
+            self._steps(layer, another, download),
+            on_done,
+            urgency=2,
+            on_step=on_step,
+            on_stop=on_stop,
+            on_error=on_error,
+        )
+
+    def _steps(
+        self, layer: str, another: bool, download: bool
+    ) -> Generator[ScanProgress | None, None, ScanResult]:
+        from neuron_widget.scan import open_dataset, scan_steps
+
+        session = self._session
+        model = session.model
+        assert model is not None
+        if another or self._dataset is None:
+            yield None
+            dataset = open_dataset(session.settings.dataset, download=download)
+            self._dataset = dataset
+            with session.lock:
+                session.kept.forget_data()
+            session.show("dataset", messages.dataset(dataset, []))
+        assert self._dataset is not None
+        return (
+            yield from scan_steps(
+                model,
+                layer,
+                self._dataset,
+                top_k=session.settings.top_k,
+                # Small batches on a CPU: the image that forms beside this must keep moving.
+                batch_size=8 if model.device.type == "cpu" else 64,
+            )
+        )
+
+    def _keep(self, layer: str, result: ScanResult) -> None:
+        session = self._session
+        with session.lock:
+            session.kept.add_scan(layer, result)
+        if self._dataset is not None:
+            session.show("dataset", messages.dataset(self._dataset, result.skipped))
+        session.send(messages.strengths(result, layer), [])
+        session.send_neuron(session.key)
+        self.find_photos()
+
+    def find_photos(self) -> None:
+        """Prepare the photo rows of the selected neuron, if the layer was scanned."""
+        session = self._session
+        key = session.key
+        scan = session.scan_result
+        if scan is None or key in session.kept.photos:
+            return
+        found = scan
+
+        def steps() -> Generator[None, None, Part]:
+            yield
+            return messages.photos(found, *key)
+
+        def on_done(part: Part) -> None:
+            with session.lock:
+                session.kept.add_photos(key, part)
+            session.send(*part)
+
+        session.submit("photos", steps(), on_done, urgency=1)
+
+    def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
+        """Send one photo large."""
+        session = self._session
+        scan = session.kept.scans.get(layer)
+        if scan is None or group not in ("most", "least"):
+            return
+        found = scan
+
+        def steps() -> Generator[None, None, Part]:
+            yield
+            return messages.large_photo(found, layer, neuron, group, rank)
+
+        session.submit("enlarge", steps(), lambda part: session.send(*part), urgency=0)

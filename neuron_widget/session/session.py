@@ -1,0 +1,316 @@
+"""The selection, the commands, and what a new view is told."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget import messages
+from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.jobs import Job, Worker, shared_worker
+from neuron_widget.messages import Message, Part
+from neuron_widget.names import EMBEDDED, check_neuron
+from neuron_widget.pace import FrameWindow
+from neuron_widget.session.kept import Kept, Key
+from neuron_widget.session.opening import Opening
+from neuron_widget.session.rendering import Previews, Rendering
+from neuron_widget.session.scanning import Scanning
+from neuron_widget.session.settings import Settings
+
+if TYPE_CHECKING:
+    from neuron_widget.models import VisionModel
+    from neuron_widget.render import RenderResult
+    from neuron_widget.scan import ScanResult
+
+__all__ = ["Session"]
+
+# How long a person may go on choosing before a rendering starts by itself.
+SETTLE_S = 0.25
+
+_ENDED = {"done": "ready", "stopped": "stopped", "failed": "failed"}
+
+
+class Session:
+    """The state and the work behind one widget.
+
+    It takes commands (from the page or from Python), runs the work as jobs of the shared worker,
+    keeps the results, and speaks to the page in the words of :mod:`neuron_widget.protocol`.
+    Commands may come from any thread and return at once; results arrive in the worker thread. One
+    lock guards the state; it is not held while torch works.
+
+    Parameters
+    ----------
+    settings
+        What to show.
+    send
+        Called with a message and its buffers, from any thread.
+    on_change
+        Called with nothing when the selection, the status or the progress changed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        send: Callable[[Message, list[bytes]], None],
+        on_change: Callable[[], None],
+        worker: Worker | None = None,
+    ):
+        self.settings = settings
+        self.send = send
+        self.on_change = on_change
+        self.worker = worker or shared_worker()
+        self.lock = threading.RLock()
+        self.frames = FrameWindow()
+        self.kept = Kept()
+        self.model: VisionModel | None = None
+        self.layer = settings.layer or ""
+        self.neuron = settings.neuron
+        self.steps = settings.steps
+        self.channels = 0
+        self.status = "opening"
+        self.progress = 0.0
+        self.closed = False
+        # The last message about each thing that a later view needs to know.
+        self._shown: dict[str, Message] = {}
+        self._opening = Opening(self)
+        self._rendering = Rendering(self)
+        self._previews = Previews(self)
+        self._scanning = Scanning(self)
+        self._opening.start()
+
+    # -------------------------------------------------------------- commands
+
+    def open_embedded(self) -> None:
+        """Open the network that comes with the package instead of the one that failed."""
+        self.stop()
+        with self.lock:
+            self.settings = replace(self.settings, model=EMBEDDED, weights=None, layer=None)
+            self.model, self.layer, self.neuron = None, "", 0
+        self._opening.start()
+
+    def opened(self, model: VisionModel) -> None:
+        """Look into this network from now on; called in the worker."""
+        layer = model.layer(model.default_layer)
+        problem: NeuronWidgetError | None = None
+        try:
+            layer = model.layer(self.layer or model.default_layer)
+            check_neuron(self.neuron, layer.channels, layer.name)
+        except NeuronWidgetError as error:
+            problem = error
+        with self.lock:
+            self.model, self.layer, self.kept = model, "", Kept()
+        self.show("network", messages.opened(model, layer))
+        self.status = "ready"
+        neuron = self.neuron if self.neuron < layer.channels else 0
+        self.select(layer.name, neuron, self.steps)
+        if problem is not None:
+            self.fail("select", f"Showing {layer.name} neuron {neuron} instead", problem)
+
+    def select(
+        self,
+        layer: str | None = None,
+        neuron: int | None = None,
+        steps: int | None = None,
+        *,
+        seq: int = -1,
+        settled: bool = True,
+        auto: bool | None = None,
+    ) -> None:
+        """Choose what to look at; what is known of it is shown at once.
+
+        Raises
+        ------
+        UnknownLayer, NeuronOutOfRange, TypeError, ValueError
+        """
+        steps = messages.check_steps(self.steps if steps is None else steps)
+        with self.lock:
+            if self.model is None:
+                # Looked at, and checked, when the network is open.
+                self.layer = layer or self.layer
+                self.neuron = self.neuron if neuron is None else check_neuron(neuron, 1 << 30, "")
+                self.steps = steps
+                return
+            info = self.model.layer(layer or self.layer)
+            if neuron is None:
+                neuron = min(self.neuron, info.channels - 1)
+            neuron = check_neuron(neuron, info.channels, info.name)
+            new_layer = info.name != self.layer
+            self.layer, self.neuron, self.steps = info.name, neuron, steps
+            self.channels = info.channels
+            parts = self.kept.gallery(self.layer) if new_layer else []
+            parts += self.kept.neuron(self.key)
+        self.no_error("select")
+        self.show("selected", messages.selected(seq, info.name, neuron, steps))
+        self.on_change()
+        for part in parts:
+            self.send(*part)
+        if new_layer:
+            self.worker.stop(self, "preview", "scan", "photos")
+            self._previews.start()
+            if self.settings.auto and self.layer not in self.kept.scans:
+                self.scan()
+        if settled:
+            self._scanning.find_photos()
+            wanted = self.settings.auto if auto is None else auto
+            if wanted and self.key not in self.kept.renderings:
+                self._rendering.start(delay=SETTLE_S)
+
+    def render(self) -> Job | None:
+        """Render the selected neuron; more steps than are there already go on from them."""
+        return self._rendering.start() if self.model is not None else None
+
+    def scan(self, dataset: Any = None, *, download: bool = False) -> Job | None:
+        """Scan the data set (or another one) for the photos that fire the layer's neurons."""
+        if dataset is not None:
+            self.settings = replace(self.settings, dataset=dataset)
+        if self.model is None:
+            return None
+        return self._scanning.start(another=dataset is not None, download=download)
+
+    def stop(self) -> None:
+        """Stop everything that runs; it takes effect within one step and keeps what is there."""
+        self.worker.stop(self, "render", "scan", "preview", "photos")
+
+    def close(self) -> None:
+        """Stop for good and let go of the results."""
+        self.closed = True
+        self.worker.stop(self)
+        with self.lock:
+            self.kept = Kept()
+
+    def look_at(self, neurons: Sequence[int]) -> None:
+        """Render the previews of these neurons before others."""
+        self._previews.in_view = [int(n) for n in neurons][:4096]
+
+    def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
+        """Send one photo large."""
+        self._scanning.enlarge(layer, neuron, group, rank)
+
+    # -------------------------------------------------------------- results
+
+    @property
+    def key(self) -> Key:
+        """The selected layer and neuron."""
+        return self.layer, self.neuron
+
+    @property
+    def result(self) -> RenderResult | None:
+        """The rendering of the selected neuron."""
+        return self.kept.rendering(self.key)
+
+    @property
+    def scan_result(self) -> ScanResult | None:
+        """The scan of the selected layer."""
+        return self.kept.scans.get(self.layer)
+
+    def foreground(self) -> list[Job]:
+        """The jobs somebody waits for (all but the gallery's previews)."""
+        return [job for job in self.worker.jobs(self) if job.task != "preview"]
+
+    def notes(self) -> list[str]:
+        """What made the picture and the photos, for figures."""
+        lines = []
+        if self.model is not None:
+            lines.append(self.model.title)
+        result, scan = self.result, self.scan_result
+        if result is not None:
+            s = result.settings
+            lines.append(
+                f"activation {result.activation[0]:.4g} after {result.steps} steps "
+                f"({s['size']} px, seed {s['seed']}, Adam {s['lr']})"
+            )
+        if scan is not None:
+            best = float(scan.best[self.neuron])
+            lines.append(f"best of {scan.scanned:,} photos of {scan.dataset}: {best:.4g}")
+        return lines
+
+    def snapshot(self) -> Part:
+        """Everything a new view needs, as one message."""
+        first = ("selected", "network", "dataset")
+        with self.lock:
+            parts: list[Part] = [(self._shown[key], []) for key in first if key in self._shown]
+            parts += self.kept.gallery(self.layer) + self.kept.neuron(self.key)
+            parts += [(message, []) for key, message in self._shown.items() if key not in first]
+        return messages.snapshot(parts)
+
+    # -------------------------------------------------------------- for the work
+
+    def submit(
+        self,
+        task: str,
+        steps: Generator[Any, None, Any],
+        on_done: Callable[[Any], None],
+        *,
+        urgency: int,
+        on_error: Callable[[BaseException], None] | None = None,
+        **how: Any,
+    ) -> Job:
+        """Queue a job of this session; an older one of the same task ends."""
+
+        def failed(error: BaseException) -> None:
+            self.fail("render", "Something went wrong", error)
+
+        job = Job(self, task, steps, urgency, on_done=on_done, on_error=on_error or failed, **how)
+        return self.worker.submit(job)
+
+    def running(self, task: str) -> bool:
+        """Whether a job of this task is queued or running."""
+        return any(job.task == task for job in self.worker.jobs(self))
+
+    def show(self, key: str, message: Message) -> None:
+        """Send a message that a later view needs too."""
+        with self.lock:
+            self._shown[key] = message
+        if not self.closed:
+            self.send(message, [])
+
+    def send_neuron(self, key: Key) -> None:
+        """Send what is known of a neuron."""
+        with self.lock:
+            parts = self.kept.neuron(key)
+        for part in parts:
+            self.send(*part)
+
+    def tell_progress(
+        self,
+        task: str,
+        layer: str,
+        neuron: int,
+        done: int,
+        total: int,
+        rate: float = 0.0,
+        left: float = 0.0,
+        state: str = "running",
+    ) -> None:
+        """Show how far a task is."""
+        if self.closed:
+            return
+        message = messages.progress(task, layer, neuron, done, total, rate, left, state)
+        self.show(f"progress {task}", message)
+        active = state in ("running", "waiting")
+        if task == "render":
+            self.progress = done / total if total else 0.0
+            self.status = f"rendering {layer} neuron {neuron}" if active else _ENDED[state]
+        elif task == "scan" and not self.running("render"):
+            self.status = f"scanning for {layer}" if active else _ENDED[state]
+        self.on_change()
+
+    def fail(self, where: str, title: str, error: BaseException, action: str = "") -> None:
+        """Show an error, with its traceback where it is not one of ours."""
+        expected = isinstance(error, NeuronWidgetError)
+        trace = "" if expected else "".join(traceback.format_exception(error))
+        dataset = self.settings.dataset if isinstance(self.settings.dataset, str) else ""
+        if where in ("network", "render"):
+            self.status = f"failed: {error}"
+        self.show(f"error {where}", messages.error(where, title, error, trace, action, dataset))
+        self.on_change()
+
+    def no_error(self, where: str) -> None:
+        """Take an error off the page."""
+        with self.lock:
+            there = self._shown.pop(f"error {where}", None)
+        if there is not None:
+            self.send(messages.no_error(where), [])
