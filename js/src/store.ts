@@ -1,48 +1,14 @@
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { Contact } from "./contact";
 import { Frames, type LiveFrame } from "./frames";
-import { Lru } from "./lru";
+import { type Group, type LargeShot, Media, neuronKey } from "./media";
 import type { Model } from "./model";
 import type * as P from "./protocol";
 import { clamp, MAX_STEPS, MIN_STEPS } from "./steps";
 import { Throttle } from "./throttle";
-import { bytesOf, dropUrl, makeUrl } from "./urls";
 
 export type Task = P.Progress["task"];
 export type Where = P.Error["where"];
-export type Group = P.Enlarge["group"];
-
-/** A finished (or stopped) picture. */
-export interface Picture {
-	url: string;
-	image: P.Image;
-}
-
-/** A gallery preview. */
-export interface Thumb {
-	url: string;
-	finished: boolean;
-}
-
-/** A photo with its activation map. */
-export interface Shot {
-	photo: P.Photo;
-	url: string;
-	map: Uint8Array<ArrayBuffer>;
-}
-
-/** The photos of one neuron. */
-export interface PhotoSet {
-	info: P.Photos;
-	most: Shot[];
-	least: Shot[];
-}
-
-/** One photo, large. */
-export interface LargeShot extends Shot {
-	info: P.LargePhoto;
-	crop: string;
-}
 
 /** What a scan says of every neuron of a layer. */
 export interface Strength {
@@ -50,15 +16,8 @@ export interface Strength {
 	dead: Set<number>;
 }
 
-const CACHED_NEURONS = 64;
-const CACHED_LAYERS = 8;
-const CACHED_LARGE = 32;
 const SELECT_GAP_MS = 100;
 const IN_VIEW_GAP_MS = 250;
-
-export const neuronKey = (layer: string, neuron: number): string => `${layer}/${neuron}`;
-const largeKey = (layer: string, neuron: number, group: Group, rank: number): string =>
-	`${layer}/${neuron}/${group}/${rank}`;
 
 const live = (progress: P.Progress | null): boolean =>
 	progress?.state === "running" || progress?.state === "waiting";
@@ -90,21 +49,7 @@ export class Store {
 	readonly news: Signal<string> = signal("");
 	readonly contact = new Contact();
 	readonly frames: Frames;
-
-	readonly pictures = new Lru<Picture>(CACHED_NEURONS, (p) => dropUrl(p.url));
-	readonly photos = new Lru<PhotoSet>(CACHED_NEURONS, (set) => {
-		for (const shot of [...set.most, ...set.least]) dropUrl(shot.url);
-	});
-	readonly large = new Lru<LargeShot>(CACHED_LARGE, (shot) => {
-		dropUrl(shot.url);
-		dropUrl(shot.crop);
-	});
-	readonly #thumbs = new Lru<Map<number, Signal<Thumb | null>>>(CACHED_LAYERS, (layer) => {
-		for (const tile of layer.values()) {
-			dropUrl(tile.peek()?.url);
-			tile.value = null;
-		}
-	});
+	readonly media = new Media();
 
 	readonly key: ReadonlySignal<string> = computed(() =>
 		neuronKey(this.layer.value, this.neuron.value),
@@ -200,9 +145,7 @@ export class Store {
 			this.neuron.value = clamp(wanted, 0, channels ? channels - 1 : wanted);
 			this.#forget("select");
 		});
-		this.#thumbs.touch(this.layer.value);
-		this.pictures.touch(this.key.value);
-		this.photos.touch(this.key.value);
+		this.media.touch(this.layer.value, this.neuron.value);
 		this.#seq += 1;
 		this.#dragging = !settled;
 		if (settled) this.#select.pushNow(true);
@@ -246,7 +189,7 @@ export class Store {
 
 	enlarge(group: Group, rank: number): void {
 		const [layer, neuron] = [this.layer.value, this.neuron.value];
-		if (this.large.get(largeKey(layer, neuron, group, rank))) return;
+		if (this.media.largeShot(layer, neuron, group, rank)) return;
 		this.#ask({ kind: "enlarge", layer, neuron, group, rank });
 	}
 
@@ -256,30 +199,15 @@ export class Store {
 
 	// ------------------------------------------------------------------ what the page shows
 
-	/** The preview of one neuron; a signal each, so that one arrival redraws one tile. */
-	thumb(layer: string, neuron: number): Signal<Thumb | null> {
-		let tiles = this.#thumbs.peek(layer);
-		if (!tiles) {
-			tiles = new Map();
-			this.#thumbs.set(layer, tiles);
-		}
-		let tile = tiles.get(neuron);
-		if (!tile) {
-			tile = signal(null);
-			tiles.set(neuron, tile);
-		}
-		return tile;
-	}
-
 	/** The moving picture, if it is of the selected neuron and newer than a finished one. */
 	liveFrame(): LiveFrame | null {
 		const shown = this.frames.shown.value;
 		if (!shown || neuronKey(shown.frame.layer, shown.frame.neuron) !== this.key.value) return null;
-		return this.rendering.value || !this.pictures.get(this.key.value) ? shown : null;
+		return this.rendering.value || !this.media.pictures.get(this.key.value) ? shown : null;
 	}
 
 	largeShot(group: Group, rank: number): LargeShot | undefined {
-		return this.large.get(largeKey(this.layer.value, this.neuron.value, group, rank));
+		return this.media.largeShot(this.layer.value, this.neuron.value, group, rank);
 	}
 
 	isDead(neuron: number): boolean {
@@ -328,17 +256,7 @@ export class Store {
 				this.#applyImage(message, buffers);
 				return;
 			case "thumbs":
-				message.neurons.forEach((neuron, i) => {
-					const data = buffers[i];
-					if (!data) return;
-					const tile = this.thumb(message.layer, neuron);
-					const old = tile.value;
-					tile.value = {
-						url: makeUrl(data, "image/jpeg"),
-						finished: message.finished[i] ?? false,
-					};
-					dropUrl(old?.url);
-				});
+				this.media.addThumbs(message, buffers);
 				return;
 			case "strengths":
 				this.strengths.value = new Map(this.strengths.value).set(message.layer, {
@@ -347,10 +265,10 @@ export class Store {
 				});
 				return;
 			case "photos":
-				this.#applyPhotos(message, buffers);
+				this.media.addPhotos(message, buffers);
 				return;
 			case "photo":
-				this.#applyLarge(message, buffers);
+				this.media.addLarge(message, buffers);
 				return;
 			case "error":
 				if (message.message) {
@@ -400,8 +318,7 @@ export class Store {
 		const name = dataset ? `${dataset.name}\n${dataset.photos}` : "";
 		if (name !== this.#photosOf) {
 			this.#photosOf = name;
-			this.photos.clear();
-			this.large.clear();
+			this.media.clearPhotos();
 			this.strengths.value = new Map();
 		}
 		this.dataset.value = dataset;
@@ -437,39 +354,11 @@ export class Store {
 		const data = buffers[0];
 		if (!data) return;
 		if (this.asked.value === "render") this.asked.value = "";
-		this.pictures.set(neuronKey(image.layer, image.neuron), {
-			url: makeUrl(data, "image/png"),
-			image,
-		});
+		this.media.addPicture(image, data);
 		const shown = this.frames.shown.value?.frame;
 		if (!shown || (shown.layer === image.layer && shown.neuron === image.neuron)) {
 			this.frames.clear();
 		}
-	}
-
-	#applyPhotos(info: P.Photos, buffers: DataView[]): void {
-		const shots = [...info.most, ...info.least].map((photo, i) => ({
-			photo,
-			url: makeUrl(buffers[i * 2] as DataView, "image/jpeg"),
-			map: bytesOf(buffers[i * 2 + 1] as DataView),
-		}));
-		this.photos.set(neuronKey(info.layer, info.neuron), {
-			info,
-			most: shots.slice(0, info.most.length),
-			least: shots.slice(info.most.length),
-		});
-	}
-
-	#applyLarge(info: P.LargePhoto, buffers: DataView[]): void {
-		const [photo, map, crop] = buffers;
-		if (!photo || !map || !crop) return;
-		this.large.set(largeKey(info.layer, info.neuron, info.group, info.photo.rank), {
-			info,
-			photo: info.photo,
-			url: makeUrl(photo, "image/jpeg"),
-			map: bytesOf(map),
-			crop: makeUrl(crop, "image/jpeg"),
-		});
 	}
 
 	// ------------------------------------------------------------------ helpers
@@ -482,10 +371,7 @@ export class Store {
 	}
 
 	#clearNetwork(): void {
-		this.pictures.clear();
-		this.photos.clear();
-		this.large.clear();
-		this.#thumbs.clear();
+		this.media.clear();
 		this.strengths.value = new Map();
 		this.#photosOf = "";
 	}

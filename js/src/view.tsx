@@ -2,8 +2,9 @@ import { type Signal, signal } from "@preact/signals";
 import { createContext, render } from "preact";
 import { useContext } from "preact/hooks";
 import { App } from "./components/app";
+import type { Group } from "./media";
 import type { Sort } from "./order";
-import type { Group, Store } from "./store";
+import type { Store } from "./store";
 import { followTheme } from "./theme";
 import type { MapMode } from "./viridis";
 

@@ -136,9 +136,9 @@ describe("Store", () => {
 				model.tell(...snapshot(parts));
 				expect(store.neuron.value).toBe(68);
 				expect(store.dataset.value?.name).toBe("photos");
-				expect(store.thumb("mixed4a", 1).value?.finished).toBe(true);
-				expect(store.pictures.get("mixed4a/68")?.image.step).toBe(512);
-				const set = store.photos.get("mixed4a/68");
+				expect(store.media.thumb("mixed4a", 1).value?.finished).toBe(true);
+				expect(store.media.pictures.get("mixed4a/68")?.image.step).toBe(512);
+				const set = store.media.photos.get("mixed4a/68");
 				expect([set?.most.length, set?.least.length]).toEqual([2, 2]);
 				expect([...(set?.least[1]?.map ?? [])]).toEqual([0, 50, 100, 255]);
 				expect(liveUrls() - before).toBe(2 + 1 + 4);
@@ -167,19 +167,19 @@ describe("Store", () => {
 		model.tell(dataset("a"));
 		model.tell(...photos(3));
 		model.tell(dataset("a"));
-		expect(store.photos.get("mixed4a/3")).toBeDefined();
+		expect(store.media.photos.get("mixed4a/3")).toBeDefined();
 		model.tell(dataset("b"));
-		expect(store.photos.get("mixed4a/3")).toBeUndefined();
-		expect(store.pictures.get("mixed4a/3")).toBeDefined();
+		expect(store.media.photos.get("mixed4a/3")).toBeUndefined();
+		expect(store.media.pictures.get("mixed4a/3")).toBeDefined();
 		model.tell(opened("net-2"));
-		expect(store.pictures.get("mixed4a/3")).toBeUndefined();
+		expect(store.media.pictures.get("mixed4a/3")).toBeUndefined();
 	});
 
 	it("keeps 64 neurons and gives the URLs of the others back", () => {
 		for (let n = 0; n < 100; n++) model.tell(image(n), [view(1)]);
-		expect(store.pictures.size).toBe(64);
+		expect(store.media.pictures.size).toBe(64);
 		expect(liveUrls() - before).toBe(64);
-		expect(store.pictures.get("mixed4a/99")).toBeDefined();
+		expect(store.media.pictures.get("mixed4a/99")).toBeDefined();
 	});
 
 	it("gathers the curve of the rendering that runs", () => {
@@ -224,7 +224,7 @@ describe("Store", () => {
 		});
 		store.start();
 		expect(store.contact.state.value).toBe("gone");
-		expect(store.pictures.get("mixed4a/3")).toBeDefined();
+		expect(store.media.pictures.get("mixed4a/3")).toBeDefined();
 	});
 
 	it("does not care for a message it does not know", () => {

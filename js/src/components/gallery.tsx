@@ -62,24 +62,26 @@ export function Gallery() {
 		const tell = (): void => {
 			const { scrollTop, clientHeight } = scroller;
 			const [columns, , pitch] = grid();
-			scroller.style.setProperty("--nw-tile", `${pitch - GAP}px`);
 			const [first, end] = placesInView(scrollTop, clientHeight, pitch, columns, order.length);
 			const seen = order.slice(first, end);
 			holds.current = seen.includes(store.neuron.peek());
 			store.inView(seen);
 		};
+		const size = (): void => scroller.style.setProperty("--nw-tile", `${grid()[2] - GAP}px`);
+		size();
 		tell();
 		scroller.addEventListener("scroll", tell, { passive: true });
-		const size = new ResizeObserver(() => {
+		const resized = new ResizeObserver(() => {
 			// Where the selected tile was in sight, it stays so when the page around grows or shrinks.
 			const held = holds.current;
+			size();
 			tell();
 			if (held) reveal(store.neuron.peek());
 		});
-		size.observe(scroller);
+		resized.observe(scroller);
 		return () => {
 			scroller.removeEventListener("scroll", tell);
-			size.disconnect();
+			resized.disconnect();
 		};
 	}, [order, channels, store, grid, reveal]);
 
@@ -167,7 +169,7 @@ function Tile({ layer, neuron }: { layer: string; neuron: number }) {
 		const p = store.progress.render.value;
 		return p?.state === "running" && p.neuron === neuron && p.layer === layer;
 	}).value;
-	const thumb = store.thumb(layer, neuron).value;
+	const thumb = store.media.thumb(layer, neuron).value;
 	const states = [
 		rendering && "rendering",
 		dead && "dead",

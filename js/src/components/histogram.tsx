@@ -7,7 +7,7 @@ const H = 72;
 /** The scores of the neuron over the data set, with marks where the shown photos lie. */
 export function Histogram() {
 	const { store } = useView();
-	const set = store.photos.get(store.key.value);
+	const set = store.media.photos.get(store.key.value);
 	if (!set || set.info.dead) return null;
 	const { counts, edges } = set.info.histogram;
 	const [from, to] = [edges[0] ?? 0, edges.at(-1) ?? 1];

@@ -1,7 +1,7 @@
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { contour } from "../contour";
 import { value } from "../format";
-import type { LargeShot, Shot } from "../store";
+import type { LargeShot, Shot } from "../media";
 import { type OpenPhoto, useView } from "../view";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
@@ -14,7 +14,7 @@ import { GROUP_NAMES } from "./photos";
 export function PhotoDialog() {
 	const { open, store } = useView();
 	const place = open.value;
-	const set = store.photos.get(store.key.value);
+	const set = store.media.photos.get(store.key.value);
 	if (!place) return null;
 	const shots = set?.[place.group] ?? [];
 	const shot = shots.find((s) => s.photo.rank === place.rank);
@@ -25,7 +25,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	const { open, root, store, mapMode, opacity } = useView();
 	const box = useRef<HTMLDivElement>(null);
 	const now = open.value as OpenPhoto;
-	const set = store.photos.get(store.key.value);
+	const set = store.media.photos.get(store.key.value);
 	const at = shot ? shots.indexOf(shot) : -1;
 	const ahead = set?.most.length ?? 0;
 	const place = at - (now.group === "most" ? 0 : ahead) + 1;

@@ -1,5 +1,5 @@
 import { count, plural, value } from "../format";
-import type { Group, Shot } from "../store";
+import type { Group, Shot } from "../media";
 import { useView } from "../view";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
@@ -13,7 +13,7 @@ export const GROUP_NAMES: Record<Group, string> = {
 export function Photos() {
 	const { store } = useView();
 	const dataset = store.dataset.value;
-	const set = store.photos.get(store.key.value);
+	const set = store.media.photos.get(store.key.value);
 	const scan = store.progress.scan.value;
 	const scanning = scan?.state === "running" || scan?.state === "waiting";
 	const dead = set ? set.info.dead : store.isDead(store.neuron.value);

@@ -1,6 +1,6 @@
 import { duration, neuronName, value } from "../format";
+import type { Picture } from "../media";
 import type { Frame } from "../protocol";
-import type { Picture } from "../store";
 import { useView } from "../view";
 import { Curve } from "./curve";
 
@@ -8,7 +8,7 @@ import { Curve } from "./curve";
 export function PicturePanel() {
 	const { store } = useView();
 	const key = store.key.value;
-	const picture = store.pictures.get(key);
+	const picture = store.media.pictures.get(key);
 	const frame = store.liveFrame();
 	return (
 		<section class="nw-picture" aria-label="Synthetic image">
@@ -36,7 +36,7 @@ function Canvas({ picture }: { picture: Picture | undefined }) {
 	const { store } = useView();
 	const [layer, neuron] = [store.layer.value, store.neuron.value];
 	const frame = store.liveFrame();
-	const thumb = store.thumb(layer, neuron).value;
+	const thumb = store.media.thumb(layer, neuron).value;
 	const rendering = store.rendering.value;
 	const dead = store.isDead(neuron);
 	const url = frame?.url ?? picture?.url ?? thumb?.url;
@@ -94,7 +94,7 @@ function Readings({ picture }: { picture: Picture }) {
 	const { image } = picture;
 	const best =
 		image.best_photo ??
-		store.photos.get(store.key.value)?.info.most[0]?.score ??
+		store.media.photos.get(store.key.value)?.info.most[0]?.score ??
 		store.strength.value?.best[image.neuron] ??
 		null;
 	const ratio = best !== null && best > 0 ? image.activation / best : null;

@@ -1,0 +1,147 @@
+import { type Signal, signal } from "@preact/signals";
+import { Lru } from "./lru";
+import type * as P from "./protocol";
+import { bytesOf, dropUrl, makeUrl } from "./urls";
+
+export type Group = P.Enlarge["group"];
+
+/** A finished (or stopped) picture. */
+export interface Picture {
+	url: string;
+	image: P.Image;
+}
+
+/** A gallery preview. */
+export interface Thumb {
+	url: string;
+	finished: boolean;
+}
+
+/** A photo with its activation map. */
+export interface Shot {
+	photo: P.Photo;
+	url: string;
+	map: Uint8Array<ArrayBuffer>;
+}
+
+/** The photos of one neuron. */
+export interface PhotoSet {
+	info: P.Photos;
+	most: Shot[];
+	least: Shot[];
+}
+
+/** One photo, large. */
+export interface LargeShot extends Shot {
+	info: P.LargePhoto;
+	crop: string;
+}
+
+const CACHED_NEURONS = 64;
+const CACHED_LAYERS = 8;
+const CACHED_LARGE = 32;
+
+export const neuronKey = (layer: string, neuron: number): string => `${layer}/${neuron}`;
+const largeKey = (layer: string, neuron: number, group: Group, rank: number): string =>
+	`${layer}/${neuron}/${group}/${rank}`;
+
+/** Every picture that came from the kernel, bounded; what leaves gives its object URL back. */
+export class Media {
+	readonly pictures = new Lru<Picture>(CACHED_NEURONS, (p) => dropUrl(p.url));
+	readonly photos = new Lru<PhotoSet>(CACHED_NEURONS, (set) => {
+		for (const shot of [...set.most, ...set.least]) dropUrl(shot.url);
+	});
+	readonly large = new Lru<LargeShot>(CACHED_LARGE, (shot) => {
+		dropUrl(shot.url);
+		dropUrl(shot.crop);
+	});
+	readonly #thumbs = new Lru<Map<number, Signal<Thumb | null>>>(CACHED_LAYERS, (layer) => {
+		for (const tile of layer.values()) {
+			dropUrl(tile.peek()?.url);
+			tile.value = null;
+		}
+	});
+
+	/** The preview of one neuron; a signal each, so that one arrival redraws one tile. */
+	thumb(layer: string, neuron: number): Signal<Thumb | null> {
+		let tiles = this.#thumbs.peek(layer);
+		if (!tiles) {
+			tiles = new Map();
+			this.#thumbs.set(layer, tiles);
+		}
+		let tile = tiles.get(neuron);
+		if (!tile) {
+			tile = signal(null);
+			tiles.set(neuron, tile);
+		}
+		return tile;
+	}
+
+	largeShot(layer: string, neuron: number, group: Group, rank: number): LargeShot | undefined {
+		return this.large.get(largeKey(layer, neuron, group, rank));
+	}
+
+	/** Mark what belongs to a neuron as used now. */
+	touch(layer: string, neuron: number): void {
+		this.#thumbs.touch(layer);
+		this.pictures.touch(neuronKey(layer, neuron));
+		this.photos.touch(neuronKey(layer, neuron));
+	}
+
+	addPicture(image: P.Image, data: DataView): void {
+		this.pictures.set(neuronKey(image.layer, image.neuron), {
+			url: makeUrl(data, "image/png"),
+			image,
+		});
+	}
+
+	addThumbs(message: P.Thumbs, buffers: DataView[]): void {
+		message.neurons.forEach((neuron, i) => {
+			const data = buffers[i];
+			if (!data) return;
+			const tile = this.thumb(message.layer, neuron);
+			const old = tile.value;
+			tile.value = {
+				url: makeUrl(data, "image/jpeg"),
+				finished: message.finished[i] ?? false,
+			};
+			dropUrl(old?.url);
+		});
+	}
+
+	addPhotos(info: P.Photos, buffers: DataView[]): void {
+		const shots = [...info.most, ...info.least].map((photo, i) => ({
+			photo,
+			url: makeUrl(buffers[i * 2] as DataView, "image/jpeg"),
+			map: bytesOf(buffers[i * 2 + 1] as DataView),
+		}));
+		this.photos.set(neuronKey(info.layer, info.neuron), {
+			info,
+			most: shots.slice(0, info.most.length),
+			least: shots.slice(info.most.length),
+		});
+	}
+
+	addLarge(info: P.LargePhoto, buffers: DataView[]): void {
+		const [photo, map, crop] = buffers;
+		if (!photo || !map || !crop) return;
+		this.large.set(largeKey(info.layer, info.neuron, info.group, info.photo.rank), {
+			info,
+			photo: info.photo,
+			url: makeUrl(photo, "image/jpeg"),
+			map: bytesOf(map),
+			crop: makeUrl(crop, "image/jpeg"),
+		});
+	}
+
+	clearPhotos(): void {
+		this.photos.clear();
+		this.large.clear();
+	}
+
+	clear(): void {
+		this.clearPhotos();
+		this.pictures.clear();
+		this.#thumbs.clear();
+	}
+}
