@@ -87,7 +87,8 @@ def scan_steps(
     the generator waits, and its threads end with it.
     """
     for name, value in (("top_k", top_k), ("batch_size", batch_size), ("num_samples", num_samples)):
-        if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
+        whole = hasattr(value, "__index__") and not isinstance(value, bool)
+        if value is not None and not (whole and value >= 1):
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     if precision not in ("exact", "fast"):
         raise ValueError(f"precision must be 'exact' or 'fast', got {precision!r}")

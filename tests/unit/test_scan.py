@@ -316,6 +316,7 @@ def test_a_model_that_sees_everything() -> None:
         ({"top_k": 0}, ValueError, "top_k .* at least 1, got 0"),
         ({"batch_size": -1}, ValueError, "batch_size"),
         ({"num_samples": 2.5}, ValueError, "num_samples .* got 2.5"),
+        ({"top_k": "9"}, ValueError, "top_k .* got '9'"),
         ({"precision": "half"}, ValueError, "'exact' or 'fast', got 'half'"),
         ({"dataset": 3}, DatasetError, "cannot read int"),
     ],
