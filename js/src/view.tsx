@@ -47,8 +47,12 @@ export function mount(store: Store, el: HTMLElement): () => void {
 	const end = new AbortController();
 	const root = document.createElement("div");
 	root.className = "neuron-widget";
-	// JupyterLab's command-mode keys (D D deletes the cell!) act on a focused slider otherwise.
+	// JupyterLab's command-mode keys (D D deletes the cell!) act on a focused slider otherwise. Its
+	// bindings match the focused element itself, so the mark on an ancestor alone is not enough.
 	root.dataset.lmSuppressShortcuts = "true";
+	root.addEventListener("focusin", (event) => {
+		if (event.target instanceof HTMLElement) event.target.dataset.lmSuppressShortcuts = "true";
+	});
 	el.append(root);
 	followTheme(root, end.signal);
 

@@ -91,7 +91,7 @@ export class FakeModel {
 		};
 	}
 
-	async on_ready() {
+	on_ready() {
 		const { layer, neuron, steps } = this.state;
 		const messages = [{ kind: "selected", seq: -1, layer, neuron, steps }];
 		if (this.options.error) {
@@ -118,7 +118,7 @@ export class FakeModel {
 		if (this.options.scanning) {
 			this.tell(this.progress("scan", 203, 560, 31, 11.5));
 		} else if (this.options.dataset) {
-			await this.sendPhotos();
+			this.sendPhotos();
 		}
 		if (this.options.start) this.on_start(this.state);
 		if (this.options.previews !== false) void this.previews();
@@ -135,7 +135,7 @@ export class FakeModel {
 			action: "",
 			dataset: "",
 		});
-		void this.on_ready();
+		this.on_ready();
 	}
 
 	strengths() {
@@ -164,7 +164,7 @@ export class FakeModel {
 			const buffers = [];
 			for (const n of next) {
 				this.thumbs.add(n);
-				buffers.push(await bytes(pattern(n, 56, 0.6), "image/jpeg"));
+				buffers.push(bytes(pattern(n, 56, 0.6), "image/jpeg"));
 			}
 			this.tell(
 				{ kind: "thumbs", layer: name, neurons: next, finished: next.map(() => false) },
@@ -192,7 +192,7 @@ export class FakeModel {
 		Object.assign(this.state, { layer, neuron, steps });
 		this.tell({ kind: "selected", seq, layer, neuron, steps });
 		if (!moved && !settled) return;
-		if (this.options.dataset) void this.sendPhotos();
+		if (this.options.dataset) this.sendPhotos();
 		if (settled && !this.images.has(`${layer}/${neuron}`)) this.on_start({ layer, neuron, steps });
 	}
 
@@ -223,7 +223,7 @@ export class FakeModel {
 		return { photo, seed, map };
 	}
 
-	async sendPhotos() {
+	sendPhotos() {
 		const { layer, neuron } = this.state;
 		const dead = DEAD.has(neuron);
 		const buffers = [];
@@ -232,7 +232,7 @@ export class FakeModel {
 			for (let rank = 0; rank < this.options.photos; rank++) {
 				const { photo, seed, map } = this.photo(neuron, group, rank);
 				photos.push(photo);
-				buffers.push(await bytes(scene(seed, 112), "image/jpeg"), new DataView(map.buffer));
+				buffers.push(bytes(scene(seed, 112), "image/jpeg"), new DataView(map.buffer));
 			}
 		}
 		if (neuron !== this.state.neuron) return;
@@ -261,12 +261,12 @@ export class FakeModel {
 		);
 	}
 
-	async on_enlarge({ layer, neuron, group, rank }) {
+	on_enlarge({ layer, neuron, group, rank }) {
 		const { photo, seed, map } = this.photo(neuron, group, rank);
 		this.tell({ kind: "photo", layer, neuron, group, scale: SCALE, quantile: 118, photo }, [
-			await bytes(scene(seed, 448), "image/jpeg"),
+			bytes(scene(seed, 448), "image/jpeg"),
 			new DataView(map.buffer),
-			await bytes(scene(seed, 160), "image/jpeg"),
+			bytes(scene(seed, 160), "image/jpeg"),
 		]);
 	}
 
@@ -291,7 +291,7 @@ export class FakeModel {
 		this.tell(this.progress("scan", 560, 560, 31, 0, "done"));
 		this.tell({ kind: "dataset", dataset: { ...this.dataset, name: dataset } });
 		this.tell(this.strengths());
-		void this.sendPhotos();
+		this.sendPhotos();
 	}
 
 	async on_start({ layer, neuron, steps }) {
@@ -313,7 +313,7 @@ export class FakeModel {
 					steps,
 					value: 3400 * (1 - Math.exp(-step / 120)) + 150 * Math.sin(step / 9),
 				},
-				[await bytes(pattern(neuron, 224, 0.15 + (0.85 * step) / steps), "image/jpeg")],
+				[bytes(pattern(neuron, 224, 0.15 + (0.85 * step) / steps), "image/jpeg")],
 			);
 			await new Promise((done) => setTimeout(done, 100));
 			if (turn !== this.turn) return;
@@ -346,10 +346,10 @@ export class FakeModel {
 					patterns: ["High contrast/texture"],
 				},
 			},
-			[await bytes(pattern(neuron, 224, clarity), "image/png")],
+			[bytes(pattern(neuron, 224, clarity), "image/png")],
 		);
 		this.tell({ kind: "thumbs", layer, neurons: [neuron], finished: [true] }, [
-			await bytes(pattern(neuron, 56, clarity), "image/jpeg"),
+			bytes(pattern(neuron, 56, clarity), "image/jpeg"),
 		]);
 	}
 }
