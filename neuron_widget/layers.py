@@ -123,8 +123,8 @@ def probe_layers(module: nn.Module, example: Tensor) -> dict[str, tuple[int, int
 
         return hook
 
-    # no_grad, not inference_mode: that one does not count a tensor's versions.
-    with eval_mode(module), torch.no_grad():
+    # Not in inference_mode, the caller's neither: there a tensor's versions are not counted.
+    with eval_mode(module), torch.inference_mode(False), torch.no_grad():
         try:
             for name, m in module.named_modules():
                 if name:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import traceback
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -129,15 +132,14 @@ class NeuronWidget(anywidget.AnyWidget):
         )
         self._cell = _running_cell()
         self._stop_forerunners()
-        # Set while the session tells the traits, so that they do not tell the session in turn.
-        self._telling = True
+        # The thread in which the session tells the traits: they do not tell the session in turn.
+        self._teller: int | None = None
         super().__init__()
         self.layer = settings.layer or ""
         self.neuron = settings.neuron
         self.steps = settings.steps
         self._sheet_shown = False
         self._session = Session(settings, self._send_message, self._session_changed)
-        self._telling = False
         self.on_msg(self._on_page_message)
         self.observe(self._on_trait, names=["layer", "neuron", "steps"])
         NeuronWidget._live.add(self)
@@ -206,16 +208,13 @@ class NeuronWidget(anywidget.AnyWidget):
             After ``timeout`` seconds. The work goes on.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        try:
+        with self._waiting():
             while jobs := self._session.foreground():
-                left = None if end is None else end - time.monotonic()
-                if left is not None and left <= 0:
+                left = 0.2 if end is None else end - time.monotonic()
+                if left <= 0:
                     raise TimeoutError(f"still working after {timeout} s: {self.status}")
                 # In slices: an interrupt is noticed between them on every platform.
-                jobs[0].finished.wait(min(0.2, left) if left is not None else 0.2)
-        except KeyboardInterrupt:
-            self.stop()
-            raise
+                jobs[0].finished.wait(min(0.2, left))
 
     def snapshot(self) -> Image.Image:
         """The image and photos of the selected neuron as one picture, also shown below the cell.
@@ -295,12 +294,10 @@ class NeuronWidget(anywidget.AnyWidget):
         session = self._session
         match m.get("kind"):
             case "ready":
-                session.frames.view(str(m["view"]), visible=True)
+                session.view(str(m["view"]), visible=True)
                 self._send_message(*session.snapshot())
             case "visible":
-                session.frames.view(
-                    str(m["view"]), visible=bool(m["visible"]), gone=bool(m["gone"])
-                )
+                session.view(str(m["view"]), visible=bool(m["visible"]), gone=bool(m["gone"]))
             case "select":
                 session.select(
                     str(m["layer"]),
@@ -332,20 +329,21 @@ class NeuronWidget(anywidget.AnyWidget):
             self.send(message, buffers)
 
     def _session_changed(self) -> None:
-        """Tell the traits what the session is at."""
+        """Tell the traits what the session is at. Runs in the worker and in the main thread."""
         session = self._session if hasattr(self, "_session") else None
         if session is None or session.closed:
             return
-        self._telling = True
-        try:
-            self.layer, self.neuron, self.steps = session.layer, session.neuron, session.steps
-            self.set_trait("status", session.status)
-            self.set_trait("progress", round(session.progress, 3))
-        finally:
-            self._telling = False
+        with session.lock:
+            self._teller = threading.get_ident()
+            try:
+                self.layer, self.neuron, self.steps = session.layer, session.neuron, session.steps
+                self.set_trait("status", session.status)
+                self.set_trait("progress", round(session.progress, 3))
+            finally:
+                self._teller = None
 
     def _on_trait(self, change: Any) -> None:
-        if self._telling:
+        if self._teller == threading.get_ident():
             return
         try:
             self._session.select(**{change["name"]: change["new"]})
@@ -372,18 +370,28 @@ class NeuronWidget(anywidget.AnyWidget):
             raise ModelError(self.status)
 
     def _finish(self, job: Job | None) -> None:
+        """Wait for one job; raise what ended it."""
         if job is None:
             return
-        try:
+        with self._waiting():
             while not job.finished.wait(0.2):
                 pass
-        except KeyboardInterrupt:
-            self.stop()
-            job.finished.wait(5)
-            raise
         if job.error is not None:
             raise job.error
-        self.wait()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Python looks on, as a view does; an interrupt stops the work."""
+        self._session.view("python", visible=False)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.stop()
+            for job in self._session.foreground():
+                job.finished.wait(5)
+            raise
+        finally:
+            self._session.view("python", visible=False, gone=True)
 
 
 def _running_cell() -> tuple[str, str]:

@@ -30,6 +30,9 @@ __all__ = ["Session"]
 # How long a person may go on choosing before a rendering starts by itself.
 SETTLE_S = 0.25
 
+# A page that reloads is back within seconds.
+GONE_S = 20.0
+
 _ENDED = {"done": "ready", "stopped": "stopped", "failed": "failed"}
 
 
@@ -181,6 +184,24 @@ class Session:
         with self.lock:
             self.kept = Kept()
 
+    def view(self, name: str, *, visible: bool, gone: bool = False) -> None:
+        """A view (or a Python call that waits) came, left sight, or is gone.
+
+        What nobody looks at any more ends: in notebooks that do not say which cell runs, this is
+        how the widget of a cell that was run again stops working.
+        """
+        self.frames.view(name, visible=visible, gone=gone)
+
+        def leave() -> Generator[None, None, None]:
+            yield
+            if not self.frames.views:
+                self.stop()
+
+        if not self.frames.views and not self.closed:
+            self.submit("leave", leave(), lambda _: None, urgency=0, delay=GONE_S)
+        else:
+            self.worker.stop(self, "leave")
+
     def look_at(self, neurons: Sequence[int]) -> None:
         """Render the previews of these neurons before others."""
         self._previews.in_view = [int(n) for n in neurons][:4096]
@@ -208,7 +229,7 @@ class Session:
 
     def foreground(self) -> list[Job]:
         """The jobs somebody waits for (all but the gallery's previews)."""
-        return [job for job in self.worker.jobs(self) if job.task != "preview"]
+        return [job for job in self.worker.jobs(self) if job.task not in ("preview", "leave")]
 
     def notes(self) -> list[str]:
         """What made the picture and the photos, for figures."""
