@@ -14,6 +14,7 @@ from neuron_widget.render.augment import AugmentationStream, warp
 from neuron_widget.render.param import FourierImage
 from neuron_widget.render.result import Spectra
 from neuron_widget.render.settings import REDIRECT_STEPS, RenderSettings
+from neuron_widget.render.steady import SteadyConvolutions
 
 __all__ = ["Batch", "Snapshot"]
 
@@ -46,7 +47,7 @@ class Batch:
     Notes
     -----
     The samples stay independent: each has its own random numbers, the loss is the sum of the
-    values, and Adam works element by element.
+    values, and Adam works on each image apart.
     """
 
     def __init__(
@@ -68,8 +69,7 @@ class Batch:
             start = Snapshot(0, Spectra(noise, zero, zero))
         self.step = start.step
         self.saved = start
-        spectra = start.spectra.each(torch.clone)
-        self.spectrum = spectra.spectrum.requires_grad_()
+        self._spectra = start.spectra.each(torch.clone)
         self._channels = torch.tensor(self.neurons, device=device)
         self._augmentation = AugmentationStream(
             settings.augmentation,
@@ -80,13 +80,20 @@ class Batch:
             image.width,
             device,
         )
+        # Each image is a parameter of its own, a view of the batch: on the CPU the last bit of an
+        # element depends on the size of the tensor it is updated in, see FourierImage.decode.
+        self._parameters = list(self._spectra.spectrum.unbind())
         fused = device.type in ("cpu", "cuda", "mps")
-        self._adam = torch.optim.Adam([self.spectrum], lr=settings.lr, fused=fused)
-        self._adam.state[self.spectrum] = {
-            "step": torch.tensor(float(start.step), device=device if fused else "cpu"),
-            "exp_avg": spectra.exp_avg,
-            "exp_avg_sq": spectra.exp_avg_sq,
-        }
+        self._adam = torch.optim.Adam(self._parameters, lr=settings.lr, fused=fused)
+        for i, parameter in enumerate(self._parameters):
+            self._adam.state[parameter] = {
+                "step": torch.tensor(float(start.step), device=device if fused else "cpu"),
+                "exp_avg": self._spectra.exp_avg[i],
+                "exp_avg_sq": self._spectra.exp_avg_sq[i],
+            }
+        self._alone_on_cpu = (
+            device.type == "cpu" and len(places) == 1 and settings.precision == "float32"
+        )
         # The first step at which an image's objective was not finite; 0 while all is well.
         self._bad_step = torch.zeros(len(places), device=device)
         self.samples: list[tuple[int, Tensor]] = []
@@ -99,7 +106,8 @@ class Batch:
             scope.enter_context(torch.inference_mode(False))
             scope.enter_context(torch.enable_grad())
             read = scope.enter_context(self.model.reading(settings.layer))
-            images = warp(self.image.decode(self.spectrum), self._augmentation.matrices(step))
+            spectrum = self._spectra.spectrum.detach().requires_grad_()
+            images = warp(self.image.decode(spectrum), self._augmentation.matrices(step))
             if self.model.owned:
                 images = images.contiguous(memory_format=torch.channels_last)
             redirect = settings.redirect_relu and step < REDIRECT_STEPS
@@ -110,11 +118,14 @@ class Batch:
                     enabled=settings.precision == "bfloat16",
                 ),
                 RedirectedReLU() if redirect else nullcontext(),
+                SteadyConvolutions() if self._alone_on_cpu else nullcontext(),
             ):
                 activation = read(images)
             values = settings.objective(activation, self._channels)
             # Only the spectrum's gradient: none for the weights, whatever their flags say.
-            (self.spectrum.grad,) = torch.autograd.grad(-values.sum(), self.spectrum)
+            (gradient,) = torch.autograd.grad(-values.sum(), spectrum)
+            for parameter, own in zip(self._parameters, gradient.unbind(), strict=True):
+                parameter.grad = own
             self._adam.step()
         self.step = step + 1
         values = values.detach()
@@ -126,20 +137,18 @@ class Batch:
     def images(self) -> Tensor:
         """The images as they are now, ``(n, 3, H, W)`` in 0..1, on the device."""
         with torch.inference_mode():
-            return self.image.decode(self.spectrum.detach())
+            return self.image.decode(self._spectra.spectrum)
 
     def snapshot(self) -> Snapshot:
         """A copy of the present state."""
-        adam = self._adam.state[self.spectrum]
-        now = Spectra(self.spectrum.detach(), adam["exp_avg"], adam["exp_avg_sq"])
-        return Snapshot(self.step, now.each(torch.clone))
+        return Snapshot(self.step, self._spectra.each(torch.clone))
 
     def check(self) -> tuple[int, int] | None:
         """``(step, neuron)`` where the objective first was not finite, or ``None``. A host read.
 
         While all is well, the present state becomes the one to go back to (:attr:`saved`).
         """
-        finite = torch.isfinite(self.spectrum.detach()).flatten(1).all(dim=1)
+        finite = torch.isfinite(self._spectra.spectrum).flatten(1).all(dim=1)
         # A gradient that is not finite shows in the spectrum now, in the objective a step later.
         late = torch.where(finite, self._bad_step, float(self.step))
         bad = torch.where(self._bad_step > 0, self._bad_step, late).tolist()

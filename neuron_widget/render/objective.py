@@ -86,7 +86,7 @@ def as_objective(objective: object, layer: str) -> Objective:
 
 def _channel(activation: Tensor, neurons: Tensor) -> Tensor:
     # The mean of every channel, then ours: gathering first would make the gradient a scatter.
-    means = activation.flatten(2).mean(dim=2)
+    means = activation.flatten(2).mean(dim=2, dtype=torch.float32)
     return means.gather(1, neurons[:, None])[:, 0]
 
 

@@ -13,6 +13,7 @@ from neuron_widget.errors import nearest
 from neuron_widget.models import VisionModel
 from neuron_widget.render.augment import Augmentation
 from neuron_widget.render.objective import Objective, as_objective
+from neuron_widget.render.steady import has_fast_bfloat16
 
 __all__ = [
     "ALGORITHM",
@@ -131,9 +132,12 @@ def check_settings(
 
 
 def default_precision(device: torch.device) -> str:
-    """The precision of the network while an image forms; activations are measured in float32."""
-    del device
-    return "float32"
+    """The precision of the network while an image forms; activations are measured in float32.
+
+    bfloat16 where the CPU multiplies it in hardware: pictures as clear, clean activations within
+    1 % of float32's, several times faster. Elsewhere float32 (on a GPU it was not measured).
+    """
+    return "bfloat16" if device.type == "cpu" and has_fast_bfloat16() else "float32"
 
 
 def check_int(name: str, value: object, low: int, high: int) -> int:
