@@ -386,8 +386,9 @@ class NeuronWidget(anywidget.AnyWidget):
         try:
             yield
         except KeyboardInterrupt:
+            jobs = self._session.foreground()
             self.stop()
-            for job in self._session.foreground():
+            for job in jobs:
                 job.finished.wait(5)
             raise
         finally:

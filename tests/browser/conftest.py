@@ -165,6 +165,11 @@ class Notebook:
             timeout=60_000,
         )
 
+    def reload(self) -> None:
+        """Save the notebook and load the page again, as a person who presses F5 would."""
+        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        self.open()
+
     def command(self, name: str) -> None:
         """A command of JupyterLab; not waited for."""
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name) }", name)

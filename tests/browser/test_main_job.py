@@ -80,7 +80,7 @@ def test_explore_real_neurons(open_notebook, cell: str) -> None:  # type: ignore
     for group in ("Most activating", "Least activating"):
         photos = page.get_by_role("group", name=group).get_by_role("button")
         expect(photos).to_have_count(9, timeout=60_000)
-    notebook.open()
+    notebook.reload()
     expect(page.get_by_role("img", name="mixed4a neuron 68", exact=True)).to_be_visible(
         timeout=60_000
     )
