@@ -152,7 +152,7 @@ def snapshot(parts: Sequence[Part]) -> Part:
 
 
 def frame(index: int, layer: str, neuron: int, step: RenderStep) -> Part:
-    """See :class:`.protocol.Frame`. Reads the image from the device."""
+    """See :class:`.protocol.Frame`. Reads the image and the objective from the device."""
     message = {
         "kind": "frame",
         "index": index,
@@ -161,6 +161,9 @@ def frame(index: int, layer: str, neuron: int, step: RenderStep) -> Part:
         "step": step.step,
         "steps": step.steps,
     }
+    values = step.values()
+    if values is not None and np.isfinite(values[0]):  # JSON knows no NaN
+        message["value"] = float(values[0])
     return message, [jpeg(to_pil(step.images()[0]))]
 
 

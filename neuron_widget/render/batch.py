@@ -97,6 +97,8 @@ class Batch:
         # The first step at which an image's objective was not finite; 0 while all is well.
         self._bad_step = torch.zeros(len(places), device=device)
         self.samples: list[tuple[int, Tensor]] = []
+        # The objective of the last step, on the device; None before the first.
+        self.values: Tensor | None = None
 
     def advance(self) -> None:
         """One step of gradient ascent. Enqueues work; waits for nothing."""
@@ -128,7 +130,7 @@ class Batch:
                 parameter.grad = own
             self._adam.step()
         self.step = step + 1
-        values = values.detach()
+        self.values = values = values.detach()
         first_bad = (self._bad_step == 0) & ~torch.isfinite(values)
         self._bad_step = torch.where(first_bad, float(self.step), self._bad_step)
         if self.step == 1 or self.step % SAMPLE_EVERY == 0:

@@ -136,6 +136,7 @@ class Job:
             total=done + left,
             _images=lambda: to_host(batch.images()),
             _result=self.result,
+            _values=lambda: _on_host(batch.values),
         )
 
     # -------------------------------------------------------------- what can go wrong
@@ -243,6 +244,10 @@ class Job:
             steps=min((image.step for image in images), default=0),
             state=state,
         )
+
+
+def _on_host(values: Tensor | None) -> NDArray[np.float32] | None:
+    return values.float().cpu().numpy() if values is not None else None
 
 
 def clean_activation(

@@ -134,10 +134,19 @@ class RenderStep:
     total: int
     _images: Callable[[], NDArray[np.float32]] = field(repr=False)
     _result: Callable[[], RenderResult] = field(repr=False)
+    _values: Callable[[], NDArray[np.float32] | None] = field(repr=False, default=lambda: None)
 
     def images(self) -> NDArray[np.float32]:
         """The present batch as it is at the time of the call: ``(n, H, W, 3)`` float32 in 0..1."""
         return self._images()
+
+    def values(self) -> NDArray[np.float32] | None:
+        """The objective of the present batch on its last augmented images, ``(n,)`` float32.
+
+        As :attr:`RenderResult.history` holds it every few steps. None where the engine does not
+        tell. A host read.
+        """
+        return self._values()
 
     def result(self) -> RenderResult:
         """All there is at the time of the call: finished batches and the present one."""

@@ -219,6 +219,17 @@ def test_images_of_a_step(model):
     np.testing.assert_array_equal(seen[-1], result.images)
 
 
+def test_values_of_a_step_are_those_of_the_history(model):
+    steps = {}
+    work = render_steps(model, "late", [3, 1], steps=8, size=32)
+    for step in work:
+        steps[step.step] = step.values()
+        result = step.result()
+    assert steps[8].shape == (2,)
+    for step, values in result.history:
+        np.testing.assert_array_equal(values, steps[step])
+
+
 def test_result_of_a_step_is_that_of_a_shorter_rendering(model):
     work = render_steps(model, "late", [3, 1, 5], size=32, steps=12, batch_size=2)
     for _ in range(5):
