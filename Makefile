@@ -11,7 +11,8 @@ STAMP = $(VENV)/.installed-$(1)-$(shell cat pyproject.toml | cksum | cut -d' ' -
 
 demo: $(call STAMP,demo)
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
-	$(BIN)/jupyter lab notebooks/quickstart.ipynb --no-browser $(if $(filter 0,$(shell id -u)),--allow-root)
+	$(BIN)/jupyter lab --no-browser --notebook-dir=notebooks \
+	  --LabApp.default_url=/lab/tree/quickstart.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: $(call STAMP,test) front browser check
 	$(BIN)/python -m pytest $(ARGS)

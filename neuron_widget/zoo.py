@@ -79,14 +79,14 @@ def load_model(
     if model is None:
         try:
             opened = _inception(weights, chosen, input_size, say)
-            opened.note = "InceptionV1 was chosen because its weights are at hand"
-        except WeightsUnavailable as error:
+            opened.note = "Chosen because its weights are at hand."
+        except WeightsUnavailable:
             if weights is not None:
                 raise
             opened = _embedded(chosen, input_size)
             opened.note = (
-                "EfficientNet-Lite0 comes with the package and was chosen because InceptionV1's "
-                f"weights are not at hand: {error}"
+                "Comes with the package, and was chosen because InceptionV1's weights are not at "
+                "hand and could not be downloaded. To see InceptionV1, pass weights=<file>."
             )
     elif _plain(model) in ("inceptionv1", "googlenetlucid", "inception5h"):
         opened = _inception(weights, chosen, input_size, say)
