@@ -30,9 +30,9 @@ import torch
 from torch import Tensor, nn
 
 from neuron_widget.models import VisionModel
-from neuron_widget.render import render, render_steps
-from neuron_widget.render.lucent_engine import RightLRN, lucent_module, lucents, seed_transforms
-from neuron_widget.render.settings import REDIRECT_STEPS, default_precision
+from neuron_widget.rendering import render, render_steps
+from neuron_widget.rendering.lucent_engine import RightLRN, lucent_module, lucents, seed_transforms
+from neuron_widget.rendering.settings import REDIRECT_STEPS, default_precision
 from neuron_widget.zoo import load_model
 
 LAYER, SIZE, STEPS = "mixed4a", 224, 512

@@ -28,11 +28,11 @@ from PIL import Image
 from torchvision import transforms
 
 from neuron_widget.models import VisionModel
-from neuron_widget.render.lucent_engine import lucent_module
-from neuron_widget.scan.datasets import ImageDataset, open_dataset
-from neuron_widget.scan.engine import sample, scan
-from neuron_widget.scan.loading import load_batches, to_images
-from neuron_widget.scan.running import ScanPass
+from neuron_widget.rendering.lucent_engine import lucent_module
+from neuron_widget.scanning.datasets import ImageDataset, open_dataset
+from neuron_widget.scanning.engine import sample, scan
+from neuron_widget.scanning.loading import load_batches, to_images
+from neuron_widget.scanning.running import ScanPass
 from neuron_widget.zoo import load_model
 
 LAYER, NEURON, BATCH = "mixed4a", 68, 32

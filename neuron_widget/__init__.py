@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from neuron_widget.analyzer import Analyzer
     from neuron_widget.models import VisionModel
-    from neuron_widget.render import RenderResult, render, render_steps
-    from neuron_widget.scan import ScanResult, open_dataset, scan, scan_steps
+    from neuron_widget.rendering import RenderResult, render, render_steps
+    from neuron_widget.scanning import ScanResult, open_dataset, scan, scan_steps
     from neuron_widget.widget import NeuronWidget
     from neuron_widget.zoo import load_model
 
@@ -36,15 +36,15 @@ __all__ = [
 _HOME = {
     "Analyzer": "analyzer",
     "NeuronWidget": "widget",
-    "RenderResult": "render",
-    "ScanResult": "scan",
+    "RenderResult": "rendering",
+    "ScanResult": "scanning",
     "VisionModel": "models",
     "load_model": "zoo",
-    "open_dataset": "scan",
-    "render": "render",
-    "render_steps": "render",
-    "scan": "scan",
-    "scan_steps": "scan",
+    "open_dataset": "scanning",
+    "render": "rendering",
+    "render_steps": "rendering",
+    "scan": "scanning",
+    "scan_steps": "scanning",
 }
 
 

@@ -18,9 +18,9 @@ from torch.utils.hooks import RemovableHandle
 from neuron_widget.analysis import ColourStatistics, colour_statistics, contrast, pattern_labels
 from neuron_widget.figures import neuron_figure, save_figure
 from neuron_widget.models import VisionModel
-from neuron_widget.render import render
-from neuron_widget.scan import ImageDataset, ScanResult, open_dataset, scan
-from neuron_widget.scan.decode import as_image, square, to_rgb
+from neuron_widget.rendering import render
+from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset, scan
+from neuron_widget.scanning.decode import as_image, square, to_rgb
 from neuron_widget.zoo import load_model
 
 __all__ = ["Analysis", "Analyzer", "TopImage"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
-    from neuron_widget.scan import Example
+    from neuron_widget.scanning import Example
 
 __all__ = ["contact_sheet"]
 

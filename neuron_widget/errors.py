@@ -12,6 +12,7 @@ __all__ = [
     "NeuronOutOfRange",
     "NeuronWidgetError",
     "RenderError",
+    "StoreError",
     "UnknownLayer",
     "WeightsRefused",
     "WeightsUnavailable",
@@ -52,7 +53,16 @@ class DownloadNeeded(DatasetError):
 
 
 class RenderError(NeuronWidgetError, RuntimeError):
-    """A rendering that cannot go on (out of memory at batch 1, NaN)."""
+    """A rendering that cannot go on (out of memory at batch 1, NaN).
+
+    ``result`` is what was rendered until then (a ``RenderResult``), or None.
+    """
+
+    result: object = None
+
+
+class StoreError(NeuronWidgetError, RuntimeError):
+    """A result that could not be written to the store or read from a file."""
 
 
 def nearest(word: str, known: Iterable[str], n: int = 3) -> str:

@@ -15,6 +15,7 @@ wrong or slow there:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,29 @@ class SameConvReLU(nn.Conv2d):
         return F.relu(super().forward(F.pad(x, (2, 3, 2, 3))))
 
 
+class _BandedNorm(torch.autograd.Function):
+    """``y = x * r``, ``r = 1 / sqrt(bias + band * x^2)``, and its gradient in one pass each.
+
+    With ``d r / d x_j = -x_j r_i^3 band_ij``: ``d x = g r - x * band(g y r^2)`` (the band is
+    symmetric). Written out because the recorded one keeps, and reads, twice as many tensors.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, band: Tensor, bias: Tensor) -> Tensor:
+        r = F.conv2d(x * x, band, bias).rsqrt_()
+        y = x * r
+        ctx.save_for_backward(x, r, y, band)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        x, r, y, band = ctx.saved_tensors
+        (grad,) = grads
+        grad = grad.to(r.dtype)
+        spread = F.conv2d(grad * y * r * r, band)
+        return (grad * r).addcmul_(x, spread, value=-1), None, None
+
+
 class LocalResponseNorm(nn.Module):
     """``x / sqrt(bias + alpha * sum of x^2 over the 2 * radius + 1 neighbouring channels)``.
 
@@ -52,17 +76,19 @@ class LocalResponseNorm(nn.Module):
     """
 
     band: Tensor
+    bias: Tensor
 
     def __init__(self, channels: int, radius: int = 5, bias: float = 2.0, alpha: float = 1e-4):
         super().__init__()
-        self.bias = bias
         i = torch.arange(channels)
         band = ((i[:, None] - i[None, :]).abs() <= radius).float() * alpha
         self.register_buffer("band", band[:, :, None, None], persistent=False)
+        self.register_buffer("bias", torch.full((channels,), bias), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` -> the same shape."""
-        return x * torch.rsqrt(F.conv2d(x * x, self.band) + self.bias)
+        y: Tensor = _BandedNorm.apply(x, self.band.to(x.dtype), self.bias.to(x.dtype))
+        return y
 
 
 class Inception(nn.Module):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from neuron_widget.models import VisionModel
-from neuron_widget.render import PREVIEW, RenderResult, render
+from neuron_widget.rendering import PREVIEW, RenderResult, render
 from neuron_widget.zoo import load_model
 
 pytestmark = pytest.mark.data

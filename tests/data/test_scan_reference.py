@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuron_widget.models import VisionModel
-from neuron_widget.scan import ScanResult, scan
+from neuron_widget.scanning import ScanResult, scan
 from neuron_widget.zoo import load_model
 
 pytestmark = pytest.mark.data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from neuron_widget.render.augment import Augmentation, AugmentationStream, warp
+from neuron_widget.rendering.augment import Augmentation, AugmentationStream, warp
 
 STILL = (0.5, 0.5, 0.5, 0.5, 0.5, 0.5)  # the middle of every range
 

@@ -12,8 +12,8 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, Subset
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scan.datasets import open_dataset
-from neuron_widget.scan.decode import square
+from neuron_widget.scanning.datasets import open_dataset
+from neuron_widget.scanning.decode import square
 
 RED = (250, 10, 20)
 

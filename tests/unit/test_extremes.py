@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from neuron_widget.scan.extremes import Histogram, Moments, QuantileSketch, TopK, occupied
+from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK, occupied
 
 CPU = torch.device("cpu")
 N, C = 97, 5

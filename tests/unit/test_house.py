@@ -18,8 +18,8 @@ COMPUTE = [
     "weights",
     "inception",
     "layers",
-    "render",
-    "scan",
+    "rendering",
+    "scanning",
     "analysis",
     "figures",
     "contact_sheet",
@@ -51,7 +51,10 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
             "import neuron_widget as n; n.NeuronWidget('mixed4a', auto=False, dataset='samples')",
             ["lucent", "matplotlib", "timm"],
         ),
-        ("import neuron_widget.scan, neuron_widget.render", ["anywidget", "ipywidgets", "lucent"]),
+        (
+            "import neuron_widget.scanning, neuron_widget.rendering",
+            ["anywidget", "ipywidgets", "lucent"],
+        ),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(statement: str, absent: list[str]) -> None:

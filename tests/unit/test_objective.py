@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from neuron_widget.errors import RenderError
-from neuron_widget.render.objective import Objective, as_objective
+from neuron_widget.rendering.objective import Objective, as_objective
 
 ACTIVATION = torch.randn(3, 5, 4, 6, generator=torch.Generator().manual_seed(0))
 NEURONS = torch.tensor([2, 0, 4])

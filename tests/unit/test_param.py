@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 
-from neuron_widget.render.param import START_SD, FourierImage, generator_for
+from neuron_widget.rendering.param import START_SD, FourierImage, generator_for
 
 
 def lucents_image(shape, spectrum):
@@ -68,7 +68,7 @@ def test_each_image_and_purpose_has_its_own_numbers(other):
 
 def test_numbers_are_the_same_in_another_process():
     code = (
-        "from neuron_widget.render.param import generator_for;"
+        "from neuron_widget.rendering.param import generator_for;"
         "print(generator_for('start', 3, 'mixed4a', 68).initial_seed())"
     )
     out = subprocess.run(

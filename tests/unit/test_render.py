@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from neuron_widget.errors import NeuronOutOfRange, UnknownLayer
-from neuron_widget.render import PREVIEW, RenderResult, render, render_steps
+from neuron_widget.rendering import PREVIEW, RenderResult, render, render_steps
 from neuron_widget.zoo import load_model
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from neuron_widget.errors import RenderError
 from neuron_widget.layers import RedirectedReLU
-from neuron_widget.render import render, render_steps
-from neuron_widget.render.memory import is_out_of_memory
+from neuron_widget.rendering import render, render_steps
+from neuron_widget.rendering.memory import is_out_of_memory
 from neuron_widget.zoo import load_model
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

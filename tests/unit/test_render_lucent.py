@@ -13,9 +13,9 @@ from torch import nn
 
 from neuron_widget.errors import RenderError
 from neuron_widget.inception import InceptionV1
-from neuron_widget.render import render, render_steps
-from neuron_widget.render.lucent_engine import RightLRN, lucent_module, lucents, seed_transforms
-from neuron_widget.render.param import generator_for
+from neuron_widget.rendering import render, render_steps
+from neuron_widget.rendering.lucent_engine import RightLRN, lucent_module, lucents, seed_transforms
+from neuron_widget.rendering.param import generator_for
 from neuron_widget.zoo import load_model
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -128,7 +128,7 @@ def test_global_generators_are_not_touched(model):
 def test_no_warning_gets_out_of_a_fresh_import():
     code = (
         "import torch; from torch import nn; from neuron_widget.zoo import load_model;"
-        "from neuron_widget.render import render;"
+        "from neuron_widget.rendering import render;"
         "m = load_model(nn.Sequential(nn.Conv2d(3, 4, 3)), preprocess=((0.5,)*3, (0.5,)*3),"
         "               input_size=32);"
         "render(m, '0', 0, steps=1, size=32, engine='lucent', progress=False)"

@@ -14,9 +14,9 @@ from torch import nn
 
 from neuron_widget.errors import DatasetError, NeuronOutOfRange, UnknownLayer
 from neuron_widget.models import VisionModel
-from neuron_widget.scan import ScanResult, ScanTables, scan, scan_steps
-from neuron_widget.scan.decode import square
-from neuron_widget.scan.receptive import probe_receptive_fields
+from neuron_widget.scanning import ScanResult, ScanTables, scan, scan_steps
+from neuron_widget.scanning.decode import square
+from neuron_widget.scanning.receptive import probe_receptive_fields
 from neuron_widget.zoo import load_model
 
 SIZE, PHOTOS = 32, 23

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from neuron_widget.errors import RenderError
 from neuron_widget.models import VisionModel
-from neuron_widget.render.batch import CHECK_EVERY, Batch, Snapshot
-from neuron_widget.render.memory import free_memory, is_out_of_memory
-from neuron_widget.render.objective import Objective
-from neuron_widget.render.param import FourierImage
-from neuron_widget.render.result import (
+from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
+from neuron_widget.rendering.memory import free_memory, is_out_of_memory
+from neuron_widget.rendering.objective import Objective
+from neuron_widget.rendering.param import FourierImage
+from neuron_widget.rendering.result import (
     RenderResult,
     RenderState,
     RenderStep,
@@ -27,7 +27,7 @@ from neuron_widget.render.result import (
     as_history,
     to_host,
 )
-from neuron_widget.render.settings import RenderSettings
+from neuron_widget.rendering.settings import RenderSettings
 
 __all__ = ["Job", "clean_activation"]
 
@@ -187,11 +187,11 @@ class Job:
     def _error(self, message: str) -> RenderError:
         error = RenderError(message)
         try:
-            error.result = self.result()  # type: ignore[attr-defined]
+            error.result = self.result()
         except (RuntimeError, MemoryError) as second:
             if not is_out_of_memory(second):
                 raise
-            error.result = None  # type: ignore[attr-defined]
+            error.result = None
         return error
 
     # -------------------------------------------------------------- results

@@ -10,7 +10,7 @@ import platformdirs
 from torchvision.datasets import Imagenette
 
 from neuron_widget.errors import DatasetError, DownloadNeeded
-from neuron_widget.scan.folders import FileDataset, choose_split, open_folder
+from neuron_widget.scanning.folders import FileDataset, choose_split, open_folder
 
 __all__ = ["open_imagenette"]
 

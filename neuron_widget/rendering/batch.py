@@ -10,11 +10,11 @@ from torch import Tensor
 
 from neuron_widget.layers import RedirectedReLU
 from neuron_widget.models import VisionModel
-from neuron_widget.render.augment import AugmentationStream, warp
-from neuron_widget.render.param import FourierImage
-from neuron_widget.render.result import Spectra
-from neuron_widget.render.settings import REDIRECT_STEPS, RenderSettings
-from neuron_widget.render.steady import SteadyConvolutions
+from neuron_widget.rendering.augment import AugmentationStream, warp
+from neuron_widget.rendering.param import FourierImage
+from neuron_widget.rendering.result import Spectra
+from neuron_widget.rendering.settings import REDIRECT_STEPS, RenderSettings
+from neuron_widget.rendering.steady import SteadyConvolutions
 
 __all__ = ["Batch", "Snapshot"]
 

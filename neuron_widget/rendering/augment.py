@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neuron_widget.render.param import generator_for
+from neuron_widget.rendering.param import generator_for
 
 __all__ = ["Augmentation", "AugmentationStream", "warp"]
 

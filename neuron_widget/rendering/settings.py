@@ -11,9 +11,9 @@ import torch
 
 from neuron_widget.errors import nearest
 from neuron_widget.models import VisionModel
-from neuron_widget.render.augment import Augmentation
-from neuron_widget.render.objective import Objective, as_objective
-from neuron_widget.render.steady import has_fast_bfloat16
+from neuron_widget.rendering.augment import Augmentation
+from neuron_widget.rendering.objective import Objective, as_objective
+from neuron_widget.rendering.steady import has_fast_bfloat16
 
 __all__ = [
     "ALGORITHM",

@@ -30,11 +30,11 @@ from neuron_widget.errors import RenderError
 from neuron_widget.inception import InceptionV1
 from neuron_widget.layers import eval_mode
 from neuron_widget.models import VisionModel
-from neuron_widget.render.job import clean_activation
-from neuron_widget.render.memory import is_out_of_memory
-from neuron_widget.render.param import generator_for
-from neuron_widget.render.result import RenderResult, RenderStep, Steps, as_history, to_host
-from neuron_widget.render.settings import RenderSettings
+from neuron_widget.rendering.job import clean_activation
+from neuron_widget.rendering.memory import is_out_of_memory
+from neuron_widget.rendering.param import generator_for
+from neuron_widget.rendering.result import RenderResult, RenderStep, Steps, as_history, to_host
+from neuron_widget.rendering.settings import RenderSettings
 
 __all__ = ["RightLRN", "lucent_module", "lucent_steps", "lucents", "seed_transforms"]
 
@@ -91,7 +91,7 @@ def seed_transforms() -> list[Callable[[Tensor], Tensor]]:
 
 
 def lucent_steps(model: VisionModel, settings: RenderSettings) -> Steps:
-    """As :func:`neuron_widget.render.render_steps` with ``engine="lucent"``.
+    """As :func:`neuron_widget.rendering.render_steps` with ``engine="lucent"``.
 
     Raises
     ------

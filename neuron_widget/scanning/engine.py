@@ -17,10 +17,10 @@ from tqdm.auto import tqdm
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.models import VisionModel
-from neuron_widget.scan.datasets import open_dataset
-from neuron_widget.scan.loading import load_batches
-from neuron_widget.scan.result import ScanResult
-from neuron_widget.scan.running import ScanPass
+from neuron_widget.scanning.datasets import open_dataset
+from neuron_widget.scanning.loading import load_batches
+from neuron_widget.scanning.result import ScanResult
+from neuron_widget.scanning.running import ScanPass
 from neuron_widget.zoo import load_model
 
 __all__ = ["Precision", "ScanProgress", "sample", "scan", "scan_steps"]
@@ -135,7 +135,7 @@ def scan(
     layer
         Name of the layer.
     dataset
-        What :func:`~neuron_widget.scan.datasets.open_dataset` takes.
+        What :func:`~neuron_widget.scanning.datasets.open_dataset` takes.
     top_k
         Photos to keep at either end for each neuron.
     num_samples

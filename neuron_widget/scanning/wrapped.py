@@ -15,8 +15,8 @@ from typing import Any
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scan.decode import as_image, to_rgb
-from neuron_widget.scan.image_dataset import ImageDataset, PicklableLock, digest, digest_images
+from neuron_widget.scanning.decode import as_image, to_rgb
+from neuron_widget.scanning.image_dataset import ImageDataset, PicklableLock, digest, digest_images
 
 __all__ = ["HuggingFaceDataset", "ListDataset", "TorchDataset"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scan.decode import to_rgb
-from neuron_widget.scan.image_dataset import ImageDataset, digest
+from neuron_widget.scanning.decode import to_rgb
+from neuron_widget.scanning.image_dataset import ImageDataset, digest
 
 __all__ = ["IMAGE_SUFFIXES", "FileDataset", "choose_split", "open_folder", "split_group"]
 

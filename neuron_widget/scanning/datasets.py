@@ -9,10 +9,10 @@ from typing import Any
 from PIL import Image
 
 from neuron_widget.errors import DatasetError, nearest
-from neuron_widget.scan.folders import choose_split, open_folder
-from neuron_widget.scan.image_dataset import ImageDataset
-from neuron_widget.scan.samples import SampleCrops
-from neuron_widget.scan.wrapped import HuggingFaceDataset, ListDataset, TorchDataset
+from neuron_widget.scanning.folders import choose_split, open_folder
+from neuron_widget.scanning.image_dataset import ImageDataset
+from neuron_widget.scanning.samples import SampleCrops
+from neuron_widget.scanning.wrapped import HuggingFaceDataset, ListDataset, TorchDataset
 
 __all__ = ["ImageDataset", "open_dataset"]
 
@@ -72,7 +72,7 @@ def _open_named(x: str | Path, split: str, download: bool) -> ImageDataset:
     if x == "samples":
         return SampleCrops()
     if x == "imagenette":
-        from neuron_widget.scan.imagenette import open_imagenette
+        from neuron_widget.scanning.imagenette import open_imagenette
 
         return open_imagenette(split, download)
     if isinstance(x, str) and "/" not in x and "\\" not in x and not Path(x).exists():

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from neuron_widget.models import VisionModel
-from neuron_widget.scan.extremes import Histogram, Moments, QuantileSketch, TopK
-from neuron_widget.scan.image_dataset import ImageDataset
-from neuron_widget.scan.loading import to_images
-from neuron_widget.scan.result import QUANTILE, ScanResult, ScanTables
+from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
+from neuron_widget.scanning.image_dataset import ImageDataset
+from neuron_widget.scanning.loading import to_images
+from neuron_widget.scanning.result import QUANTILE, ScanResult, ScanTables
 
 __all__ = ["ScanPass"]
 

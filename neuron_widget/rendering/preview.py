@@ -11,7 +11,7 @@ __all__ = ["PREVIEW"]
 PREVIEW: Mapping[str, Any] = MappingProxyType(
     {"size": 96, "steps": 32, "lr": 0.1, "batch_size": 16}
 )
-"""Keyword arguments of :func:`neuron_widget.render.render` for a tile of 64 px.
+"""Keyword arguments of :func:`neuron_widget.rendering.render` for a tile of 64 px.
 
 Chosen by a look and by figures on 16 neurons of InceptionV1's mixed4a (bfloat16): every neuron is
 the strongest of the 508 channels on its own preview, and the previews' activations are ordered

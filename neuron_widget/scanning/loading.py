@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuron_widget.scan.image_dataset import ImageDataset
+from neuron_widget.scanning.image_dataset import ImageDataset
 
 __all__ = ["Batch", "automatic_workers", "load_batches", "to_images"]
 

@@ -15,11 +15,11 @@ from PIL import Image
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.models import VisionModel
-from neuron_widget.scan.datasets import ImageDataset
-from neuron_widget.scan.examples import Example
-from neuron_widget.scan.extremes import Winners, occupied
-from neuron_widget.scan.loading import load_batches, to_images
-from neuron_widget.scan.receptive import ReceptiveFields, probe_receptive_fields
+from neuron_widget.scanning.datasets import ImageDataset
+from neuron_widget.scanning.examples import Example
+from neuron_widget.scanning.extremes import Winners, occupied
+from neuron_widget.scanning.loading import load_batches, to_images
+from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
 
 __all__ = ["QUANTILE", "ScanResult", "ScanTables"]
 
@@ -164,7 +164,7 @@ class ScanResult:
     def quantile(self, neuron: int) -> float:
         """Return what 99 % of all positions of all photos lie below, within 1.6 % of its value.
 
-        See :class:`~neuron_widget.scan.extremes.QuantileSketch`.
+        See :class:`~neuron_widget.scanning.extremes.QuantileSketch`.
         """
         return float(self.tables.quantile[self._check(neuron)])
 
@@ -178,6 +178,16 @@ class ScanResult:
     def bottom(self, neuron: int, k: int | None = None) -> list[Example]:
         """Return the photos that fire the neuron least, lowest first."""
         return self._examples(neuron, "bottom", k)
+
+    def top_labels(self, k: int) -> list[list[str]]:
+        """Return the classes of every neuron's ``k`` best photos, best first; no pass is made.
+
+        With ``precision="fast"`` the order is that of the scan, before the winners are measured.
+        """
+        return [
+            [self._photos.label(int(index)) for index in row]
+            for row in self.tables.top.index[:, :k]
+        ]
 
     def maps(self, neuron: int) -> dict[int, NDArray[np.float32]]:
         """Return the activation maps ``(h, w)`` of the neuron's photos by their numbers.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 if TYPE_CHECKING:
-    from neuron_widget.scan.result import ScanResult
+    from neuron_widget.scanning.result import ScanResult
 
 __all__ = ["Example"]
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from neuron_widget.models import VisionModel
-from neuron_widget.render.job import Job
-from neuron_widget.render.memory import default_batch_size
-from neuron_widget.render.result import RenderResult, RenderStep, Steps
-from neuron_widget.render.settings import RenderSettings, check_int, check_settings
+from neuron_widget.rendering.job import Job
+from neuron_widget.rendering.memory import default_batch_size
+from neuron_widget.rendering.result import RenderResult, RenderStep, Steps
+from neuron_widget.rendering.settings import RenderSettings, check_int, check_settings
 
 __all__ = ["render", "render_steps"]
 
@@ -48,7 +48,7 @@ def render(
         Optimisation steps, side of the image in pixels, Adam's step size, random seed.
     objective
         ``"channel"``, ``"neuron"`` (the centre position), an objective of torch-lucent, or a
-        function of the activation; see :mod:`neuron_widget.render.objective`.
+        function of the activation; see :mod:`neuron_widget.rendering.objective`.
     engine
         ``"fast"``, or ``"lucent"``: torch-lucent's own ``render_vis``, to compare with.
     batch_size
@@ -151,7 +151,7 @@ def render_steps(
     if batch_size is not None:
         batch_size = check_int("batch_size", batch_size, 1, 4096)
     if settings.engine == "lucent":
-        from neuron_widget.render.lucent_engine import lucent_steps
+        from neuron_widget.rendering.lucent_engine import lucent_steps
 
         if resume is not None:
             raise ValueError("resume: engine 'lucent' cannot continue an earlier result")

@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 from PIL import Image
 
-from neuron_widget.scan.decode import square
+from neuron_widget.scanning.decode import square
 
 __all__ = ["ImageDataset", "PicklableLock", "digest", "digest_images"]
 

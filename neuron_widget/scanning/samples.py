@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scan.decode import to_rgb
-from neuron_widget.scan.image_dataset import ImageDataset, digest
+from neuron_widget.scanning.decode import to_rgb
+from neuron_widget.scanning.image_dataset import ImageDataset, digest
 
 __all__ = ["SampleCrops"]
 
