@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -88,3 +89,54 @@ def test_explore_real_neurons(open_notebook, cell: str) -> None:  # type: ignore
     for group in ("Most activating", "Least activating"):
         photos = page.get_by_role("group", name=group).get_by_role("button")
         expect(photos).to_have_count(9, timeout=10_000)
+
+
+def test_missing_weights_then_the_embedded_network_in_two_views(open_notebook) -> None:  # type: ignore[no-untyped-def]
+    notebook = open_notebook(
+        """
+        import os
+        os.environ["NEURON_WIDGET_WEIGHTS"] = "/no/such/weights.pth"
+        from neuron_widget import NeuronWidget
+        w = NeuronWidget("mixed4a", neuron=500, steps=16, size=64, auto=False)
+        w
+        """,
+        "w",
+    )
+    page = notebook.page
+    notebook.run()
+
+    # Nothing becomes another network in silence.
+    alert = page.get_by_role("alert").first
+    expect(alert).to_contain_text("/no/such/weights.pth", timeout=60_000)
+    alert.get_by_role("button", name="Open the embedded network").click()
+    expect(page.get_by_text("EfficientNet-Lite0").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("alert").filter(has_text="/no/such/weights.pth")).to_have_count(0)
+
+    # Two views of one widget stay in step.
+    sliders = slider(page)
+    expect(sliders).to_have_count(2)
+    sliders.first.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(sliders.nth(0)).to_have_value("3")
+    expect(sliders.nth(1)).to_have_value("3")
+    page.get_by_role("button", name="Render", exact=True).nth(1).click()
+    expect(page.get_by_role("img", name="blocks.4 neuron 3", exact=True)).to_have_count(
+        2, timeout=60_000
+    )
+
+
+def test_the_quickstart_needs_nothing(open_notebook) -> None:  # type: ignore[no-untyped-def]
+    """Its first cell, with an empty home: some real network renders and scans, and says why."""
+    path = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
+    first = json.loads(path.read_text())["cells"][0]
+    notebook = open_notebook("".join(first["source"]).replace("()", "(steps=16, size=96)"))
+    page = notebook.page
+    notebook.run()
+    title = page.get_by_text(re.compile("^(EfficientNet-Lite0|InceptionV1)$"))
+    expect(title).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile("weights are (not )?at hand"))).to_be_visible()
+    picture = page.get_by_role("img", name=re.compile(r"^(blocks\.4|mixed4a) neuron 0$"))
+    expect(picture).to_be_visible(timeout=60_000)
+    most = page.get_by_role("group", name="Most activating").get_by_role("button")
+    expect(most).to_have_count(9, timeout=120_000)
