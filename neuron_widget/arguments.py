@@ -20,6 +20,7 @@ from neuron_widget.names import (
     resolve_layer,
 )
 from neuron_widget.session import Settings
+from neuron_widget.session.settings import check_int
 
 __all__ = ["check_arguments", "reject_unknown"]
 
@@ -54,6 +55,9 @@ def check_arguments(
     top_k: Any,
     device: Any,
     auto: Any,
+    lr: Any = 0.05,
+    objective: Any = "channel",
+    previews: Any = True,
 ) -> Settings:
     """The arguments of a widget as settings.
 
@@ -74,7 +78,7 @@ def check_arguments(
     if isinstance(model, str):
         model = _check_model_name(model)
         layer = _check_layer(layer, neuron, model)
-    return Settings(
+    settings = Settings(
         model=model,
         weights=weights,
         device=device,
@@ -82,11 +86,10 @@ def check_arguments(
         layer=layer,
         neuron=check_neuron(neuron, _ANY_NEURON, layer or ""),
         steps=check_steps(steps),
-        size=_check_int("size", size, 32, 1024),
-        seed=_check_int("seed", seed, 0, 2**31 - 1),
-        top_k=_check_int("top_k", top_k, 1, 50),
+        top_k=check_int("top_k", top_k, 1, 50),
         auto=bool(auto),
     )
+    return settings.configured(size=size, lr=lr, seed=seed, objective=objective, previews=previews)
 
 
 def _check_layer(layer: str | None, neuron: Any, model: str) -> str | None:
@@ -138,11 +141,3 @@ def _check_dataset(dataset: Any) -> None:
     if is_path and not Path(dataset).expanduser().exists():
         hint = nearest(str(dataset), names)
         raise DatasetError(f"there is no folder {str(dataset)!r}; {hint or f'expected {ways}'}")
-
-
-def _check_int(name: str, value: Any, low: int, high: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer from {low} to {high}, got {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {value}")
-    return int(value)

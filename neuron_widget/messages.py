@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from neuron_widget.models import LayerInfo, VisionModel
-    from neuron_widget.render import RenderResult, RenderStep
-    from neuron_widget.scan import Example, ImageDataset, ScanResult
+    from neuron_widget.rendering import RenderResult, RenderStep
+    from neuron_widget.scanning import Example, ImageDataset, ScanResult
+    from neuron_widget.session.settings import Settings
 
 __all__ = ["Message", "Part", "check_steps"]
 
@@ -24,6 +25,7 @@ Part = tuple[Message, list[bytes]]
 THUMB_PX = 64
 PHOTO_PX = 112
 LARGE_PX = 448
+TOP_CLASSES = 3
 MOST_STEPS = 100_000
 
 
@@ -72,6 +74,30 @@ def opened(model: VisionModel, layer: LayerInfo) -> Message:
         ],
     }
     return {"kind": "opened", "network": network}
+
+
+def configured(settings: Settings) -> Message:
+    """See :class:`.protocol.Configured`."""
+    return {
+        "kind": "configured",
+        **settings.recipe._asdict(),
+        "previews": settings.previews,
+    }
+
+
+def pins(keys: Sequence[tuple[str, int]]) -> Message:
+    """See :class:`.protocol.Pins`."""
+    return {"kind": "pins", "pins": [{"layer": layer, "neuron": n} for layer, n in keys]}
+
+
+def file(asker: str, name: str, mime: str, data: bytes) -> Part:
+    """See :class:`.protocol.File`."""
+    return {"kind": "file", "asker": asker, "name": name, "mime": mime}, [data]
+
+
+def line(asker: str, text: str, note: str) -> Message:
+    """See :class:`.protocol.Line`."""
+    return {"kind": "line", "asker": asker, "line": text, "note": note}
 
 
 def dataset(data: ImageDataset, skipped: Sequence[tuple[str, str]]) -> Message:
@@ -181,6 +207,7 @@ def image(result: RenderResult, best_photo: float | None) -> Part:
         "size": settings["size"],
         "seed": settings["seed"],
         "lr": settings["lr"],
+        "objective": settings["objective"],
         "seconds": result.seconds,
         "activation": float(result.activation[0]),
         "best_photo": best_photo,
@@ -209,11 +236,18 @@ def thumbs(layer: str, made: Mapping[int, tuple[bytes, bool]]) -> Part:
 
 def strengths(scan: ScanResult, layer: str) -> Message:
     """See :class:`.protocol.Strengths`."""
+    labels: dict[str, int] = {}
+    top = [
+        [labels.setdefault(label, len(labels)) for label in dict.fromkeys(names) if label]
+        for names in scan.top_labels(TOP_CLASSES)
+    ]
     return {
         "kind": "strengths",
         "layer": layer,
         "best": [float(v) for v in scan.best],
         "dead": [int(n) for n in scan.dead],
+        "labels": list(labels),
+        "top": top,
     }
 
 

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
+MAX_PINS = 4
 MAX_FRAMES_PER_SECOND = 10
 MAX_FRAMES_IN_FLIGHT = 2
 ACK_TIMEOUT_S = 1.0
@@ -95,6 +96,13 @@ class Histogram(TypedDict):
     edges: list[float]
 
 
+class Choice(TypedDict):
+    """One neuron of one layer."""
+
+    layer: str
+    neuron: int
+
+
 class Look(TypedDict):
     """Colour and contrast of the rendered image on 0..255, with the pattern labels."""
 
@@ -145,6 +153,55 @@ class Start(TypedDict):
     layer: str
     neuron: int
     steps: int
+
+
+class More(TypedDict):
+    """The person pressed More steps: go on from the present image, up to ``steps`` in all.
+
+    Unlike ``start`` it leaves the number of steps that other neurons get alone.
+    """
+
+    kind: Literal["more"]
+    layer: str
+    neuron: int
+    steps: int
+
+
+class Configure(TypedDict):
+    """The person changed how images are made. Fields as in ``configured``."""
+
+    kind: Literal["configure"]
+    size: int
+    lr: float
+    seed: int
+    objective: Literal["channel", "neuron"]
+    previews: bool
+
+
+class Pin(TypedDict):
+    """The person pinned or unpinned a neuron: all that are pinned now, at most ``MAX_PINS``."""
+
+    kind: Literal["pin"]
+    pins: list[Choice]
+
+
+class AskFigure(TypedDict):
+    """The person wants the figure of a neuron as a file: the kernel answers with ``file``.
+
+    ``asker`` names the page, so that no other tab saves it too.
+    """
+
+    kind: Literal["figure"]
+    asker: str
+    layer: str
+    neuron: int
+
+
+class AskLine(TypedDict):
+    """The person wants the Python line that makes this view: the kernel answers with ``line``."""
+
+    kind: Literal["line"]
+    asker: str
 
 
 class Stop(TypedDict):
@@ -221,6 +278,48 @@ class Opened(TypedDict):
     network: Network
 
 
+class Configured(TypedDict):
+    """How images are made now; pictures made otherwise are not this view's.
+
+    ``size`` in pixels, ``lr`` of Adam, ``seed`` of the first image and the augmentations.
+    ``objective`` ``channel`` is the mean of the neuron's whole map, ``neuron`` its centre unit.
+    ``previews``: whether the gallery fills by itself. Where size, lr, seed or objective differ
+    from what the page knew, it forgets its pictures and previews; those that belong follow.
+    """
+
+    kind: Literal["configured"]
+    size: int
+    lr: float
+    seed: int
+    objective: Literal["channel", "neuron"]
+    previews: bool
+
+
+class Pins(TypedDict):
+    """The neurons that are pinned; their pictures and photos come as for the selected one."""
+
+    kind: Literal["pins"]
+    pins: list[Choice]
+
+
+class File(TypedDict):
+    """A file for the page ``asker`` to save. Buffers: its bytes."""
+
+    kind: Literal["file"]
+    asker: str
+    name: str
+    mime: str
+
+
+class Line(TypedDict):
+    """The Python line that makes this view; ``note`` says what in it has to be filled in."""
+
+    kind: Literal["line"]
+    asker: str
+    line: str
+    note: str
+
+
 class DatasetChanged(TypedDict):
     """The data set that photos are taken from (null: none yet)."""
 
@@ -278,6 +377,7 @@ class Image(TypedDict):
     size: int
     seed: int
     lr: float
+    objective: Literal["channel", "neuron"]
     seconds: float
     activation: float
     best_photo: float | None
@@ -298,12 +398,17 @@ class Thumbs(TypedDict):
 
 
 class Strengths(TypedDict):
-    """After a scan, one number a neuron: the best photo's score, and whether it never fired."""
+    """After a scan, of every neuron: the best photo's score, and whether it never fired.
+
+    ``top[neuron]`` are the classes of its best photos as places in ``labels``, without repeats.
+    """
 
     kind: Literal["strengths"]
     layer: str
     best: list[float]
     dead: list[int]
+    labels: list[str]
+    top: list[list[int]]
 
 
 class Photos(TypedDict):
@@ -349,7 +454,7 @@ class Error(TypedDict):
     """
 
     kind: Literal["error"]
-    where: Literal["network", "render", "scan", "select"]
+    where: Literal["network", "render", "scan", "select", "save"]
     title: str
     message: str
     traceback: str
@@ -370,12 +475,30 @@ class Snapshot(TypedDict):
 
 
 FromPage = (
-    Ready | Visible | Select | Start | Stop | StartScan | OpenEmbedded | Ack | InView | Enlarge
+    Ready
+    | Visible
+    | Select
+    | Start
+    | More
+    | Configure
+    | Pin
+    | AskFigure
+    | AskLine
+    | Stop
+    | StartScan
+    | OpenEmbedded
+    | Ack
+    | InView
+    | Enlarge
 )
 ToPage = (
     Selected
     | Opening
     | Opened
+    | Configured
+    | Pins
+    | File
+    | Line
     | DatasetChanged
     | Progress
     | Frame

@@ -18,14 +18,15 @@ import traitlets
 from neuron_widget import messages
 from neuron_widget.arguments import check_arguments, reject_unknown
 from neuron_widget.errors import ModelError
-from neuron_widget.session import Session
+from neuron_widget.session import Session, keepsakes
+from neuron_widget.session.commands import obey
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from neuron_widget.jobs import Job
-    from neuron_widget.render import RenderResult
-    from neuron_widget.scan import Example
+    from neuron_widget.rendering import RenderResult
+    from neuron_widget.scanning import Example
 
 __all__ = ["NeuronWidget"]
 
@@ -65,6 +66,12 @@ class NeuronWidget(anywidget.AnyWidget):
         ``"cuda"``, ``"mps"``, ``"cpu"``; default the first of these that is there.
     auto : bool
         Whether to scan, and to render a newly chosen neuron, without being asked.
+    lr : float
+        Adam's step size while an image forms.
+    objective : {"channel", "neuron"}
+        What an image maximises: the mean of the neuron's whole map, or its centre unit.
+    previews : bool
+        Whether the gallery fills with small previews by itself.
 
     Attributes
     ----------
@@ -114,6 +121,9 @@ class NeuronWidget(anywidget.AnyWidget):
         top_k: int = 9,
         device: Any = None,
         auto: bool = True,
+        lr: float = 0.05,
+        objective: str = "channel",
+        previews: bool = True,
         **unknown: Any,
     ):
         reject_unknown(unknown, NeuronWidget.__init__)
@@ -129,6 +139,9 @@ class NeuronWidget(anywidget.AnyWidget):
             top_k=top_k,
             device=device,
             auto=auto,
+            lr=lr,
+            objective=objective,
+            previews=previews,
         )
         self._cell = _running_cell()
         self._stop_forerunners()
@@ -222,16 +235,7 @@ class NeuronWidget(anywidget.AnyWidget):
         Notebook pages without a kernel (GitHub, nbviewer) show that output. Calling it again
         updates it.
         """
-        from neuron_widget.contact_sheet import contact_sheet
-
-        examples = self.examples or {"most": [], "least": []}
-        sheet = contact_sheet(
-            f"{self.layer} neuron {self.neuron}",
-            self.image,
-            examples["most"],
-            examples["least"],
-            self._session.notes(),
-        )
+        sheet = keepsakes.contact_sheet(self._session)
         from IPython.core.getipython import get_ipython
         from IPython.display import display
 
@@ -250,24 +254,7 @@ class NeuronWidget(anywidget.AnyWidget):
         RuntimeError
             If nothing is rendered yet.
         """
-        from neuron_widget.figures import neuron_figure, save_figure
-
-        result = self.result
-        if result is None:
-            raise RuntimeError(
-                f"{self.layer} neuron {self.neuron} is not rendered yet; "
-                "call widget.render(wait=True) first"
-            )
-        most = (self.examples or {"most": []})["most"]
-        figure = neuron_figure(
-            result.layer,
-            result.neurons[0],
-            result.images[0],
-            [(e.image(), e.score, e.activation_map()) for e in most],
-            notes=self._session.notes(),
-            labels=[e.label for e in most],
-        )
-        return save_figure(figure, Path(path))
+        return keepsakes.save_figure(self._session, path)
 
     def close(self) -> None:
         """Stop the work, let go of the results, and take the widget off the page."""
@@ -281,7 +268,7 @@ class NeuronWidget(anywidget.AnyWidget):
     def _on_page_message(self, _widget: object, content: Any, _buffers: object) -> None:
         """Dispatch one message. Errors are shown: a handler's exception would go to the log."""
         try:
-            self._dispatch(dict(content))
+            obey(self._session, content)
         except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
             trace = "".join(traceback.format_exception(error))
             expected = isinstance(error, (ValueError, TypeError))
@@ -289,40 +276,6 @@ class NeuronWidget(anywidget.AnyWidget):
             self._send_message(
                 messages.error("select", "That did not work", error, shown, "", ""), []
             )
-
-    def _dispatch(self, m: dict[str, Any]) -> None:
-        session = self._session
-        match m.get("kind"):
-            case "ready":
-                session.view(str(m["view"]), visible=True)
-                self._send_message(*session.snapshot())
-            case "visible":
-                session.view(str(m["view"]), visible=bool(m["visible"]), gone=bool(m["gone"]))
-            case "select":
-                session.select(
-                    str(m["layer"]),
-                    m["neuron"],
-                    m["steps"],
-                    seq=int(m["seq"]),
-                    settled=bool(m["settled"]),
-                )
-            case "start":
-                session.select(str(m["layer"]), m["neuron"], m["steps"], auto=False)
-                session.render()
-            case "stop":
-                session.stop()
-            case "scan":
-                session.scan(str(m["dataset"]) or None, download=bool(m["download"]))
-            case "open_embedded":
-                session.open_embedded()
-            case "ack":
-                session.frames.acknowledged(int(m["index"]))
-            case "in_view":
-                session.look_at(m["neurons"])
-            case "enlarge":
-                session.enlarge(str(m["layer"]), int(m["neuron"]), str(m["group"]), int(m["rank"]))
-            case other:
-                raise ValueError(f"the page sent a message of unknown kind {other!r}")
 
     def _send_message(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is not None:

@@ -11,6 +11,8 @@ export class Lru<V> {
 	constructor(
 		readonly limit: number,
 		readonly drop: (value: V) => void,
+		/** What must not be forgotten, however long ago it was used. */
+		readonly held: (key: string) => boolean = () => false,
 	) {}
 
 	get size(): number {
@@ -41,8 +43,9 @@ export class Lru<V> {
 		this.#entries.delete(key);
 		this.#entries.set(key, value);
 		if (old !== undefined && old !== value) this.drop(old);
-		while (this.#entries.size > this.limit) {
-			const [oldest, lost] = this.#entries.entries().next().value as [string, V];
+		for (const [oldest, lost] of this.#entries) {
+			if (this.#entries.size <= this.limit) break;
+			if (oldest === key || this.held(oldest)) continue;
 			this.#entries.delete(oldest);
 			this.drop(lost);
 		}

@@ -47,10 +47,8 @@ const largeKey = (layer: string, neuron: number, group: Group, rank: number): st
 
 /** Every picture that came from the kernel, bounded; what leaves gives its object URL back. */
 export class Media {
-	readonly pictures = new Lru<Picture>(CACHED_NEURONS, (p) => dropUrl(p.url));
-	readonly photos = new Lru<PhotoSet>(CACHED_NEURONS, (set) => {
-		for (const shot of [...set.most, ...set.least]) dropUrl(shot.url);
-	});
+	readonly pictures: Lru<Picture>;
+	readonly photos: Lru<PhotoSet>;
 	readonly large = new Lru<LargeShot>(CACHED_LARGE, (shot) => {
 		dropUrl(shot.url);
 		dropUrl(shot.crop);
@@ -61,6 +59,15 @@ export class Media {
 			tile.value = null;
 		}
 	});
+
+	/** `held` tells the neurons whose pictures and photos are not forgotten. */
+	constructor(held: (key: string) => boolean = () => false) {
+		this.pictures = new Lru<Picture>(CACHED_NEURONS, (p) => dropUrl(p.url), held);
+		const drop = (set: PhotoSet): void => {
+			for (const shot of [...set.most, ...set.least]) dropUrl(shot.url);
+		};
+		this.photos = new Lru<PhotoSet>(CACHED_NEURONS, drop, held);
+	}
 
 	/** The preview of one neuron; a signal each, so that one arrival redraws one tile. */
 	thumb(layer: string, neuron: number): Signal<Thumb | null> {
@@ -139,9 +146,14 @@ export class Media {
 		this.large.clear();
 	}
 
-	clear(): void {
-		this.clearPhotos();
+	/** Forget what was rendered. Tiles on screen keep their signals, emptied. */
+	clearPictures(): void {
 		this.pictures.clear();
 		this.#thumbs.clear();
+	}
+
+	clear(): void {
+		this.clearPhotos();
+		this.clearPictures();
 	}
 }

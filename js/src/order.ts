@@ -1,17 +1,50 @@
 import type { Strength } from "./store";
 
-export type Sort = "index" | "strength";
+export type Sort = "index" | "strength" | "alive";
 
-/** The gallery's order: by number, or by the best photo's score with the dead ones last. */
+/** The gallery's order: by number, by the best photo's score, or by number; the dead ones last. */
 export function galleryOrder(channels: number, sort: Sort, strength?: Strength): number[] {
 	const order = Array.from({ length: channels }, (_, i) => i);
 	if (sort === "index" || !strength) return order;
-	const rank = (n: number): number =>
-		strength.dead.has(n) ? Number.NEGATIVE_INFINITY : (strength.best[n] ?? 0);
+	const rank = (n: number): number => {
+		if (strength.dead.has(n)) return Number.NEGATIVE_INFINITY;
+		return sort === "alive" ? 0 : (strength.best[n] ?? 0);
+	};
 	return order.sort((a, b) => {
 		const [x, y] = [rank(a), rank(b)];
 		return x === y ? a - b : y - x;
 	});
+}
+
+/**
+ * Which neurons a filter lets through: numbers and ranges ("68", "10-20, 68"), or words that the
+ * classes of a neuron's best photos hold ("dog"). Null for an empty filter: all of them.
+ */
+export function parseFilter(
+	text: string,
+	strength?: Strength,
+): ((neuron: number) => boolean) | null {
+	const words = text
+		.toLowerCase()
+		.split(",")
+		.map((word) => word.trim())
+		.filter(Boolean);
+	if (words.length === 0) return null;
+	const tests = words.map((word): ((neuron: number) => boolean) => {
+		const range = /^(\d+)(?:\s*(?:-|–|\.\.)\s*(\d*))?$/.exec(word);
+		if (range) {
+			const from = Number(range[1]);
+			// "10-" while it is being typed is 10 and all that follow.
+			const to = range[2] === undefined ? from : range[2] ? Number(range[2]) : Infinity;
+			return (n) => n >= Math.min(from, to) && n <= Math.max(from, to);
+		}
+		const found = new Set<number>();
+		strength?.labels.forEach((label, i) => {
+			if (label.toLowerCase().includes(word)) found.add(i);
+		});
+		return (n) => strength?.top[n]?.some((i) => found.has(i)) ?? false;
+	});
+	return (n) => tests.some((test) => test(n));
 }
 
 /** The place a key moves to in a grid, or -1 for another key. */

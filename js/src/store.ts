@@ -1,8 +1,11 @@
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { Contact } from "./contact";
 import { Frames, type LiveFrame } from "./frames";
+import { Keepsakes } from "./keepsakes";
+import { Making } from "./making";
 import { type Group, type LargeShot, Media, neuronKey } from "./media";
 import type { Model } from "./model";
+import { Pins } from "./pins";
 import type * as P from "./protocol";
 import { clamp, MAX_STEPS, MIN_STEPS } from "./steps";
 import { Throttle } from "./throttle";
@@ -14,6 +17,9 @@ export type Where = P.Error["where"];
 export interface Strength {
 	best: number[];
 	dead: Set<number>;
+	/** Classes, and for each neuron those of its best photos. */
+	labels: string[];
+	top: number[][];
 }
 
 const SELECT_GAP_MS = 100;
@@ -49,7 +55,10 @@ export class Store {
 	readonly news: Signal<string> = signal("");
 	readonly contact = new Contact();
 	readonly frames: Frames;
-	readonly media = new Media();
+	readonly making = new Making((message) => this.#ask(message));
+	readonly pins = new Pins((message) => this.#ask(message));
+	readonly keepsakes = new Keepsakes((message) => this.#ask(message));
+	readonly media = new Media((key) => this.pins.holds(key));
 
 	readonly key: ReadonlySignal<string> = computed(() =>
 		neuronKey(this.layer.value, this.neuron.value),
@@ -71,6 +80,14 @@ export class Store {
 			this.asked.value === "scan" ||
 			Object.values(this.progress).some((p) => live(p.value)),
 	);
+
+	/** How many steps "More steps" goes on to, or 0 where there is nothing to go on from. */
+	readonly moreTo: ReadonlySignal<number> = computed(() => {
+		const image = this.media.pictures.get(this.key.value)?.image;
+		if (!image || this.rendering.value || image.step >= MAX_STEPS) return 0;
+		// What was stopped is finished first; then twice as many, as the slider's scale has it.
+		return image.step < image.steps ? image.steps : Math.min(2 * image.step, MAX_STEPS);
+	});
 
 	readonly #select: Throttle<boolean>;
 	readonly #inView: Throttle<number[]>;
@@ -164,6 +181,15 @@ export class Store {
 		});
 	}
 
+	more(): void {
+		if (!this.moreTo.value) return;
+		this.#select.flush();
+		this.asked.value = "render";
+		this.#forget("render");
+		const [layer, neuron] = [this.layer.value, this.neuron.value];
+		this.#ask({ kind: "more", layer, neuron, steps: this.moreTo.value });
+	}
+
 	stop(): void {
 		this.asked.value = "stop";
 		this.news.value = "Stop requested";
@@ -243,6 +269,22 @@ export class Store {
 				this.network.value = message.network;
 				this.opening.value = "";
 				return;
+			case "configured":
+				if (this.making.apply(message)) {
+					this.frames.clear();
+					this.path.value = [];
+					this.media.clearPictures();
+				}
+				return;
+			case "pins":
+				this.pins.list.value = message.pins;
+				return;
+			case "line":
+				this.keepsakes.applyLine(message);
+				return;
+			case "file":
+				this.keepsakes.applyFile(message, buffers[0]);
+				return;
 			case "dataset":
 				this.#applyDataset(message.dataset);
 				return;
@@ -262,6 +304,8 @@ export class Store {
 				this.strengths.value = new Map(this.strengths.value).set(message.layer, {
 					best: message.best,
 					dead: new Set(message.dead),
+					labels: message.labels,
+					top: message.top,
 				});
 				return;
 			case "photos":
@@ -275,6 +319,7 @@ export class Store {
 					this.errors.value = { ...this.errors.value, [message.where]: message };
 					if (message.where === "network") this.opening.value = "";
 					this.asked.value = "";
+					this.keepsakes.figure.value = false;
 				} else {
 					this.#forget(message.where);
 				}
@@ -340,7 +385,10 @@ export class Store {
 	#applyFrame(frame: P.Frame, buffers: DataView[]): void {
 		if (this.asked.value === "render") this.asked.value = "";
 		const key = neuronKey(frame.layer, frame.neuron);
-		const before = key === this.#pathOf ? this.path.value : [];
+		let before = key === this.#pathOf ? this.path.value : [];
+		const picture = this.media.pictures.peek(key)?.image;
+		// The first frame seen is beyond a finished picture: the kernel goes on from that one.
+		if (before.length === 0 && picture && frame.step > picture.step) before = picture.history;
 		const last = before.at(-1)?.[0] ?? 0;
 		this.#pathOf = key;
 		if (frame.value === undefined) this.path.value = [];
@@ -352,7 +400,7 @@ export class Store {
 
 	#applyImage(image: P.Image, buffers: DataView[]): void {
 		const data = buffers[0];
-		if (!data) return;
+		if (!data || !this.making.fits(image)) return;
 		if (this.asked.value === "render") this.asked.value = "";
 		this.media.addPicture(image, data);
 		const shown = this.frames.shown.value?.frame;

@@ -28,6 +28,10 @@ export interface View {
 	/** The photo that is open large. */
 	open: Signal<OpenPhoto | null>;
 	datasetOpen: Signal<boolean | null>;
+	settingsOpen: Signal<boolean>;
+	menuOpen: Signal<boolean>;
+	/** What the gallery is narrowed to. */
+	filter: Signal<string>;
 }
 
 export const ViewContext = createContext<View | null>(null);
@@ -65,6 +69,9 @@ export function mount(store: Store, el: HTMLElement): () => void {
 		sort: signal("index"),
 		open: signal(null),
 		datasetOpen: signal(null),
+		settingsOpen: signal(false),
+		menuOpen: signal(false),
+		filter: signal(""),
 	};
 	render(
 		<ViewContext.Provider value={view}>

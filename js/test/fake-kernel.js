@@ -37,6 +37,7 @@ export class FakeModel {
 		this.listeners = new Map();
 		this.images = new Map();
 		this.thumbs = new Set();
+		this.making = { size: 224, lr: 0.05, seed: 0, objective: "channel", previews: true };
 		this.turn = 0;
 		this.frame = 0;
 	}
@@ -66,6 +67,11 @@ export class FakeModel {
 		setTimeout(() => this[`on_${message.kind}`]?.(message), 2);
 	}
 
+	get recipe() {
+		const { previews: _, ...recipe } = this.making;
+		return recipe;
+	}
+
 	get layerInfo() {
 		return LAYERS.find((l) => l.name === this.state.layer);
 	}
@@ -93,7 +99,10 @@ export class FakeModel {
 
 	on_ready() {
 		const { layer, neuron, steps } = this.state;
-		const messages = [{ kind: "selected", seq: -1, layer, neuron, steps }];
+		const messages = [
+			{ kind: "selected", seq: -1, layer, neuron, steps },
+			{ kind: "configured", ...this.making },
+		];
 		if (this.options.error) {
 			messages.push({
 				kind: "error",
@@ -143,7 +152,8 @@ export class FakeModel {
 		const best = Array.from({ length: channels }, (_, n) =>
 			DEAD.has(n) ? 0 : 20 + 90 * source(n)(),
 		);
-		return { kind: "strengths", layer: name, best, dead: [...DEAD] };
+		const top = best.map((_, n) => [n % CLASSES.length, (n * 5 + 2) % CLASSES.length]);
+		return { kind: "strengths", layer: name, best, dead: [...DEAD], labels: CLASSES, top };
 	}
 
 	on_in_view({ neurons }) {
@@ -270,6 +280,34 @@ export class FakeModel {
 		]);
 	}
 
+	on_more({ layer, neuron, steps }) {
+		void this.on_start({ layer, neuron, steps, from: steps / 2 });
+	}
+
+	on_configure({ kind: _, ...making }) {
+		this.making = making;
+		this.images.clear();
+		this.thumbs.clear();
+		this.tell({ kind: "configured", ...making });
+		void this.previews();
+	}
+
+	on_pin({ pins }) {
+		this.tell({ kind: "pins", pins });
+	}
+
+	on_line({ asker }) {
+		const { layer, neuron } = this.state;
+		const line = `NeuronWidget("${layer}", neuron=${neuron}, dataset="photos/train")`;
+		this.tell({ kind: "line", asker, line, note: "" });
+	}
+
+	on_figure({ asker, layer, neuron }) {
+		this.tell({ kind: "file", asker, name: `${layer}_${neuron}_figure.png`, mime: "image/png" }, [
+			bytes(pattern(neuron, 224, 1), "image/png"),
+		]);
+	}
+
 	on_stop() {
 		this.stopped = true;
 	}
@@ -294,12 +332,12 @@ export class FakeModel {
 		this.sendPhotos();
 	}
 
-	async on_start({ layer, neuron, steps }) {
+	async on_start({ layer, neuron, steps, from = 0 }) {
 		const turn = ++this.turn;
 		this.stopped = false;
 		const { speed } = this.options;
 		const until = this.options.until ?? steps;
-		let step = 0;
+		let step = from;
 		for (; step < until && !this.stopped; ) {
 			step = Math.min(until, step + Math.max(1, Math.round(speed / 10)));
 			this.tell(this.progress("render", step, steps, speed, (steps - step) / speed));
@@ -333,9 +371,7 @@ export class FakeModel {
 				neuron,
 				step,
 				steps,
-				size: 224,
-				seed: 0,
-				lr: 0.05,
+				...this.recipe,
 				seconds: step / speed,
 				activation: 3198.4,
 				best_photo: this.options.dataset ? 132.5 : null,

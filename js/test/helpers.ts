@@ -62,6 +62,26 @@ export const dataset = (name = "photos"): P.DatasetChanged => ({
 	dataset: { name, photos: 10, skipped: [], skipped_count: 0, note: "" },
 });
 
+export const configured = (change: Partial<P.Configured> = {}): P.Configured => ({
+	kind: "configured",
+	size: 224,
+	lr: 0.05,
+	seed: 0,
+	objective: "channel",
+	previews: true,
+	...change,
+});
+
+export const strengths = (change: Partial<P.Strengths> = {}): P.Strengths => ({
+	kind: "strengths",
+	layer: "mixed4a",
+	best: [1, 2, 3, 0],
+	dead: [3],
+	labels: ["tench", "golden retriever"],
+	top: [[0], [0, 1], [1], []],
+	...change,
+});
+
 export const selected = (seq: number, neuron: number, layer = "mixed4a"): P.Selected => ({
 	kind: "selected",
 	seq,
@@ -88,6 +108,7 @@ export const image = (neuron: number, step = 512): P.Image => ({
 	size: 224,
 	seed: 0,
 	lr: 0.05,
+	objective: "channel",
 	seconds: 21,
 	activation: 3198,
 	best_photo: 133,

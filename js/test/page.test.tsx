@@ -1,6 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import factory from "../src/index";
-import { dataset, image, opened, photos, progress, selected, TestModel, view } from "./helpers";
+import {
+	configured,
+	dataset,
+	image,
+	opened,
+	photos,
+	progress,
+	selected,
+	strengths,
+	TestModel,
+	view,
+} from "./helpers";
 
 const drawn = (): Promise<void> => new Promise((done) => setTimeout(done, 30));
 
@@ -156,9 +167,151 @@ describe("the page", () => {
 		expect(model.of("scan").at(-1)).toMatchObject({ dataset: "/photos", download: false });
 	});
 
+	const type = (input: HTMLElement, text: string): void => {
+		(input as HTMLInputElement).value = text;
+		input.dispatchEvent(new Event("input", { bubbles: true }));
+	};
+	const labelled = (text: string): HTMLElement => {
+		const label = all("label").find((l) => l.textContent?.trim() === text);
+		return el.querySelector(`[id="${label?.getAttribute("for")}"]`) as HTMLElement;
+	};
+
+	it("goes on from the present image, and first to where it was stopped", async () => {
+		await open();
+		const more = (): HTMLElement =>
+			all("button").find((b) => b.textContent?.startsWith("More steps")) as HTMLElement;
+		more().click();
+		expect(model.of("more")).toHaveLength(0);
+		model.tell(image(3, 200), [view(1)]);
+		await drawn();
+		expect(more().textContent).toContain("to 512");
+		model.tell(image(3), [view(1)]);
+		await drawn();
+		more().click();
+		expect(model.of("more")).toEqual([{ kind: "more", layer: "mixed4a", neuron: 3, steps: 1024 }]);
+		model.tell(progress("render", "running", 600));
+		await drawn();
+		expect(more().getAttribute("aria-disabled")).toBe("true");
+	});
+
+	it("filters the gallery by range and by class, and says why it is empty", async () => {
+		await open();
+		model.tell(strengths());
+		await drawn();
+		const neurons = (): (string | undefined)[] => all("[role=option]").map((o) => o.dataset.neuron);
+		type(labelled("Filter"), "1-2");
+		await drawn();
+		expect(neurons()).toEqual(["1", "2"]);
+		expect(el.textContent).toContain("2 of 508");
+		// The selected neuron 3 is hidden: the list has a tab stop all the same.
+		expect(one('[role=option][tabindex="0"]').dataset.neuron).toBe("1");
+		type(labelled("Filter"), "retriever");
+		await drawn();
+		expect(neurons()).toEqual(["1", "2"]);
+		type(labelled("Filter"), "nothing such");
+		await drawn();
+		expect(neurons()).toEqual([]);
+		button("Show all").click();
+		await drawn();
+		expect(neurons()).toHaveLength(508);
+	});
+
+	it("sends settings when they are applied, and forgets what was made otherwise", async () => {
+		await open();
+		model.tell(configured());
+		model.tell(image(3), [view(1)]);
+		await drawn();
+		expect(all(".nw-big")).toHaveLength(1);
+		button("Settings").click();
+		await drawn();
+		type(labelled("Seed"), "7");
+		await drawn();
+		expect(model.of("configure")).toHaveLength(0);
+		one("form[aria-label=Settings]").dispatchEvent(
+			new Event("submit", { bubbles: true, cancelable: true }),
+		);
+		expect(model.of("configure")).toEqual([
+			{
+				kind: "configure",
+				size: 224,
+				lr: 0.05,
+				seed: 7,
+				objective: "channel",
+				previews: true,
+			},
+		]);
+		model.tell(configured({ seed: 7 }));
+		await drawn();
+		expect(all(".nw-big")).toHaveLength(0);
+		// A picture that was under way with the old seed is not taken for one with the new.
+		model.tell(image(3), [view(1)]);
+		await drawn();
+		expect(all(".nw-big")).toHaveLength(0);
+		model.tell({ ...image(3), seed: 7 }, [view(1)]);
+		await drawn();
+		expect(all(".nw-big")).toHaveLength(1);
+	});
+
+	it("pins up to four neurons and shows them side by side", async () => {
+		await open();
+		model.tell(image(3), [view(1)]);
+		model.tell(...photos(3, 4));
+		await drawn();
+		for (const neuron of [3, 4, 5, 6, 7]) {
+			model.tell(selected(-1, neuron));
+			await drawn();
+			button("Pin").click();
+			await drawn();
+		}
+		expect(
+			model
+				.of("pin")
+				.at(-1)
+				?.pins.map((p) => p.neuron),
+		).toEqual([3, 4, 5, 6]);
+		expect(all(".nw-pin")).toHaveLength(4);
+		expect(all(".nw-pin")[0]?.querySelectorAll(".nw-pin-photos img")).toHaveLength(3);
+		expect(el.querySelectorAll('[alt="Pinned mixed4a neuron 3"]')).toHaveLength(1);
+		button("Unpin mixed4a neuron 4").click();
+		await drawn();
+		expect(
+			model
+				.of("pin")
+				.at(-1)
+				?.pins.map((p) => p.neuron),
+		).toEqual([3, 5, 6]);
+		model.tell({ kind: "pins", pins: [] });
+		await drawn();
+		expect(all(".nw-pin")).toHaveLength(0);
+	});
+
+	it("shows the line of Python, selects it where the clipboard is denied", async () => {
+		await open();
+		button("Save and share").click();
+		await drawn();
+		const asker = model.of("line").at(-1)?.asker as string;
+		model.tell({ kind: "line", asker: "another page", line: "no", note: "" });
+		model.tell({ kind: "line", asker, line: 'NeuronWidget("mixed4a", neuron=3)', note: "" });
+		await drawn();
+		const text = one("textarea") as HTMLTextAreaElement;
+		expect(text.value).toBe('NeuronWidget("mixed4a", neuron=3)');
+		Object.defineProperty(navigator, "clipboard", {
+			configurable: true,
+			value: { writeText: () => Promise.reject(new Error("denied")) },
+		});
+		button("Copy").click();
+		await drawn();
+		expect(document.activeElement).toBe(text);
+		expect(el.textContent).toContain("Ctrl+C");
+		press(text, "Escape");
+		await drawn();
+		expect(all("textarea")).toHaveLength(0);
+		expect(document.activeElement).toBe(button("Save and share"));
+	});
+
 	it("says that a neuron is dead", async () => {
 		await open();
-		model.tell({ kind: "strengths", layer: "mixed4a", best: [1, 2, 3, 0], dead: [3] });
+		model.tell(strengths());
 		await drawn();
 		expect(one('[data-neuron="3"]').getAttribute("aria-label")).toContain("dead");
 		expect(el.textContent).toContain("Dead on these photos");

@@ -39,6 +39,45 @@ def large(page: Page) -> None:
     page.wait_for_timeout(600)
 
 
+def pinned(page: Page) -> None:
+    """Pin three neurons."""
+    finished(page)
+    for _ in range(3):
+        page.get_by_role("button", name="Pin", exact=True).click()
+        page.get_by_role("button", name="Next neuron").click()
+        page.wait_for_selector(".nw-big", timeout=30000)
+    page.wait_for_timeout(500)
+
+
+def settings(page: Page) -> None:
+    """Open the settings and type another seed."""
+    finished(page)
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Seed").fill("7")
+    page.wait_for_timeout(200)
+
+
+def menu(page: Page) -> None:
+    """Open the menu."""
+    finished(page)
+    page.get_by_role("button", name="Save and share").click()
+    page.wait_for_timeout(300)
+
+
+def narrowed(page: Page) -> None:
+    """Filter the gallery by a class that is there, then by one that is not."""
+    finished(page)
+    page.get_by_label("Filter").fill("church")
+    page.wait_for_timeout(300)
+
+
+def no_match(page: Page) -> None:
+    """Filter the gallery by what is not there."""
+    finished(page)
+    page.get_by_label("Filter").fill("zebra")
+    page.wait_for_timeout(300)
+
+
 def wait(ms: int) -> Any:
     """Wait a fixed time."""
     return lambda page: page.wait_for_timeout(ms)
@@ -58,6 +97,17 @@ SHOTS: dict[str, tuple[int, int, str, Any]] = {
     "mid": (1100, 1000, "start=1&until=312&speed=400", wait(4500)),
     "finished": (1100, 1000, "start=1&speed=2000&neuron=257", finished),
     "large": (1100, 1000, "start=1&speed=2000", lambda p: (finished(p), large(p))),
+    "pinned": (1100, 1100, "start=1&speed=2000&previews=100", pinned),
+    "settings": (1100, 1100, "start=1&speed=2000&previews=100", settings),
+    "menu": (1100, 1100, "start=1&speed=2000&previews=100", menu),
+    "filter": (1100, 1100, "start=1&speed=2000&previews=300", narrowed),
+    "no-match": (1100, 1100, "start=1&speed=2000&previews=100", no_match),
+    "w320-menu": (320, 1500, "start=1&speed=2000&previews=40", menu),
+    "w320-pinned": (320, 1500, "start=1&speed=2000&previews=40", pinned),
+    "w320-settings": (320, 1500, "start=1&speed=2000&previews=40", settings),
+    "dark-pinned": (1100, 1100, "start=1&speed=2000&previews=100&theme=dark", pinned),
+    "dark-menu": (1100, 1100, "start=1&speed=2000&previews=100&theme=dark", menu),
+    "dark-settings": (1100, 1100, "start=1&speed=2000&previews=100&theme=dark", settings),
     "error": (1100, 700, "error=1", wait(500)),
     "bad-path": (1100, 1000, "previews=40", typed),
     "none": (1100, 900, "dataset=0&previews=80", wait(2000)),

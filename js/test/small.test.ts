@@ -3,7 +3,7 @@ import { BUSY_AFTER_MS, Contact, GONE_AFTER_MS } from "../src/contact";
 import { contour } from "../src/contour";
 import { count, duration, plural, rate, value } from "../src/format";
 import { Lru } from "../src/lru";
-import { galleryOrder, moveInGrid, placesInView } from "../src/order";
+import { galleryOrder, moveInGrid, parseFilter, placesInView } from "../src/order";
 import { STEP_STOPS, stepsAt, stopOf } from "../src/steps";
 import { themeOf } from "../src/theme";
 import { mapPixels, VIRIDIS } from "../src/viridis";
@@ -52,11 +52,34 @@ describe("steps", () => {
 });
 
 describe("gallery order", () => {
-	const strength = { best: [1, 9, 0, 4], dead: new Set([2]) };
+	const strength = {
+		best: [1, 9, 0, 4],
+		dead: new Set([2]),
+		labels: ["tench", "golden retriever"],
+		top: [[0], [0, 1], [], [1]],
+	};
 	it("goes by number, or by strength with the dead last", () => {
 		expect(galleryOrder(4, "index", strength)).toEqual([0, 1, 2, 3]);
 		expect(galleryOrder(4, "strength", strength)).toEqual([1, 3, 0, 2]);
 		expect(galleryOrder(4, "strength")).toEqual([0, 1, 2, 3]);
+		expect(galleryOrder(4, "alive", strength)).toEqual([0, 1, 3, 2]);
+	});
+	it.each([
+		["3", [3]],
+		["1-2", [1, 2]],
+		["2 – 1", [1, 2]],
+		["2-", [2, 3]],
+		["0, 2..3", [0, 2, 3]],
+		["Golden", [1, 3]],
+		["tench, 3", [0, 1, 3]],
+		["cat", []],
+		["99", []],
+	])("the filter %s lets %o through", (text, through) =>
+		expect([0, 1, 2, 3].filter(parseFilter(text, strength) ?? (() => true))).toEqual(through),
+	);
+	it("has no filter for nothing, and none passes by class before a scan", () => {
+		expect(parseFilter(" , ", strength)).toBeNull();
+		expect([0, 1].filter(parseFilter("tench") ?? (() => true))).toEqual([]);
 	});
 	it.each([
 		["ArrowRight", 5, 6],
@@ -89,6 +112,17 @@ describe("Lru", () => {
 		lru.set("a", "A2");
 		lru.clear();
 		expect(lost).toEqual(["B", "A", "C", "A2"]);
+	});
+	it("never forgets what is held", () => {
+		const lost: string[] = [];
+		const lru = new Lru<string>(
+			2,
+			(v) => lost.push(v),
+			(key) => key === "a",
+		);
+		for (const key of ["a", "b", "c", "d"]) lru.set(key, key.toUpperCase());
+		expect(lost).toEqual(["B", "C"]);
+		expect(lru.peek("a")).toBe("A");
 	});
 });
 

@@ -10,9 +10,10 @@ from neuron_widget.jobs import Job
 from neuron_widget.pace import Rate, Throttle
 
 if TYPE_CHECKING:
-    from neuron_widget.render import RenderResult, RenderStep
+    from neuron_widget.rendering import RenderResult, RenderStep
     from neuron_widget.session.kept import Thumb
     from neuron_widget.session.session import Session
+    from neuron_widget.session.settings import Recipe
 
 __all__ = ["Previews", "Rendering"]
 
@@ -26,14 +27,18 @@ class Rendering:
     def __init__(self, session: Session):
         self._session = session
 
-    def start(self, delay: float = 0.0) -> Job:
-        """Render the selected neuron, or go on from the image that is there."""
-        from neuron_widget.render import render_steps
+    def start(self, delay: float = 0.0, steps: int | None = None) -> Job:
+        """Render the selected neuron, or go on from the image that is there.
+
+        ``steps`` counts from the beginning; default what is selected.
+        """
+        from neuron_widget.rendering import render_steps
 
         session = self._session
         settings = session.settings
         assert session.model is not None
-        layer, neuron, steps = session.layer, session.neuron, session.steps
+        layer, neuron, recipe = session.layer, session.neuron, settings.recipe
+        steps = session.steps if steps is None else steps
         known = session.kept.rendering((layer, neuron))
         resume = known if known is not None and known.state and known.steps < steps else None
         rate, tell = Rate(), Throttle(0.2)
@@ -51,10 +56,14 @@ class Rendering:
                 )
             if session.frames.due():
                 index = session.frames.sent()
-                session.send(*messages.frame(index, layer, neuron, step))
+                part = messages.frame(index, layer, neuron, step)
+                with session.lock:
+                    # After a change of settings the page must see no picture made before it.
+                    if session.kept.recipe == recipe:
+                        session.send(*part)
 
         def on_done(result: RenderResult, state: str = "done") -> None:
-            self._keep(layer, neuron, result)
+            self._keep(recipe, layer, neuron, result)
             progress(result.steps, state)
 
         def on_stop() -> None:
@@ -66,7 +75,7 @@ class Rendering:
         def on_error(error: BaseException) -> None:
             result = getattr(error, "result", None)
             if result is not None:
-                self._keep(layer, neuron, result)
+                self._keep(recipe, layer, neuron, result)
             progress(0, "failed")
             session.fail("render", f"Rendering {layer} neuron {neuron} failed", error)
 
@@ -79,9 +88,7 @@ class Rendering:
                 layer,
                 neuron,
                 steps=steps,
-                size=settings.size,
-                lr=settings.lr,
-                seed=settings.seed,
+                **recipe._asdict(),
                 resume=resume,
             ),
             on_done,
@@ -94,13 +101,14 @@ class Rendering:
             on_error=on_error,
         )
 
-    def _keep(self, layer: str, neuron: int, result: RenderResult) -> None:
+    def _keep(self, recipe: Recipe, layer: str, neuron: int, result: RenderResult) -> None:
         session = self._session
         part = messages.image(result, None)
         with session.lock:
-            session.kept.add_rendering((layer, neuron), result, part)
-        session.send_neuron((layer, neuron))
-        add_thumbs(session, layer, {neuron: (messages.thumb(result.to_pil(0)), True)})
+            session.kept.add_rendering(recipe, (layer, neuron), result, part)
+        session.send_neurons((layer, neuron))
+        made = {neuron: (messages.thumb(result.to_pil(0)), True)}
+        add_thumbs(session, recipe, layer, made)
         session.on_change()
 
 
@@ -114,25 +122,25 @@ class Previews:
     def start(self) -> None:
         """Fill the gallery of the selected layer."""
         session = self._session
-        if session.model is None or not session.settings.auto:
+        if session.model is None or not (session.settings.auto and session.settings.previews):
             return
-        layer, total = session.layer, session.channels
+        layer, total, recipe = session.layer, session.channels, session.settings.recipe
         rate = Rate()
 
         def count() -> int:
-            return len(session.kept.thumbs.get(layer, {}))
+            return len(session.kept.thumbs(layer))
 
         def on_batch(result: RenderResult) -> None:
             made = {
                 n: (messages.thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)
             }
-            add_thumbs(session, layer, made)
+            add_thumbs(session, recipe, layer, made)
             per_second, left = rate.update(count(), total)
             session.tell_progress("preview", layer, -1, count(), total, per_second, left)
 
         session.submit(
             "preview",
-            self._steps(layer, on_batch),
+            self._steps(layer, recipe, on_batch),
             lambda _: session.tell_progress("preview", layer, -1, total, total, state="done"),
             urgency=3,
             on_stop=lambda: session.tell_progress(
@@ -141,15 +149,15 @@ class Previews:
         )
 
     def _steps(
-        self, layer: str, on_batch: Callable[[RenderResult], None]
+        self, layer: str, recipe: Recipe, on_batch: Callable[[RenderResult], None]
     ) -> Generator[object, None, None]:
-        from neuron_widget.render import PREVIEW, render_steps
+        from neuron_widget.rendering import PREVIEW, render_steps
 
         model = self._session.model
         assert model is not None
         while neurons := self._next(layer):
-            seed = self._session.settings.seed
-            on_batch((yield from render_steps(model, layer, neurons, seed=seed, **PREVIEW)))
+            how = {**recipe._asdict(), **PREVIEW}
+            on_batch((yield from render_steps(model, layer, neurons, **how)))
 
     def _next(self, layer: str) -> list[int]:
         """The selected neuron, then those in view, then the others in order."""
@@ -160,9 +168,9 @@ class Previews:
             return session.kept.without_thumb(layer, order, PREVIEW_BATCH)
 
 
-def add_thumbs(session: Session, layer: str, made: dict[int, Thumb]) -> None:
+def add_thumbs(session: Session, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
     """Keep and send thumbnails."""
     with session.lock:
-        fresh = session.kept.add_thumbs(layer, made)
-    if fresh and not session.closed:
-        session.send(*messages.thumbs(layer, fresh))
+        fresh = session.kept.add_thumbs(recipe, layer, made)
+        if fresh and not session.closed:
+            session.send(*messages.thumbs(layer, fresh))

@@ -12,7 +12,7 @@ from neuron_widget.messages import Part
 from neuron_widget.pace import Rate, Throttle
 
 if TYPE_CHECKING:
-    from neuron_widget.scan import ImageDataset, ScanProgress, ScanResult
+    from neuron_widget.scanning import ImageDataset, ScanProgress, ScanResult
     from neuron_widget.session.session import Session
 
 __all__ = ["Scanning"]
@@ -76,7 +76,7 @@ class Scanning:
     def _steps(
         self, layer: str, another: bool, download: bool
     ) -> Generator[ScanProgress | None, None, ScanResult]:
-        from neuron_widget.scan import open_dataset, scan_steps
+        from neuron_widget.scanning import open_dataset, scan_steps
 
         session = self._session
         model = session.model
@@ -107,28 +107,33 @@ class Scanning:
         if self._dataset is not None:
             session.show("dataset", messages.dataset(self._dataset, result.skipped))
         session.send(messages.strengths(result, layer), [])
-        session.send_neuron(session.key)
+        session.send_neurons()
         self.find_photos()
 
     def find_photos(self) -> None:
-        """Prepare the photo rows of the selected neuron, if the layer was scanned."""
+        """Prepare the photo rows of the selected neuron, and of those that are pinned."""
         session = self._session
-        key = session.key
-        scan = session.scan_result
-        if scan is None or key in session.kept.photos:
+        with session.lock:
+            kept = session.kept
+            wanted = [
+                (key, kept.scans[key[0]])
+                for key in dict.fromkeys((session.key, *kept.pins))
+                if key[0] in kept.scans and key not in kept.photos
+            ]
+        if not wanted:
             return
-        found = scan
 
-        def steps() -> Generator[None, None, Part]:
-            yield
-            return messages.photos(found, *key)
+        def steps() -> Generator[None, None, None]:
+            for key, scan in wanted:
+                yield
+                part = messages.photos(scan, *key)
+                with session.lock:
+                    if kept.scans.get(key[0]) is not scan:
+                        continue  # scanned again in the meantime
+                    kept.add_photos(key, part)
+                session.send(*part)
 
-        def on_done(part: Part) -> None:
-            with session.lock:
-                session.kept.add_photos(key, part)
-            session.send(*part)
-
-        session.submit("photos", steps(), on_done, urgency=1)
+        session.submit("photos", steps(), lambda _: None, urgency=1)
 
     def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
         """Send one photo large."""

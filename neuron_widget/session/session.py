@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from neuron_widget.jobs import Job, Worker, shared_worker
 from neuron_widget.messages import Message, Part
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.pace import FrameWindow
+from neuron_widget.protocol import MAX_PINS
 from neuron_widget.session.kept import Kept, Key
 from neuron_widget.session.opening import Opening
 from neuron_widget.session.rendering import Previews, Rendering
@@ -22,8 +23,8 @@ from neuron_widget.session.settings import Settings
 
 if TYPE_CHECKING:
     from neuron_widget.models import VisionModel
-    from neuron_widget.render import RenderResult
-    from neuron_widget.scan import ScanResult
+    from neuron_widget.rendering import RenderResult
+    from neuron_widget.scanning import ScanResult
 
 __all__ = ["Session"]
 
@@ -67,7 +68,7 @@ class Session:
         self.worker = worker or shared_worker()
         self.lock = threading.RLock()
         self.frames = FrameWindow()
-        self.kept = Kept()
+        self.kept = Kept(settings.recipe)
         self.model: VisionModel | None = None
         self.layer = settings.layer or ""
         self.neuron = settings.neuron
@@ -82,6 +83,7 @@ class Session:
         self._rendering = Rendering(self)
         self._previews = Previews(self)
         self._scanning = Scanning(self)
+        self.show("configured", messages.configured(settings))
         self._opening.start()
 
     # -------------------------------------------------------------- commands
@@ -104,7 +106,9 @@ class Session:
         except NeuronWidgetError as error:
             problem = error
         with self.lock:
-            self.model, self.layer, self.kept = model, "", Kept()
+            self.model, self.layer = model, ""
+            self.kept = Kept(self.settings.recipe)
+        self.pin([])
         self.show("network", messages.opened(model, layer))
         self.status = "ready"
         neuron = self.neuron if self.neuron < layer.channels else 0
@@ -161,9 +165,69 @@ class Session:
             if wanted and self.key not in self.kept.renderings:
                 self._rendering.start(delay=SETTLE_S)
 
-    def render(self) -> Job | None:
-        """Render the selected neuron; more steps than are there already go on from them."""
-        return self._rendering.start() if self.model is not None else None
+    def render(self, steps: int | None = None) -> Job | None:
+        """Render the selected neuron; more steps than are there already go on from them.
+
+        ``steps`` is for this once; default what is selected.
+        """
+        if steps is not None:
+            steps = messages.check_steps(steps)
+        return self._rendering.start(steps=steps) if self.model is not None else None
+
+    def configure(self, *, size: Any, lr: Any, seed: Any, objective: Any, previews: Any) -> None:
+        """Change how images are made. What was made otherwise is kept, and shown no more.
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        changed = self.settings.configured(
+            size=size, lr=lr, seed=seed, objective=objective, previews=previews
+        )
+        with self.lock:
+            other = changed.recipe != self.settings.recipe
+            if changed == self.settings:
+                return
+            self.settings = changed
+            self.worker.stop(self, "preview", *(["render"] if other else []))
+            self.kept.recipe = changed.recipe
+            self.show("configured", messages.configured(changed))
+            parts = self.kept.gallery(self.layer) if other else []
+        for part in parts:
+            self.send(*part)
+        if other:
+            self.send_neurons()
+        if self.model is None:
+            return
+        self._previews.start()
+        if other and self.settings.auto and self.key not in self.kept.renderings:
+            self._rendering.start(delay=SETTLE_S)
+        self.on_change()
+
+    def pin(self, keys: Iterable[Key]) -> None:
+        """Keep these neurons, at most four, to be shown side by side.
+
+        Raises
+        ------
+        UnknownLayer, NeuronOutOfRange, TypeError, ValueError
+        """
+        pins = list(dict.fromkeys(keys))
+        if len(pins) > MAX_PINS:
+            raise ValueError(f"at most {MAX_PINS} neurons can be pinned, got {len(pins)}")
+        if self.model is not None:
+            pins = [
+                (info.name, check_neuron(neuron, info.channels, info.name))
+                for info, neuron in ((self.model.layer(layer), n) for layer, n in pins)
+            ]
+        with self.lock:
+            fresh = [key for key in pins if key not in self.kept.pins]
+            self.kept.pins = tuple(pins)
+            parts = self.kept.neurons(fresh)
+        self.show("pins", messages.pins(pins))
+        for part in parts:
+            self.send(*part)
+        if fresh:
+            self._scanning.find_photos()
 
     def scan(self, dataset: Any = None, *, download: bool = False) -> Job | None:
         """Scan the data set (or another one) for the photos that fire the layer's neurons."""
@@ -182,7 +246,7 @@ class Session:
         self.closed = True
         self.worker.stop(self)
         with self.lock:
-            self.kept = Kept()
+            self.kept = Kept(self.settings.recipe)
 
     def view(self, name: str, *, visible: bool, gone: bool = False) -> None:
         """A view (or a Python call that waits) came, left sight, or is gone.
@@ -231,12 +295,13 @@ class Session:
         """The jobs somebody waits for (all but the gallery's previews)."""
         return [job for job in self.worker.jobs(self) if job.task not in ("preview", "leave")]
 
-    def notes(self) -> list[str]:
-        """What made the picture and the photos, for figures."""
+    def notes(self, key: Key | None = None) -> list[str]:
+        """What made the picture and the photos of a neuron, for figures."""
+        layer, neuron = key or self.key
         lines = []
         if self.model is not None:
             lines.append(self.model.title)
-        result, scan = self.result, self.scan_result
+        result, scan = self.kept.rendering((layer, neuron)), self.kept.scans.get(layer)
         if result is not None:
             s = result.settings
             lines.append(
@@ -244,16 +309,17 @@ class Session:
                 f"({s['size']} px, seed {s['seed']}, Adam {s['lr']})"
             )
         if scan is not None:
-            best = float(scan.best[self.neuron])
+            best = float(scan.best[neuron])
             lines.append(f"best of {scan.scanned:,} photos of {scan.dataset}: {best:.4g}")
         return lines
 
     def snapshot(self) -> Part:
         """Everything a new view needs, as one message."""
-        first = ("selected", "network", "dataset")
+        first = ("network", "selected", "configured", "dataset", "pins")
         with self.lock:
             parts: list[Part] = [(self._shown[key], []) for key in first if key in self._shown]
-            parts += self.kept.gallery(self.layer) + self.kept.neuron(self.key)
+            parts += self.kept.gallery(self.layer)
+            parts += self.kept.neurons((self.key, *self.kept.pins))
             parts += [(message, []) for key, message in self._shown.items() if key not in first]
         return messages.snapshot(parts)
 
@@ -288,12 +354,11 @@ class Session:
         if not self.closed:
             self.send(message, [])
 
-    def send_neuron(self, key: Key) -> None:
-        """Send what is known of a neuron."""
+    def send_neurons(self, *keys: Key) -> None:
+        """Send what is known of neurons; without any, of the selected one and those pinned."""
         with self.lock:
-            parts = self.kept.neuron(key)
-        for part in parts:
-            self.send(*part)
+            for part in self.kept.neurons(keys or (self.key, *self.kept.pins)):
+                self.send(*part)
 
     def tell_progress(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +17,11 @@ from PIL import Image
 from torch import nn
 
 from neuron_widget import load_model
+from neuron_widget.arguments import check_arguments
 from neuron_widget.jobs import Worker
 from neuron_widget.session import Session, Settings
+from neuron_widget.session.commands import obey
+from neuron_widget.session.keepsakes import python_line
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 Part = tuple[dict[str, Any], list[bytes]]
@@ -41,11 +46,14 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[Part] = []
         self.changed = threading.Condition()
+        self.session: Session | None = None
 
     def send(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         with self.changed:
             self.heard.append((message, buffers))
             self.changed.notify_all()
+        if message["kind"] == "frame" and self.session is not None:
+            self.session.frames.acknowledged(message["index"])
 
     def all(self, kind: str) -> list[dict[str, Any]]:
         return [m for m, _ in self.heard if m["kind"] == kind]
@@ -104,6 +112,7 @@ def make(model: Any, photos: Path) -> Iterator[Make]:
         session = Session(
             Settings(**{**given, "auto": False, **settings}), page.send, lambda: None, worker
         )
+        page.session = session
         session.view("a", visible=True)
         sessions.append(session)
         page.wait_for("opened")
@@ -141,3 +150,171 @@ def test_more_steps_go_on_from_the_present_image(make: Make) -> None:
     assert frame["step"] > 12
     image, _ = page.wait_for("image", step=30)
     assert [step for step, _ in image["history"]] == [1, 8, 16, 24]
+
+
+def test_another_setting_shows_no_old_picture_and_the_way_back_does(make: Make) -> None:
+    session, page = make()
+    session.render()
+    before, (old,) = page.wait_for("image")
+    page.wait_for("thumbs")
+    session.configure(size=48, lr=0.05, seed=0, objective="channel", previews=True)
+    configured, _ = page.wait_for("configured")
+    assert configured["size"] == 48
+    assert session.result is None
+    kinds = [m["kind"] for m in session.snapshot()[0]["messages"]]
+    assert "image" not in kinds
+    assert "thumbs" not in kinds
+    session.render()
+    image, (new,) = page.wait_for("image")
+    assert image["size"] == 48
+    assert new != old
+    session.configure(size=32, lr=0.05, seed=0, objective="channel", previews=True)
+    image, (again,) = page.wait_for("image")
+    assert (again, image["size"]) == (old, before["size"])
+
+
+def test_a_setting_changed_in_mid_job_ends_it_and_its_picture_is_not_shown(make: Make) -> None:
+    session, page = make(steps=100_000)
+    session.render()
+    page.wait_for("frame")
+    session.configure(size=32, lr=0.05, seed=7, objective="neuron", previews=True)
+    page.wait_for("configured")
+    page.wait_for("progress", task="render", state="stopped")
+    assert not page.all("frame")
+    assert not page.all("image")
+    assert session.result is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"size": 8}, "size must be from 32 to 1024, got 8"),
+        ({"lr": 0}, "lr must be above 0"),
+        ({"lr": float("nan")}, "lr must be above 0"),
+        ({"lr": "x"}, "lr must be a number"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"objective": "layer"}, "objective must be 'channel'"),
+    ],
+)
+def test_bad_settings(make: Make, change: dict[str, Any], says: str) -> None:
+    session, _ = make()
+    good = {"size": 32, "lr": 0.05, "seed": 0, "objective": "channel", "previews": True}
+    with pytest.raises((ValueError, TypeError), match=says):
+        session.configure(**{**good, **change})
+    assert session.settings.size == 32
+
+
+def test_previews_can_be_turned_off_and_on(make: Make) -> None:
+    session, page = make(auto=True, previews=False, steps=4)
+    page.wait_for("image")
+    wait_until(lambda: not session.foreground())
+    assert not session.running("preview")
+    assert len(session.kept.thumbs("late")) == 1
+    session.configure(size=32, lr=0.05, seed=0, objective="channel", previews=True)
+    wait_until(lambda: len(session.kept.thumbs("late")) == 8)
+
+
+def test_pins_come_with_their_pictures_and_survive_many_others(make: Make) -> None:
+    session, page = make(steps=1)
+    session.scan()
+    page.wait_for("strengths")
+    page.wait_for("photos", neuron=0)
+    session.select(neuron=3)
+    session.render()
+    page.wait_for("image", neuron=3)
+    session.pin([("late", 3), ("late", 5)])
+    pins, _ = page.wait_for("pins")
+    assert pins["pins"] == [{"layer": "late", "neuron": 3}, {"layer": "late", "neuron": 5}]
+    # Nobody looked at 5 before: its photos are made for the pin.
+    page.wait_for("photos", neuron=5)
+    result = session.kept.rendering(("late", 3))
+    for n in range(200):
+        session.kept.add_rendering(session.kept.recipe, ("other", n), result, ({}, []))
+    session.select(neuron=0)
+    kinds = [(m["kind"], m.get("neuron")) for m in session.snapshot()[0]["messages"]]
+    for expected in [("image", 3), ("photos", 3), ("photos", 5)]:
+        assert expected in kinds
+    with pytest.raises(ValueError, match="at most 4"):
+        session.pin([("late", n) for n in range(5)])
+    with pytest.raises(ValueError, match="there is no neuron 8"):
+        session.pin([("late", 8)])
+
+
+def test_strengths_say_the_classes_of_the_best_photos(make: Make) -> None:
+    session, page = make()
+    session.scan()
+    strengths, _ = page.wait_for("strengths")
+    assert sorted(strengths["labels"]) == ["rough", "smooth"]
+    scan = session.scan_result
+    assert scan is not None
+    for neuron in range(8):
+        best = dict.fromkeys(example.label for example in scan.top(neuron, 3))
+        assert [strengths["labels"][i] for i in strengths["top"][neuron]] == list(best)
+
+
+def test_the_figure_is_a_file_for_who_asked(make: Make) -> None:
+    session, page = make()
+    obey(session, {"kind": "figure", "asker": "me", "layer": "late", "neuron": 0})
+    error, _ = page.wait_for("error", where="save")
+    assert "not rendered yet" in error["message"]
+    session.render()
+    page.wait_for("image")
+    obey(session, {"kind": "figure", "asker": "me", "layer": "late", "neuron": 0})
+    file, (data,) = page.wait_for("file")
+    assert (file["asker"], file["name"]) == ("me", "late_0_figure.png")
+    assert Image.open(io.BytesIO(data)).format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("given", "layer", "neuron", "line"),
+    [
+        ({}, "", 0, "NeuronWidget()"),
+        ({"model": "inceptionv1"}, "mixed4a", 68, 'NeuronWidget("mixed4a", neuron=68)'),
+        ({"model": "efficientnet_lite0"}, "blocks.3", 0, 'NeuronWidget("blocks.3")'),
+        (
+            {"model": "torchvision/resnet18", "size": 128, "objective": "neuron"},
+            "layer3",
+            1,
+            'NeuronWidget("layer3", model="torchvision/resnet18", neuron=1, size=128, '
+            'objective="neuron")',
+        ),
+        (
+            {"model": "inceptionv1", "weights": Path("w.pth"), "dataset": "it's/here", "lr": 0.1},
+            "mixed4a",
+            0,
+            'NeuronWidget("mixed4a", weights="w.pth", dataset="it\'s/here", lr=0.1)',
+        ),
+        (
+            {"model": "inceptionv1", "dataset": "http://me:secret@host/photos"},
+            "mixed4a",
+            0,
+            'NeuronWidget("mixed4a", dataset="http://host/photos")',
+        ),
+    ],
+)
+def test_the_python_line(given: dict[str, Any], layer: str, neuron: int, line: str) -> None:
+    settings = Settings(**given)
+    assert python_line(settings, layer, neuron, 512) == (line, "")
+
+
+def test_the_python_line_makes_the_same_settings_again() -> None:
+    arguments = {"steps": 64, "size": 96, "seed": 3, "lr": 0.1, "top_k": 4, "previews": False}
+    settings = check_arguments(
+        **{"layer": "mixed4a", "model": None, "weights": None, "dataset": "samples"},
+        **{"neuron": 68, "device": "cpu", "auto": False, "objective": "neuron", **arguments},
+    )
+    line, note = python_line(settings, "mixed4a", 68, 64)
+    call = ast.parse(line, mode="eval").body
+    assert isinstance(call, ast.Call)
+    said = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+    assert note == ""
+    missing = {"model": None, "weights": None, "dataset": "samples"}
+    again = check_arguments(layer=ast.literal_eval(call.args[0]), **missing, **said)
+    assert again == settings
+
+
+def test_the_line_names_what_has_no_text(model: Any) -> None:
+    line, note = python_line(Settings(model=model, dataset=["a.png"]), "late", 2, 512)
+    assert line == 'NeuronWidget("late", model=model, dataset=dataset, neuron=2)'
+    assert "your network" in note
+    assert "your data set" in note

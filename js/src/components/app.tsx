@@ -10,6 +10,8 @@ import { Histogram } from "./histogram";
 import { PhotoDialog } from "./photo-dialog";
 import { Photos } from "./photos";
 import { PicturePanel } from "./picture-panel";
+import { Pinned } from "./pins";
+import { SettingsPanel } from "./settings-panel";
 import { WhatToLookFor } from "./what-to-look-for";
 
 /** The shape of what comes, so that nothing jumps when the network is there. */
@@ -46,13 +48,16 @@ export function App() {
 				{!network && <ErrorPanel where="select" />}
 				{!network && <ErrorPanel where="scan" />}
 				{network && <DatasetPanel />}
+				{network && <SettingsPanel />}
 				{network && (
 					<div class="nw-columns">
 						<div class="nw-main">
 							<Controls />
 							<ErrorPanel where="select" />
 							<ErrorPanel where="render" />
+							<ErrorPanel where="save" />
 							<PicturePanel />
+							<Pinned />
 							<Photos />
 							<Histogram />
 						</div>

@@ -1,3 +1,4 @@
+import { count } from "../format";
 import { MAX_STEPS, MIN_STEPS, STEP_STOPS, stepsAt, stopOf } from "../steps";
 import { useView } from "../view";
 import { NumberBox } from "./number-box";
@@ -143,6 +144,7 @@ function Buttons() {
 			>
 				Stop
 			</button>
+			<MoreSteps />
 			<div class="nw-render-state">
 				{progress && <ProgressRow task="render" />}
 				{asked === "stop" && <span class="nw-asked">Stop requested</span>}
@@ -152,5 +154,25 @@ function Buttons() {
 				)}
 			</div>
 		</div>
+	);
+}
+
+/** Goes on from the present image. */
+function MoreSteps() {
+	const { store } = useView();
+	const to = store.moreTo.value;
+	const there = store.media.pictures.get(store.key.value)?.image.step ?? 0;
+	const reason = there >= MAX_STEPS ? `${count(MAX_STEPS)} steps are the most` : "No image yet";
+	return (
+		<button
+			type="button"
+			class="nw-button"
+			aria-disabled={!to}
+			title={to ? `Go on from step ${count(there)} to ${count(to)}` : reason}
+			onClick={() => store.more()}
+		>
+			More steps
+			{to > 0 && <span class="nw-muted nw-plain">to {count(to)}</span>}
+		</button>
 	);
 }

@@ -1,7 +1,7 @@
 import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
-import { neuronName } from "../format";
-import { galleryOrder, moveInGrid, placesInView, type Sort } from "../order";
+import { count, neuronName } from "../format";
+import { galleryOrder, moveInGrid, parseFilter, placesInView, type Sort } from "../order";
 import { useView } from "../view";
 import { ProgressRow } from "./progress-row";
 
@@ -14,21 +14,28 @@ const PAD = 4;
  * be found and read aloud; `content-visibility` spares the browser those that are out of sight.
  */
 export function Gallery() {
-	const { store, sort, name } = useView();
+	const { store, sort, filter, name } = useView();
 	const box = useRef<HTMLDivElement>(null);
 	const holds = useRef(true);
 	const layer = store.layer.value;
 	const channels = store.layerInfo.value?.channels ?? 0;
 	const strength = store.strength.value;
-	const order = useMemo(
-		() => galleryOrder(channels, sort.value, strength),
-		[channels, sort.value, strength],
-	);
+	const order = useMemo(() => {
+		const all = galleryOrder(channels, sort.value, strength);
+		const lets = parseFilter(filter.value, strength);
+		return lets ? all.filter(lets) : all;
+	}, [channels, sort.value, filter.value, strength]);
+	// Where the filter hides the selected neuron, the list is entered at its first one.
+	const hidden = !order.includes(store.neuron.value);
+	const entry = hidden ? order[0] : undefined;
 
 	// The same elements again: a drawing of the gallery leaves a thousand tiles alone.
 	const tiles = useMemo(
-		() => order.map((neuron) => <Tile key={neuron} layer={layer} neuron={neuron} />),
-		[order, layer],
+		() =>
+			order.map((neuron) => (
+				<Tile key={neuron} layer={layer} neuron={neuron} entry={neuron === entry} />
+			)),
+		[order, layer, entry],
 	);
 
 	/** Columns, rows in sight, and height of a row, as the style sheet lays them out. */
@@ -46,7 +53,9 @@ export function Gallery() {
 			const scroller = box.current;
 			if (!scroller) return;
 			const [columns, , pitch] = grid();
-			const top = Math.floor(order.indexOf(neuron) / columns) * pitch;
+			const place = order.indexOf(neuron);
+			if (place < 0) return;
+			const top = Math.floor(place / columns) * pitch;
 			const bottom = top + pitch + 2 * PAD - GAP;
 			if (top < scroller.scrollTop) scroller.scrollTop = top;
 			else if (bottom > scroller.scrollTop + scroller.clientHeight)
@@ -102,7 +111,8 @@ export function Gallery() {
 		if (e.ctrlKey || e.altKey || e.metaKey) return;
 		const at = order.indexOf(store.neuron.value);
 		const [columns, rows] = grid();
-		const to = moveInGrid(e.key, at, order.length, columns, rows);
+		const enters = at < 0 && (e.key === "Enter" || e.key === " ");
+		const to = enters ? 0 : moveInGrid(e.key, Math.max(at, 0), order.length, columns, rows);
 		if (to < 0) return;
 		e.preventDefault();
 		e.stopPropagation();
@@ -136,8 +146,13 @@ export function Gallery() {
 					<option value="strength" disabled={!strength}>
 						by strength
 					</option>
+					<option value="alive" disabled={!strength}>
+						dead last
+					</option>
 				</select>
 			</div>
+			<Filter shown={order.length} channels={channels} />
+			{order.length === 0 && channels > 0 && <NoMatch />}
 			<div
 				ref={box}
 				class="nw-tiles"
@@ -154,6 +169,60 @@ export function Gallery() {
 	);
 }
 
+function Filter({ shown, channels }: { shown: number; channels: number }) {
+	const { filter, name } = useView();
+	return (
+		<div class="nw-row nw-filter">
+			<label class="nw-label" for={`${name}-filter`}>
+				Filter
+			</label>
+			<input
+				id={`${name}-filter`}
+				class="nw-input"
+				type="search"
+				value={filter.value}
+				placeholder="68, 10-20, or a class"
+				autocomplete="off"
+				spellcheck={false}
+				onInput={(e) => {
+					filter.value = e.currentTarget.value;
+				}}
+			/>
+			<span class="nw-muted nw-filter-count" role="status">
+				{filter.value.trim() && `${count(shown)} of ${count(channels)}`}
+			</span>
+		</div>
+	);
+}
+
+/** Why the gallery is empty. */
+function NoMatch() {
+	const { store, filter } = useView();
+	const words = filter.value.trim();
+	const numbers = /^[\d\s,.–-]+$/.test(words);
+	let why = "";
+	if (numbers) why = "Its neurons are numbered from 0.";
+	else if (!store.strength.value) why = "Classes are known when the photos are scanned.";
+	else if (store.strength.value.labels.length === 0) why = "These photos have no classes.";
+	return (
+		<div class="nw-no-match">
+			<p>
+				No neuron of {store.layer.value} is “{words}”{!numbers && ", or fires most for such photos"}
+				. {why}
+			</p>
+			<button
+				type="button"
+				class="nw-button"
+				onClick={() => {
+					filter.value = "";
+				}}
+			>
+				Show all
+			</button>
+		</div>
+	);
+}
+
 function Previews() {
 	const { store } = useView();
 	const p = store.progress.preview.value;
@@ -161,7 +230,7 @@ function Previews() {
 	return <ProgressRow task="preview" />;
 }
 
-function Tile({ layer, neuron }: { layer: string; neuron: number }) {
+function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: boolean }) {
 	const { store } = useView();
 	const selected = useComputed(() => store.neuron.value === neuron).value;
 	const dead = useComputed(() => store.isDead(neuron)).value;
@@ -185,7 +254,7 @@ function Tile({ layer, neuron }: { layer: string; neuron: number }) {
 				.filter(Boolean)
 				.join(" ")}
 			role="option"
-			tabIndex={selected ? 0 : -1}
+			tabIndex={selected || entry ? 0 : -1}
 			aria-selected={selected}
 			aria-label={`${neuronName(layer, neuron)}, ${states.join(", ")}`}
 			title={`${neuron}`}

@@ -1,9 +1,10 @@
 import { count, plural } from "../format";
 import { useView } from "../view";
+import { Menu } from "./menu";
 
 /** The network, its layer, the data set and the device. */
 export function Header() {
-	const { store, datasetOpen, name } = useView();
+	const { store, datasetOpen, settingsOpen, name } = useView();
 	const network = store.network.value;
 	const layer = store.layerInfo.value;
 	const dataset = store.dataset.value;
@@ -58,6 +59,19 @@ export function Header() {
 							)}
 							<span class="nw-caret" aria-hidden="true" />
 						</button>
+						<button
+							type="button"
+							class="nw-button nw-chip"
+							aria-expanded={settingsOpen.value}
+							aria-controls={`${name}-settings`}
+							onClick={() => {
+								settingsOpen.value = !settingsOpen.value;
+							}}
+						>
+							Settings
+							<span class="nw-caret" aria-hidden="true" />
+						</button>
+						<Menu />
 					</>
 				)}
 			</div>

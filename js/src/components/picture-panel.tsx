@@ -3,6 +3,7 @@ import type { Picture } from "../media";
 import type { Frame } from "../protocol";
 import { useView } from "../view";
 import { Curve } from "./curve";
+import { PinButton } from "./pins";
 
 /** The image that the neuron wants to see, and what is known of it. */
 export function PicturePanel() {
@@ -16,9 +17,12 @@ export function PicturePanel() {
 				<Canvas picture={picture} />
 			</figure>
 			<div class="nw-readings">
-				<h3 class="nw-heading nw-neuron-title">
-					{store.layer.value} <span class="nw-muted">neuron</span> {store.neuron.value}
-				</h3>
+				<div class="nw-title-row">
+					<h3 class="nw-heading nw-neuron-title">
+						{store.layer.value} <span class="nw-muted">neuron</span> {store.neuron.value}
+					</h3>
+					<PinButton />
+				</div>
 				{frame ? (
 					<Forming frame={frame.frame} />
 				) : picture ? (
@@ -97,7 +101,9 @@ function Readings({ picture }: { picture: Picture }) {
 		store.media.photos.get(store.key.value)?.info.most[0]?.score ??
 		store.strength.value?.best[image.neuron] ??
 		null;
-	const ratio = best !== null && best > 0 ? image.activation / best : null;
+	// Photos are ranked by the mean of the map: another objective is in other units.
+	const comparable = image.objective === "channel" && best !== null && best > 0;
+	const ratio = comparable ? image.activation / best : null;
 	const [r, g, b] = image.look.mean_rgb.map((c) => Math.round(c)) as [number, number, number];
 	return (
 		<>
@@ -141,8 +147,9 @@ function Readings({ picture }: { picture: Picture }) {
 				)}
 			</dl>
 			<p class="nw-muted nw-settings">
-				seed {image.seed} · {image.size} px · Adam {image.lr} · {image.step} steps in{" "}
-				{duration(image.seconds)}
+				seed {image.seed} · {image.size} px · Adam {image.lr} ·{" "}
+				{image.objective === "neuron" && "centre unit · "}
+				{image.step} steps in {duration(image.seconds)}
 			</p>
 		</>
 	);

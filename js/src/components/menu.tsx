@@ -1,0 +1,160 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { fileName, saveUrl } from "../keepsakes";
+import { useView } from "../view";
+
+/** What can be taken away: the image, the figure, the line of Python. */
+export function Menu() {
+	const { menuOpen, name } = useView();
+	const box = useRef<HTMLDivElement>(null);
+	const button = useRef<HTMLButtonElement>(null);
+	const open = menuOpen.value;
+
+	useEffect(() => {
+		if (!open) return;
+		const outside = (e: Event): void => {
+			if (!e.composedPath().includes(box.current as EventTarget)) menuOpen.value = false;
+		};
+		const home = box.current?.ownerDocument;
+		home?.addEventListener("pointerdown", outside);
+		return () => home?.removeEventListener("pointerdown", outside);
+	}, [open, menuOpen]);
+
+	return (
+		// biome-ignore lint/a11y/noStaticElementInteractions: Escape closes what the button opened
+		<div
+			ref={box}
+			class="nw-menu"
+			onKeyDown={(e) => {
+				if (e.key !== "Escape" || !open) return;
+				e.stopPropagation();
+				menuOpen.value = false;
+				button.current?.focus();
+			}}
+		>
+			<button
+				ref={button}
+				type="button"
+				class="nw-button nw-icon"
+				aria-label="Save and share"
+				title="Save and share"
+				aria-expanded={open}
+				aria-controls={`${name}-menu`}
+				onClick={() => {
+					menuOpen.value = !open;
+				}}
+			>
+				<svg viewBox="0 0 16 16" aria-hidden="true">
+					<path d="M8 2v8m0 0L4.8 6.8M8 10l3.2-3.2M2.5 10.5v3h11v-3" />
+				</svg>
+			</button>
+			{open && <Choices />}
+		</div>
+	);
+}
+
+function Choices() {
+	const { store, name } = useView();
+	const [layer, neuron] = [store.layer.value, store.neuron.value];
+	const picture = store.media.pictures.get(store.key.value);
+	const making = store.keepsakes.figure.value;
+	const gone = store.contact.state.value === "gone";
+	return (
+		<div class="nw-menu-panel" id={`${name}-menu`}>
+			<button
+				type="button"
+				class="nw-button"
+				aria-disabled={!picture}
+				onClick={() => {
+					if (picture) saveUrl(picture.url, fileName(layer, neuron, "image"));
+				}}
+			>
+				Save image
+			</button>
+			<p class="nw-muted">
+				{picture
+					? `The synthetic image as PNG, ${picture.image.size} × ${picture.image.size}.`
+					: "When this neuron is rendered: its image as PNG."}
+			</p>
+			<button
+				type="button"
+				class="nw-button"
+				aria-disabled={!picture || making || gone}
+				onClick={() => {
+					if (picture && !making && !gone) store.keepsakes.askFigure(layer, neuron);
+				}}
+			>
+				{making ? "Drawing the figure" : "Save figure"}
+			</button>
+			<p class="nw-muted">
+				{gone
+					? "The figure is drawn by the kernel, which does not answer."
+					: picture
+						? "Image, photos and maps with their values, as PNG for a paper or a handout."
+						: "When this neuron is rendered: image, photos and maps on one page."}
+			</p>
+			<PythonLine />
+		</div>
+	);
+}
+
+function PythonLine() {
+	const { store, name } = useView();
+	const { keepsakes } = store;
+	const text = useRef<HTMLTextAreaElement>(null);
+	const [said, say] = useState("");
+	const line = keepsakes.line.value;
+	const [key, steps, making] = [store.key.value, store.steps.value, store.making.now.value];
+	// Asked again when the view changes.
+	useEffect(() => {
+		keepsakes.askLine();
+		say("");
+	}, [keepsakes, key, steps, making]);
+
+	const copy = async (): Promise<void> => {
+		try {
+			await navigator.clipboard.writeText(line?.line ?? "");
+			say("Copied");
+		} catch {
+			// A page in a frame, or on plain http, may not write to the clipboard.
+			text.current?.focus();
+			text.current?.select();
+			say("Press Ctrl+C (⌘C on a Mac) to copy it");
+		}
+	};
+	return (
+		<div class="nw-line">
+			<label class="nw-label" for={`${name}-line`}>
+				This view as a line of Python
+			</label>
+			<textarea
+				ref={text}
+				id={`${name}-line`}
+				class="nw-input nw-code"
+				readOnly
+				rows={3}
+				spellcheck={false}
+				value={line?.line ?? ""}
+				placeholder={
+					store.contact.state.value === "gone" ? "The kernel does not answer" : "Asking the kernel"
+				}
+				onFocus={(e) => e.currentTarget.select()}
+			/>
+			{line?.note && <p class="nw-muted">{line.note}</p>}
+			<div class="nw-row">
+				<button
+					type="button"
+					class="nw-button"
+					aria-disabled={!line}
+					onClick={() => {
+						if (line) void copy();
+					}}
+				>
+					Copy
+				</button>
+				<span class="nw-muted" role="status">
+					{said}
+				</span>
+			</div>
+		</div>
+	);
+}
