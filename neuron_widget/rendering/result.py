@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,16 @@ class RenderResult:
     def to_pil(self, i: int = 0) -> Image.Image:
         """Image ``i`` as an RGB PIL image."""
         return Image.fromarray((self.images[i] * 255).round().clip(0, 255).astype(np.uint8))
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write the images into a folder (or one image to a ``.webp`` or ``.png`` file).
+
+        Lossless, with settings, activation and history embedded as JSON; returns the files. See
+        :func:`neuron_widget.store.images.save_images`. Raises ``StoreError``.
+        """
+        from neuron_widget.store.images import save_images
+
+        return save_images(self, path)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from neuron_widget.models import VisionModel
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.loading import load_batches
 from neuron_widget.scanning.result import ScanResult
-from neuron_widget.scanning.running import ScanPass
+from neuron_widget.scanning.running import Checkpoint, ScanPass
 from neuron_widget.zoo import load_model
 
 __all__ = ["Precision", "ScanProgress", "sample", "scan", "scan_steps"]
@@ -79,8 +79,12 @@ def scan_steps(
     batch_size: int = 32,
     workers: int | None = None,
     precision: Precision = "exact",
+    checkpoint: Checkpoint | None = None,
 ) -> Generator[ScanProgress, None, ScanResult]:
     """Scan photos batch by batch; see :func:`scan` for the parameters.
+
+    With a ``checkpoint`` (``Store.checkpoint(...)`` makes one) the scan goes on from it, writes it
+    every 30 s and when it is closed, and gives what an uninterrupted scan gives, bit by bit.
 
     Yields progress before the first batch and after each one, and returns the result. Close the
     generator to stop: ``progress.result()`` keeps what was found. Nothing is on the model while
@@ -105,7 +109,7 @@ def scan_steps(
         "input_size": vision.input_size,
     }
     pass_ = ScanPass(vision, info.name, info.channels, photos, settings, batch_size)
-    return _steps(pass_, order, batch_size, workers)
+    return _steps(pass_, order, batch_size, workers, checkpoint)
 
 
 def scan(
@@ -187,23 +191,42 @@ def scan(
 
 
 def _steps(
-    pass_: ScanPass, order: NDArray[np.int64], batch_size: int, workers: int | None
+    pass_: ScanPass,
+    order: NDArray[np.int64],
+    batch_size: int,
+    workers: int | None,
+    checkpoint: Checkpoint | None,
 ) -> Generator[ScanProgress, None, ScanResult]:
     total = len(order)
-    yield ScanProgress(0, total, 0, 0.0, pass_.collect)
+    if checkpoint is not None:
+        pass_.resume(checkpoint, total)
+    first = pass_.done
+    yield ScanProgress(first, total, len(pass_.skipped), 0.0, pass_.collect)
     start = time.monotonic()
     size = pass_.model.input_size
-    loaded = load_batches(pass_.dataset, order.tolist(), size, batch_size, workers)
+    loaded = load_batches(pass_.dataset, order[first:].tolist(), size, batch_size, workers)
     queued: deque[torch.cuda.Event] = deque()
     with closing(loaded):
         for batch in loaded:
+            whole = batch_size in (len(batch.index), len(batch.skipped))
+            if checkpoint is not None and not whole:
+                # A larger sample would fill this batch: its state is no place to go on from.
+                pass_.save(checkpoint)
+                checkpoint = None
             pass_.skipped.extend(batch.skipped)
             if batch.index:
                 pass_.take(batch.index, batch.squares)
             _keep_pace(queued, pass_.model.device)
-            done = pass_.scanned + len(pass_.skipped)
-            rate = done / max(time.monotonic() - start, 1e-9)
-            yield ScanProgress(done, total, len(pass_.skipped), rate, pass_.collect)
+            done = pass_.done
+            rate = (done - first) / max(time.monotonic() - start, 1e-9)
+            if checkpoint is not None and (done == total or checkpoint.due(done)):
+                pass_.save(checkpoint)
+            try:
+                yield ScanProgress(done, total, len(pass_.skipped), rate, pass_.collect)
+            except GeneratorExit:
+                if checkpoint is not None:
+                    pass_.save(checkpoint)
+                raise
     if pass_.scanned == 0:
         i, reason = pass_.skipped[0]
         raise DatasetError(

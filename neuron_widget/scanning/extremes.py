@@ -9,6 +9,7 @@ photos and the size of the batches.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,25 @@ class Winners:
     position: NDArray[np.int64]
 
 
-class TopK:
+class _Running:
+    """A running statistic whose state can be taken away and put back."""
+
+    _state: tuple[str, ...]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as tensors by name; :meth:`restore` goes on from it."""
+        return {name.strip("_"): getattr(self, name) for name in self._state}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take on a state; ValueError if it is another statistic's or of another size."""
+        for name in self._state:
+            ours, theirs = getattr(self, name), tensors.get(name.strip("_"))
+            if theirs is None or (theirs.shape, theirs.dtype) != (ours.shape, ours.dtype):
+                raise ValueError(f"not the state of {type(self).__name__}: {name.strip('_')}")
+            setattr(self, name, theirs.to(ours.device, copy=True))
+
+
+class TopK(_Running):
     """The ``k`` photos with the largest (or smallest) score of each neuron.
 
     Score and photo number are packed into one integer, the score's bits above, so that a single
@@ -54,6 +73,8 @@ class TopK:
     largest
         Whether large scores win.
     """
+
+    _state = ("_key", "_peak", "_position")
 
     def __init__(self, k: int, channels: int, device: torch.device, *, largest: bool = True):
         self.k = k
@@ -104,12 +125,14 @@ def _from_ordered_bits(ordered: Tensor) -> Tensor:
     return (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32)
 
 
-class Moments:
+class Moments(_Running):
     """Mean and standard deviation of the scores, and the largest activation of each neuron.
 
     Deviations are summed from the first photo's score: a plain sum of squares would lose the
     digits of a neuron whose mean is large beside its spread.
     """
+
+    _state = ("_origin", "_sum", "_square", "_peak")
 
     def __init__(self, channels: int, device: torch.device):
         # MPS has no float64.
@@ -151,7 +174,7 @@ class Moments:
         return mean_, std, peak
 
 
-class Histogram:
+class Histogram(_Running):
     """Counts of each neuron's scores in equal bins, the range growing with what it sees.
 
     The range is -R..R with R a power of two: when a score falls outside, R doubles and
@@ -160,6 +183,7 @@ class Histogram:
     least a quarter of the ``bins`` lie on either side between 0 and the largest score.
     """
 
+    _state = ("_counts", "_exponent")
     _SMALLEST = -40  # exponent of the first range
 
     def __init__(self, channels: int, device: torch.device, bins: int = 256):
@@ -203,7 +227,7 @@ class Histogram:
         return self._counts.cpu().numpy().astype(np.int64), edges
 
 
-class QuantileSketch:
+class QuantileSketch(_Running):
     """Quantiles of all activations of each neuron, to a known relative error.
 
     Bins are the leading bits of a float: its sign, exponent and 5 bits of mantissa, so that a bin
@@ -213,6 +237,7 @@ class QuantileSketch:
     Counts are exact, so that the answer is free of the order of the photos.
     """
 
+    _state = ("_counts",)
     RELATIVE_ERROR = 1 / 64
     _MANTISSA = 5
     _LOW, _HIGH = -20, 20

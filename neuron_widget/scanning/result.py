@@ -6,6 +6,7 @@ from collections import OrderedDict
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,35 @@ class ScanResult:
             f"<ScanResult {self.layer} of {self._model.name}: {len(self.mean)} neurons over "
             f"{self.scanned} photos of {self.dataset!r}, {len(self.skipped)} skipped>"
         )
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to a ``.safetensors`` file with a JSON manifest, and return its path.
+
+        Raises ``StoreError`` for another ending or a disk error.
+        """
+        from neuron_widget.store.scans import save_scan
+
+        return save_scan(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path, model: Any = None, dataset: Any = None) -> ScanResult:
+        """Return a saved scan; see :func:`neuron_widget.store.scans.load_scan`.
+
+        Numbers, paths and labels need neither network nor photos; activation maps need both.
+        Raises ``StoreError`` for a torn or foreign file, another network or other photos.
+        """
+        from neuron_widget.store.scans import load_scan
+
+        return load_scan(path, model, dataset)
+
+    def to_frame(self, kind: str = "neurons") -> Any:
+        """Return a pandas table with a row for each neuron, or of its ``"photos"``.
+
+        See :func:`neuron_widget.tables.scan_frame`. Raises ``PandasMissing`` without pandas.
+        """
+        from neuron_widget.tables import scan_frame
+
+        return scan_frame(self, kind)
 
     @property
     def model_identity(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.models import VisionModel
@@ -14,12 +15,25 @@ from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.loading import to_images
 from neuron_widget.scanning.result import QUANTILE, ScanResult, ScanTables
 
-__all__ = ["ScanPass"]
+__all__ = ["Checkpoint", "ScanPass"]
 
 # With bfloat16, photos near the k-th place may swap: this many times k candidates are kept, and
 # scored again in float32 (tests/data/test_scan_reference.py holds how many are needed).
 _CANDIDATES = 2
 _RESERVE = 7
+
+
+class Checkpoint(Protocol):
+    """Where the state of a scan is kept; see :mod:`neuron_widget.store.checkpoints`."""
+
+    def load(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+        """Return facts and arrays as they were saved, or None."""
+
+    def due(self, done: int) -> bool:
+        """Whether it is time to save, ``done`` photos being dealt with."""
+
+    def save(self, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Keep facts (plain JSON) and arrays."""
 
 
 class ScanPass:
@@ -52,6 +66,42 @@ class ScanPass:
         self._moments = Moments(channels, device)
         self._histogram = Histogram(channels, device)
         self._sketch = QuantileSketch(channels, device)
+
+    @property
+    def done(self) -> int:
+        """Photos dealt with: looked at, or skipped."""
+        return self.scanned + len(self.skipped)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep the present state: the order's first :attr:`done` photos are in it."""
+        arrays = {
+            f"{part}.{name}": tensor.cpu().numpy()
+            for part, statistic in self._statistics().items()
+            for name, tensor in statistic.tensors().items()
+        }
+        facts = {"done": self.done, "scanned": self.scanned, "skipped": self.skipped}
+        checkpoint.save(facts, arrays)
+
+    def resume(self, checkpoint: Checkpoint, most: int) -> None:
+        """Go on from a checkpoint, if there is one of at most ``most`` photos."""
+        found = checkpoint.load()
+        if found is None or found[0]["done"] > most:
+            return
+        facts, arrays = found
+        for part, statistic in self._statistics().items():
+            own = {n: torch.from_numpy(a) for n, a in arrays.items() if n.startswith(f"{part}.")}
+            statistic.restore({name.partition(".")[2]: t for name, t in own.items()})
+        self.scanned = self._moments.count = int(facts["scanned"])
+        self.skipped[:] = [(int(i), str(reason)) for i, reason in facts["skipped"]]
+
+    def _statistics(self) -> dict[str, TopK | Moments | Histogram | QuantileSketch]:
+        return {
+            "top": self._top,
+            "bottom": self._bottom,
+            "moments": self._moments,
+            "histogram": self._histogram,
+            "sketch": self._sketch,
+        }
 
     def take(self, index: list[int], squares: Tensor) -> None:
         """Look at one batch. Nothing here waits for the device."""

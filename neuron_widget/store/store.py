@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import StoreError
+from neuron_widget.store.checkpoints import EVERY_S, FileCheckpoint, checkpoint_name
 from neuron_widget.store.files import read_arrays, read_facts
 from neuron_widget.store.folder import Entry, Folder, Pruned, Verified
 from neuron_widget.store.images import (
@@ -154,12 +155,16 @@ class Store:
             else:
                 self.put_render(model, result, **how)
         except StoreError as error:
-            if not self._failing:
-                self._report(f"results are not kept on disk: {error}")
-            self._failing = True
+            self.fail(error)
             return False
         self._failing = False
         return True
+
+    def fail(self, error: StoreError) -> None:
+        """Report that writing failed, once until it works again."""
+        if not self._failing:
+            self._report(f"results are not kept on disk: {error}")
+        self._failing = True
 
     def write(self, room: str, name: str, data: bytes) -> None:
         """Write a file into the writable folder, and keep to the limit; raises StoreError."""
@@ -326,6 +331,32 @@ class Store:
         name = f"{family}-n{photos}-k{settings['top_k']}.safetensors"
         if self.find("scans", name, read_facts) is None:
             self.write("scans", name, scan_bytes(result, photos=False))
+
+    def checkpoint(
+        self,
+        model: VisionModel,
+        layer: str,
+        dataset: ImageDataset,
+        *,
+        top_k: int = 9,
+        seed: int = 0,
+        batch_size: int = 32,
+        precision: str = "exact",
+        every_s: float = EVERY_S,
+        every_photos: int | None = None,
+    ) -> FileCheckpoint:
+        """Return the checkpoint of a scan, for :func:`neuron_widget.scan_steps`."""
+        import torch
+
+        settings = {"seed": seed, "precision": precision, "input_size": model.input_size}
+        name = checkpoint_name(
+            self.scan_family(model, layer, dataset, settings),
+            top_k=top_k,
+            batch_size=batch_size,
+            device=model.device.type,
+            torch_version=str(torch.__version__),
+        )
+        return FileCheckpoint(self, name, every_s, every_photos)
 
     def scan_family(
         self, model: VisionModel, layer: str, dataset: ImageDataset, settings: dict[str, Any]

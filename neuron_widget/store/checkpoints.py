@@ -1,0 +1,82 @@
+"""Where a long scan has got to, on disk: it goes on from there exactly.
+
+What is kept is the state of the running statistics at the boundary of two full batches, with the
+number of photos dealt with. Photos come in an order that the seed alone decides, so the batches
+after it are those of an uninterrupted scan, and so is the result, bit by bit. The checkpoint of a
+finished scan stays: a larger sample with the same seed begins with the smaller one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.errors import StoreError
+from neuron_widget.store.files import Arrays, pack_arrays, read_arrays, read_facts
+from neuron_widget.store.keys import digest
+
+if TYPE_CHECKING:
+    from neuron_widget.store.store import Store
+
+__all__ = ["FileCheckpoint", "checkpoint_name"]
+
+EVERY_S = 30.0
+
+
+def checkpoint_name(
+    family: str, *, top_k: int, batch_size: int, device: str, torch_version: str
+) -> str:
+    """Name of a checkpoint: of one scan on one kind of device, where every bit is the same."""
+    own = digest("checkpoint", {"scan": family, "device": device, "torch": torch_version})
+    return f"{own}-k{top_k}-b{batch_size}.safetensors"
+
+
+class FileCheckpoint:
+    """The checkpoint of one scan.
+
+    Parameters
+    ----------
+    store
+        Where it is kept.
+    name
+        From :func:`checkpoint_name`.
+    every_s, every_photos
+        Written when so many seconds have passed, or so many photos, since the last time.
+    """
+
+    def __init__(
+        self, store: Store, name: str, every_s: float = EVERY_S, every_photos: int | None = None
+    ):
+        self._store = store
+        self._name = name
+        self._every_s = every_s
+        self._every_photos = every_photos
+        self._when = time.monotonic()
+        self._done = 0
+
+    def load(self) -> tuple[dict[str, Any], Arrays] | None:
+        """Return facts and arrays as they were saved; None if there is no whole checkpoint."""
+        found: tuple[dict[str, Any], Arrays] | None
+        found = self._store.find("checkpoints", self._name, read_arrays)
+        if found is not None:
+            self._done = int(found[0]["done"])
+        return found
+
+    def due(self, done: int) -> bool:
+        """Whether it is time to save, ``done`` photos being dealt with."""
+        if self._every_photos is not None and done - self._done >= self._every_photos:
+            return True
+        return time.monotonic() - self._when >= self._every_s
+
+    def save(self, facts: dict[str, Any], arrays: Arrays) -> None:
+        """Write a checkpoint unless one further on is there; a scan goes on without it."""
+        self._when, self._done = time.monotonic(), int(facts["done"])
+        there = self._store.own.read("checkpoints", self._name, read_facts)
+        if there is not None and int(there.get("done", -1)) >= self._done:
+            return
+        try:
+            self._store.write(
+                "checkpoints", self._name, pack_arrays(arrays, {"kind": "checkpoint", **facts})
+            )
+        except StoreError as error:
+            self._store.fail(error)

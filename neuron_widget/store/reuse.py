@@ -1,0 +1,119 @@
+"""Rendering and scanning that ask the store first: the same generators, with less to do."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.store.images import join, take
+
+if TYPE_CHECKING:
+    from neuron_widget.models import VisionModel
+    from neuron_widget.rendering import RenderResult
+    from neuron_widget.rendering.result import Steps
+    from neuron_widget.scanning import ScanProgress, ScanResult
+    from neuron_widget.store.store import Store
+
+__all__ = ["render_steps", "scan_steps"]
+
+
+def render_steps(
+    store: Store | None,
+    model: VisionModel,
+    layer: str,
+    neurons: int | Sequence[int],
+    *,
+    batch_size: int | None = None,
+    keep_state: bool | None = None,
+    **settings: Any,
+) -> Steps:
+    """As :func:`neuron_widget.render_steps`: what the store has is not rendered again.
+
+    A single image goes on from the stored one with the most steps. What is rendered is kept. With
+    everything at hand no step is yielded. Results that come from the store carry no state.
+    """
+    from neuron_widget.rendering import render_steps as render_all
+
+    if store is None:
+        return render_all(model, layer, neurons, batch_size=batch_size, **settings)
+    chosen = model.check_neurons(layer, neurons)
+    return _render(store, model, layer, chosen, batch_size, keep_state, settings)
+
+
+def _render(
+    store: Store,
+    model: VisionModel,
+    layer: str,
+    neurons: tuple[int, ...],
+    batch_size: int | None,
+    keep_state: bool | None,
+    settings: dict[str, Any],
+) -> Steps:
+    from neuron_widget.rendering import render_steps as render_all
+
+    found = {n: store.find_render(model, layer, n, **settings) for n in dict.fromkeys(neurons)}
+    there = [result for result in found.values() if result is not None]
+    missing = [neuron for neuron, result in found.items() if result is None]
+    if missing:
+        settings = dict(settings)
+        if len(missing) == 1 and settings.get("resume") is None:
+            settings["resume"] = store.find_resumable(model, layer, missing[0], **_plain(settings))
+        made: RenderResult = yield from render_all(
+            model, layer, missing, batch_size=batch_size, **settings
+        )
+        store.keep(model, made, keep_state=keep_state)
+        if not there and tuple(missing) == neurons:
+            return made
+        there += [take(made, i) for i in range(len(made))]
+    return join(there, neurons)
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "resume"}
+
+
+def scan_steps(
+    store: Store | None,
+    model: VisionModel,
+    layer: str,
+    dataset: Any,
+    *,
+    top_k: int = 9,
+    num_samples: int | None = None,
+    split: str = "train",
+    seed: int = 0,
+    batch_size: int = 32,
+    precision: str = "exact",
+    every_photos: int | None = None,
+    **how: Any,
+) -> Generator[ScanProgress, None, ScanResult]:
+    """As :func:`neuron_widget.scan_steps`: a scan that the store has opens without a photo read.
+
+    Otherwise it goes on from its checkpoint, which a smaller sample leaves too, writes it every
+    30 s (or ``every_photos``), and is kept when it is complete.
+    """
+    from neuron_widget.scanning import open_dataset
+    from neuron_widget.scanning import scan_steps as scan_all
+
+    photos = open_dataset(dataset, split=split)
+    plain: dict[str, Any] = {"top_k": top_k, "seed": seed, "precision": precision}
+    if store is not None:
+        known = store.find_scan(model, layer, photos, num_samples=num_samples, **plain)
+        if known is not None:
+            return known
+        how["checkpoint"] = store.checkpoint(
+            model, layer, photos, batch_size=batch_size, every_photos=every_photos, **plain
+        )
+    result = yield from scan_all(
+        model,
+        layer,
+        photos,
+        num_samples=num_samples,
+        split=split,
+        batch_size=batch_size,
+        **plain,
+        **how,
+    )
+    if store is not None:
+        store.keep(model, result)
+    return result
