@@ -18,6 +18,9 @@ unacknowledged frame counts as lost after ``ACK_TIMEOUT_S`` (while a cell runs, 
 end, and the picture should still move). No frame is sent while no view is visible. Moving frames
 are JPEG, the final ``image`` is PNG.
 
+Some notebooks (Colab) show nothing that a background thread sends. A page that hears nothing of a
+running task for two seconds sends ``poll`` every 250 ms, see there.
+
 Buffers: a message's ``buffers`` are listed in its docstring, in order. An activation map is sent
 as ``h * w`` bytes, row by row, ``255 = scale`` (the neuron's largest value in the data set, so that
 a weak map looks weak; maps are never stretched one by one).
@@ -234,6 +237,18 @@ class Ack(TypedDict):
     index: int
 
 
+class Poll(TypedDict):
+    """Nothing is heard of a running task: the page asks for what background threads had to say.
+
+    With ``more`` the kernel holds their messages from now on, for the page to ask for, and says
+    ``pulse`` from a background thread. A page that hears it needs no asking, and says so with
+    ``more: false``. The answer to each is ``polled``; the first is preceded by a ``snapshot``.
+    """
+
+    kind: Literal["poll"]
+    more: bool
+
+
 class InView(TypedDict):
     """The gallery's visible neurons, in order: their previews are rendered first."""
 
@@ -446,6 +461,18 @@ class LargePhoto(TypedDict):
     photo: Photo
 
 
+class Polled(TypedDict):
+    """All that was held was sent."""
+
+    kind: Literal["polled"]
+
+
+class Pulse(TypedDict):
+    """Sent by a background thread: where it arrives, all that such threads send does."""
+
+    kind: Literal["pulse"]
+
+
 class Error(TypedDict):
     """Something went wrong. ``where`` says what it belongs to; an empty ``message`` clears it.
 
@@ -488,6 +515,7 @@ FromPage = (
     | StartScan
     | OpenEmbedded
     | Ack
+    | Poll
     | InView
     | Enlarge
 )
@@ -507,6 +535,8 @@ ToPage = (
     | Strengths
     | Photos
     | LargePhoto
+    | Polled
+    | Pulse
     | Error
     | Snapshot
 )

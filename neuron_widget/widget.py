@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -20,6 +21,7 @@ from neuron_widget.arguments import check_arguments, reject_unknown
 from neuron_widget.errors import ModelError
 from neuron_widget.session import Session, keepsakes
 from neuron_widget.session.commands import obey
+from neuron_widget.session.outbox import Outbox
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -152,7 +154,8 @@ class NeuronWidget(anywidget.AnyWidget):
         self.neuron = settings.neuron
         self.steps = settings.steps
         self._sheet_shown = False
-        self._session = Session(settings, self._send_message, self._session_changed)
+        self._outbox = Outbox(self._send_message)
+        self._session = Session(settings, self._outbox.send, self._session_changed)
         self.on_msg(self._on_page_message)
         self.observe(self._on_trait, names=["layer", "neuron", "steps"])
         NeuronWidget._live.add(self)
@@ -263,19 +266,43 @@ class NeuronWidget(anywidget.AnyWidget):
         NeuronWidget._live.discard(self)
         super().close()
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """The widget, and for pages without a kernel what there is to show when it is displayed."""
+        bundle: tuple[dict[str, Any], dict[str, Any]] | None = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        try:
+            return {**data, **keepsakes.still(self._session)}, metadata
+        except Exception:  # a photo may be gone; the widget itself must be shown all the same
+            logging.getLogger(__name__).exception("drawing the still picture")
+            return bundle
+
     # -------------------------------------------------------------- the page
 
     def _on_page_message(self, _widget: object, content: Any, _buffers: object) -> None:
         """Dispatch one message. Errors are shown: a handler's exception would go to the log."""
-        try:
-            obey(self._session, content)
-        except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
-            trace = "".join(traceback.format_exception(error))
-            expected = isinstance(error, (ValueError, TypeError))
-            shown = "" if expected else trace
-            self._send_message(
-                messages.error("select", "That did not work", error, shown, "", ""), []
-            )
+        with self._outbox.handling():
+            try:
+                if content.get("kind") == "poll":
+                    self._on_poll(more=bool(content["more"]))
+                else:
+                    obey(self._session, content)
+            except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
+                trace = "".join(traceback.format_exception(error))
+                expected = isinstance(error, (ValueError, TypeError))
+                shown = "" if expected else trace
+                self._outbox.send(
+                    messages.error("select", "That did not work", error, shown, "", ""), []
+                )
+
+    def _on_poll(self, *, more: bool) -> None:
+        if not more:
+            self._outbox.end()
+        elif self._outbox.poll():
+            self._outbox.pulse()
+            self._outbox.send(*self._session.snapshot())
+        self._outbox.send({"kind": "polled"}, [])
 
     def _send_message(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is not None:

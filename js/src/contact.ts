@@ -15,7 +15,7 @@ export class Contact {
 		if (this.#timers.length > 0) return;
 		this.#timers = [
 			setTimeout(() => {
-				this.state.value = "busy";
+				if (this.state.value === "ok") this.state.value = "busy";
 			}, BUSY_AFTER_MS),
 			setTimeout(() => {
 				this.state.value = "gone";

@@ -185,6 +185,18 @@ export interface Ack {
 	index: number;
 }
 
+/**
+ * Nothing is heard of a running task: the page asks for what background threads had to say.
+ *
+ * With ``more`` the kernel holds their messages from now on, for the page to ask for, and says
+ * ``pulse`` from a background thread. A page that hears it needs no asking, and says so with
+ * ``more: false``. The answer to each is ``polled``; the first is preceded by a ``snapshot``.
+ */
+export interface Poll {
+	kind: "poll";
+	more: boolean;
+}
+
 /** The gallery's visible neurons, in order: their previews are rendered first. */
 export interface InView {
 	kind: "in_view";
@@ -384,6 +396,16 @@ export interface LargePhoto {
 	photo: Photo;
 }
 
+/** All that was held was sent. */
+export interface Polled {
+	kind: "polled";
+}
+
+/** Sent by a background thread: where it arrives, all that such threads send does. */
+export interface Pulse {
+	kind: "pulse";
+}
+
 /**
  * Something went wrong. ``where`` says what it belongs to; an empty ``message`` clears it.
  *
@@ -426,6 +448,7 @@ export type FromPage =
 	| StartScan
 	| OpenEmbedded
 	| Ack
+	| Poll
 	| InView
 	| Enlarge;
 
@@ -445,5 +468,7 @@ export type ToPage =
 	| Strengths
 	| Photos
 	| LargePhoto
+	| Polled
+	| Pulse
 	| Error
 	| Snapshot;

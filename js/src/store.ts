@@ -6,6 +6,7 @@ import { Making } from "./making";
 import { type Group, type LargeShot, Media, neuronKey } from "./media";
 import type { Model } from "./model";
 import { Pins } from "./pins";
+import { Poll } from "./poll";
 import type * as P from "./protocol";
 import { clamp, MAX_STEPS, MIN_STEPS } from "./steps";
 import { Throttle } from "./throttle";
@@ -24,6 +25,8 @@ export interface Strength {
 
 const SELECT_GAP_MS = 100;
 const IN_VIEW_GAP_MS = 250;
+/** How long after a command work of the kernel may still begin. */
+const EXPECTING_MS = 6_000;
 
 const live = (progress: P.Progress | null): boolean =>
 	progress?.state === "running" || progress?.state === "waiting";
@@ -91,6 +94,14 @@ export class Store {
 
 	readonly #select: Throttle<boolean>;
 	readonly #inView: Throttle<number[]>;
+	readonly #poll = new Poll(
+		(more) => this.#ask({ kind: "poll", more }),
+		() =>
+			this.busy.value ||
+			this.opening.value !== "" ||
+			performance.now() - this.#commanded < EXPECTING_MS,
+	);
+	#commanded = Number.NEGATIVE_INFINITY;
 	#seq = 0;
 	#echoed = 0;
 	#dragging = false;
@@ -124,6 +135,8 @@ export class Store {
 
 		const onMessage = (content: unknown, buffers: unknown): void => {
 			this.contact.heard();
+			this.#poll.heard((content as P.ToPage).kind);
+			this.#poll.poke();
 			batch(() => this.apply(content as P.ToPage, toViews(buffers)));
 		};
 		const onTrait = (): void => {
@@ -131,11 +144,19 @@ export class Store {
 			// A trait carries no `seq`: while an answer is due, or during a drag, it may be old news.
 			if (!this.#dragging && this.#echoed >= this.#seq) batch(() => this.#readTraits());
 		};
+		// JupyterLab says so when the kernel was restarted; a question that is answered says the
+		// contrary. Other hosts have no such event: there the silence tells.
+		const onLive = (): void => {
+			this.contact.lost();
+			this.#ask({ kind: "poll", more: false });
+		};
+		model.on("comm_live_update", onLive);
 		const traits = ["change:layer", "change:neuron", "change:steps"];
 		model.on("msg:custom", onMessage);
 		for (const name of traits) model.on(name, onTrait);
 		this.#off = () => {
 			model.off("msg:custom", onMessage);
+			model.off("comm_live_update", onLive);
 			for (const name of traits) model.off(name, onTrait);
 		};
 		this.#readTraits();
@@ -245,6 +266,7 @@ export class Store {
 		this.#select.cancel();
 		this.#inView.cancel();
 		this.contact.dispose();
+		this.#poll.dispose();
 		this.frames.clear();
 		this.#clearNetwork();
 	}
@@ -443,6 +465,8 @@ export class Store {
 	/** Send a command that the kernel answers. */
 	#ask(message: P.FromPage): void {
 		this.contact.asked();
+		if (message.kind !== "poll") this.#commanded = performance.now();
+		this.#poll.poke();
 		this.#send(message);
 	}
 }

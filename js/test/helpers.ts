@@ -33,6 +33,10 @@ export class TestModel implements Model {
 		for (const callback of this.#listeners.get(`change:${name}`) ?? []) callback();
 	}
 
+	event(name: string): void {
+		for (const callback of this.#listeners.get(name) ?? []) callback();
+	}
+
 	of<K extends P.FromPage["kind"]>(kind: K): Extract<P.FromPage, { kind: K }>[] {
 		return this.sent.filter((m) => m.kind === kind) as Extract<P.FromPage, { kind: K }>[];
 	}

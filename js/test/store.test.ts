@@ -96,6 +96,28 @@ describe("Store", () => {
 		});
 	});
 
+	describe("a kernel that was restarted", () => {
+		it("is gone at once when the host says so, and stays so until something is heard", () => {
+			model.tell(progress("render", "running", 10));
+			model.event("comm_live_update");
+			expect(store.contact.state.value).toBe("gone");
+			expect(model.of("poll")).toHaveLength(1);
+			vi.advanceTimersByTime(40_000);
+			expect(store.contact.state.value).toBe("gone");
+			model.tell({ kind: "polled" });
+			expect(store.contact.state.value).toBe("ok");
+		});
+
+		it("is noticed by its silence where the host says nothing", () => {
+			model.tell(progress("render", "running", 10));
+			vi.advanceTimersByTime(6_000);
+			expect(model.of("poll")[0]).toEqual({ kind: "poll", more: true });
+			expect(store.contact.state.value).toBe("busy");
+			vi.advanceTimersByTime(30_000);
+			expect(store.contact.state.value).toBe("gone");
+		});
+	});
+
 	describe("stopping", () => {
 		it("shows the request at once and until the work has ended", () => {
 			model.tell(progress("render", "running", 10));

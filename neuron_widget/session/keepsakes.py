@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import html
 import io
 import os
 import re
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuron_widget import messages
+from neuron_widget.encode import jpeg, png
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_MODULES
 from neuron_widget.session.settings import Settings
 
@@ -29,6 +32,7 @@ __all__ = [
     "save_figure",
     "send_figure",
     "send_line",
+    "still",
 ]
 
 # A screen's worth: the figure that Python saves has 300.
@@ -144,12 +148,17 @@ def send_line(session: Session, asker: str) -> None:
     session.send(messages.line(asker, line, note), [])
 
 
-def contact_sheet(session: Session) -> Image.Image:
-    """The image and the photos of the selected neuron as one picture."""
+def contact_sheet(session: Session, *, at_hand: bool = False) -> Image.Image:
+    """The image and the photos of the selected neuron as one picture.
+
+    ``at_hand``: only photos that need no pass of the network.
+    """
     from neuron_widget.contact_sheet import contact_sheet as draw
 
-    layer, neuron = session.key
+    layer, neuron = key = session.key
     result, scan = session.result, session.scan_result
+    if at_hand and key not in session.kept.photos:
+        scan = None
     return draw(
         f"{layer} neuron {neuron}",
         result.to_pil(0) if result is not None else None,
@@ -157,6 +166,29 @@ def contact_sheet(session: Session) -> Image.Image:
         scan.bottom(neuron) if scan is not None else [],
         session.notes(),
     )
+
+
+def still(session: Session) -> dict[str, str]:
+    """What a page without a kernel (GitHub, nbviewer) can show of this view, by MIME type.
+
+    Nothing is computed for it, and it is empty before there is something to show.
+    """
+    if session.result is None and session.key not in session.kept.photos:
+        return {}
+    sheet = contact_sheet(session, at_hand=True)
+    layer, neuron = session.key
+    name = html.escape(f"{layer} neuron {neuron}")
+    small = base64.b64encode(jpeg(sheet, quality=80)).decode()
+    line, _ = python_line(session.settings, layer, neuron, session.steps)
+    return {
+        "image/png": base64.b64encode(png(sheet)).decode(),
+        "text/html": (
+            f'<figure><img alt="{name}: image and photos" '
+            f'src="data:image/jpeg;base64,{small}" style="max-width:100%"/>'
+            f"<figcaption>{name}. Run <code>{html.escape(line)}</code> to explore it."
+            "</figcaption></figure>"
+        ),
+    }
 
 
 def save_figure(session: Session, path: str | os.PathLike[str]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import io
 import threading
 import time
@@ -21,7 +22,7 @@ from neuron_widget.arguments import check_arguments
 from neuron_widget.jobs import Worker
 from neuron_widget.session import Session, Settings
 from neuron_widget.session.commands import obey
-from neuron_widget.session.keepsakes import python_line
+from neuron_widget.session.keepsakes import python_line, still
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 Part = tuple[dict[str, Any], list[bytes]]
@@ -144,12 +145,15 @@ def test_more_steps_go_on_from_the_present_image(make: Make) -> None:
     session.render()
     image, _ = page.wait_for("image")
     assert image["step"] == 12
-    session.select(steps=30, auto=False)
-    session.render()
+    obey(session, {"kind": "more", "layer": "late", "neuron": 0, "steps": 100_000})
     frame, _ = page.wait_for("frame")
     assert frame["step"] > 12
-    image, _ = page.wait_for("image", step=30)
-    assert [step for step, _ in image["history"]] == [1, 8, 16, 24]
+    session.stop()
+    image, _ = page.wait_for("image")
+    assert image["step"] > 12
+    assert [step for step, _ in image["history"]][:3] == [1, 8, 16]
+    # It was for this image: the next neuron gets as many as before.
+    assert session.steps == 12
 
 
 def test_another_setting_shows_no_old_picture_and_the_way_back_does(make: Make) -> None:
@@ -318,3 +322,23 @@ def test_the_line_names_what_has_no_text(model: Any) -> None:
     assert line == 'NeuronWidget("late", model=model, dataset=dataset, neuron=2)'
     assert "your network" in note
     assert "your data set" in note
+
+
+def test_a_still_picture_needs_no_kernel_and_no_work(make: Make) -> None:
+    session, page = make()
+    assert still(session) == {}
+    session.scan()
+    page.wait_for("photos", neuron=0)
+    session.select(neuron=2)
+    # Its photos are being looked up: nothing is waited for.
+    session.worker.stop(session, "photos")
+    session.kept.photos.pop(("late", 2), None)
+    assert still(session) == {}
+    session.render()
+    page.wait_for("image", neuron=2)
+    shown = still(session)
+    picture = Image.open(io.BytesIO(base64.b64decode(shown["image/png"])))
+    assert picture.width > 500
+    assert "late neuron 2" in shown["text/html"]
+    assert "NeuronWidget(" in shown["text/html"]
+    assert 'src="data:image/jpeg;base64,' in shown["text/html"]

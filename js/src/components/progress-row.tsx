@@ -22,6 +22,7 @@ export function ProgressRow({ task }: { task: Task }) {
 	if (p.state === "running" && p.rate > 0)
 		parts.push(`${rate(p.rate)} ${task === "preview" ? "" : unit}/s`.replace(" /", "/"));
 	if (p.state === "running" && p.left > 0) parts.push(`${duration(p.left)} left`);
+	const gone = running && store.contact.state.value === "gone";
 	const ends = {
 		running: "",
 		waiting: "waits: another task goes first",
@@ -29,9 +30,10 @@ export function ProgressRow({ task }: { task: Task }) {
 		stopped: "stopped",
 		failed: "failed",
 	}[p.state];
-	if (ends) parts.push(ends);
+	if (gone) parts.splice(1, 3, "the kernel went away");
+	else if (ends) parts.push(ends);
 	return (
-		<div class={`nw-progress nw-progress-${task}`} data-state={p.state}>
+		<div class={`nw-progress nw-progress-${task}`} data-state={gone ? "failed" : p.state}>
 			<span class="nw-progress-name" aria-hidden="true">
 				{NAMES[task]}
 			</span>
