@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from neuron_widget.analyzer import Analyzer
     from neuron_widget.models import VisionModel
+    from neuron_widget.quiz import NeuronQuiz
     from neuron_widget.rendering import RenderResult, render, render_steps
     from neuron_widget.scanning import ScanResult, open_dataset, scan, scan_steps
     from neuron_widget.widget import NeuronWidget
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Analyzer",
+    "NeuronQuiz",
     "NeuronWidget",
     "RenderResult",
     "ScanResult",
@@ -35,6 +37,7 @@ __all__ = [
 
 _HOME = {
     "Analyzer": "analyzer",
+    "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
     "RenderResult": "rendering",
     "ScanResult": "scanning",
