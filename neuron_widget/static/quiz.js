@@ -267,17 +267,29 @@ function render({ model, el }) {
 	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme, { signal });
 	theme();
 
-	model.on("change:question", showQuestion);
-	model.on("change:answered", showAnswer);
-	model.on("change:tally", showHead);
-	showQuestion();
+	// Traits that changed together are drawn once: the focus is where it was before all of them.
+	let drawn = null;
+	let due = false;
+	function draw() {
+		if (due) return;
+		due = true;
+		queueMicrotask(() => {
+			due = false;
+			if (signal.aborted) return;
+			const question = model.get("question");
+			if (question === drawn) showAnswer();
+			else showQuestion();
+			drawn = question;
+		});
+	}
+	const traits = "change:question change:answered change:tally";
+	model.on(traits, draw);
+	draw();
 
 	return () => {
 		leaving.abort();
 		watcher.disconnect();
-		model.off("change:question", showQuestion);
-		model.off("change:answered", showAnswer);
-		model.off("change:tally", showHead);
+		model.off(traits, draw);
 		for (const url of urls) URL.revokeObjectURL(url);
 	};
 }

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = (
@@ -30,6 +32,20 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-four pictures of noise in two classes."""
+    root = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for i in range(24):
+        name = root / ("smooth" if i % 2 else "rough") / f"{i}.png"
+        name.parent.mkdir(exist_ok=True)
+        side = 8 if i % 2 else 128
+        noise = random.integers(0, 255, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((128, 128)).save(name)
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { sendOnEnter } from "../enter";
 import { count, plural } from "../format";
 import { useView } from "../view";
 import { ErrorPanel } from "./error-panel";
@@ -18,6 +19,7 @@ export function DatasetPanel() {
 			{open && (
 				<form
 					class="nw-dataset-form"
+					onKeyDown={sendOnEnter}
 					onSubmit={(e) => {
 						e.preventDefault();
 						if (path.trim()) store.scan(path.trim());

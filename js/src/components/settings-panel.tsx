@@ -1,4 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
+import { sendOnEnter } from "../enter";
 import { DEFAULTS } from "../making";
 import type { Configure } from "../protocol";
 import { useView } from "../view";
@@ -56,6 +57,7 @@ export function SettingsPanel() {
 			class="nw-panel"
 			id={`${name}-settings`}
 			aria-label="Settings"
+			onKeyDown={sendOnEnter}
 			onSubmit={(e) => {
 				e.preventDefault();
 				if (changed) store.making.change(wanted);
