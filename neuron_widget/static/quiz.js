@@ -282,14 +282,14 @@ function render({ model, el }) {
 			drawn = question;
 		});
 	}
-	const traits = "change:question change:answered change:tally";
-	model.on(traits, draw);
+	const traits = ["change:question", "change:answered", "change:tally"];
+	for (const trait of traits) model.on(trait, draw);
 	draw();
 
 	return () => {
 		leaving.abort();
 		watcher.disconnect();
-		model.off(traits, draw);
+		for (const trait of traits) model.off(trait, draw);
 		for (const url of urls) URL.revokeObjectURL(url);
 	};
 }
