@@ -21,6 +21,7 @@ from neuron_widget.models import VisionModel
 from neuron_widget.rendering import render
 from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset, scan
 from neuron_widget.scanning.decode import as_image, square, to_rgb
+from neuron_widget.store import StoreLike, open_store
 from neuron_widget.zoo import load_model
 
 __all__ = ["Analysis", "Analyzer", "TopImage"]
@@ -78,6 +79,9 @@ class Analyzer:
         Split of the data set, where it has several.
     seed
         Seed of the images and of the sample of photos.
+    store
+        Where results are kept and looked for first: a folder, ``False`` for none; default the
+        one that ``NEURON_WIDGET_STORE`` names, else the platform's cache folder.
 
     Examples
     --------
@@ -95,6 +99,7 @@ class Analyzer:
         dataset_root: Any = "data/imagenette2-320",
         split: str = "train",
         seed: int = 0,
+        store: StoreLike = None,
     ):
         self.target_layer = target_layer
         self.device = device
@@ -105,6 +110,7 @@ class Analyzer:
         self.model: VisionModel | None = None
         self.activation: Tensor | None = None
         self._source = (model, weights)
+        self._store = open_store(store)
         self._dataset: ImageDataset | None = None
         self._scans: dict[tuple[object, ...], ScanResult] = {}
         self._hook: RemovableHandle | None = None
@@ -150,16 +156,15 @@ class Analyzer:
         progress: bool = True,
     ) -> NDArray[np.float32]:
         """Return the image ``(H, W, 3)`` in 0..1 that the neuron responds to most."""
-        result = render(
-            self.load_model(),
-            self.target_layer,
-            self._neuron(neuron),
-            steps=optim_steps,
-            size=size,
-            lr=lr,
-            seed=self.seed,
-            progress=progress,
-        )
+        model, chosen, store = self.load_model(), self._neuron(neuron), self._store
+        how: dict[str, Any] = {"steps": optim_steps, "size": size, "lr": lr, "seed": self.seed}
+        place = (model, self.target_layer, chosen)
+        result = store.find_render(*place, **how) if store is not None else None
+        if result is None:
+            begun = store.find_resumable(*place, **how) if store is not None else None
+            result = render(*place, resume=begun, progress=progress, **how)
+            if store is not None:
+                store.keep(model, result)
         image: NDArray[np.float32] = np.asarray(result.images[0])
         return image
 
@@ -204,10 +209,13 @@ class Analyzer:
         """Return the spatial mean of the neuron's activation on an image."""
         return float(self.get_neuron_activation_map(image, neuron).mean())
 
-    def scan(self, num_samples: int | None = 1000, top_k: int = 10) -> ScanResult:
+    def scan(
+        self, num_samples: int | None = 1000, top_k: int = 10, progress: bool = True
+    ) -> ScanResult:
         """Return the scan that all neurons share; made at the first call, and kept.
 
-        The sample is the same for every neuron. Raises ``DatasetError`` with the way out.
+        One that was interrupted goes on where it was. The sample is the same for every neuron.
+        Raises ``DatasetError`` with the way out.
         """
         model = self.load_model()
         if self._dataset is None:
@@ -215,21 +223,42 @@ class Analyzer:
         key = (self._dataset.fingerprint, num_samples, self.seed, self.target_layer)
         known = self._scans.get(key)
         if known is None or known.settings["top_k"] < top_k:
-            known = self._scans[key] = scan(
-                model,
-                self.target_layer,
-                self._dataset,
-                top_k=top_k,
-                num_samples=num_samples,
-                seed=self.seed,
+            known = self._scans[key] = self._scan(
+                model, self._dataset, progress, top_k=top_k, num_samples=num_samples
             )
         return known
 
+    def _scan(
+        self,
+        model: VisionModel,
+        dataset: ImageDataset,
+        progress: bool,
+        *,
+        top_k: int,
+        num_samples: int | None,
+    ) -> ScanResult:
+        place, store = (model, self.target_layer, dataset), self._store
+        how: dict[str, Any] = {"top_k": top_k, "seed": self.seed}
+        if store is None:
+            return scan(*place, num_samples=num_samples, progress=progress, **how)
+        result = store.find_scan(*place, num_samples=num_samples, **how)
+        if result is None:
+            checkpoint = store.checkpoint(*place, **how)
+            result = scan(
+                *place, num_samples=num_samples, progress=progress, checkpoint=checkpoint, **how
+            )
+            store.keep(model, result)
+        return result
+
     def find_highly_activating_images(
-        self, num_samples: int | None = 1000, top_k: int = 10, neuron: int | None = None
+        self,
+        num_samples: int | None = 1000,
+        top_k: int = 10,
+        neuron: int | None = None,
+        progress: bool = True,
     ) -> list[TopImage]:
         """Return (photo, spatial mean, activation map) of the best photos, best first."""
-        examples = self.scan(num_samples, top_k).top(self._neuron(neuron), top_k)
+        examples = self.scan(num_samples, top_k, progress).top(self._neuron(neuron), top_k)
         return [(e.image(), e.score, e.activation_map()) for e in examples]
 
     def analyze_patterns(
@@ -286,13 +315,14 @@ class Analyzer:
         optim_steps: int = 512,
         save_dir: str | Path = "results",
         lr: float = 0.05,
+        progress: bool = True,
     ) -> Analysis:
         """Render, find photos, analyse, and save the figure of one neuron."""
         if neuron is not None:
             self.set_selected_neuron(neuron)
         # Photos first: a wrong folder should not cost a rendering.
-        photos = self.find_highly_activating_images(num_samples, top_k)
-        image = self.activation_maximization(optim_steps=optim_steps, lr=lr)
+        photos = self.find_highly_activating_images(num_samples, top_k, progress=progress)
+        image = self.activation_maximization(optim_steps=optim_steps, lr=lr, progress=progress)
         results = self.analyze_patterns(image, photos)
         self.visualize_results(results, save_dir)
         return results

@@ -12,7 +12,7 @@ from neuron_widget.errors import NeuronWidgetError, nearest
 if TYPE_CHECKING:
     from neuron_widget.scanning import ScanResult
 
-__all__ = ["PandasMissing", "scan_frame"]
+__all__ = ["PandasMissing", "photo_rows", "scan_frame"]
 
 KINDS = ("neurons", "photos")
 
@@ -51,7 +51,7 @@ def scan_frame(result: ScanResult, kind: str = "neurons") -> Any:
             "to_frame() needs pandas, which is not installed: pip install pandas. The same numbers "
             "are in result.tables.arrays(), as numpy arrays"
         ) from error
-    frame = _neurons(result) if kind == "neurons" else _photos(result)
+    frame = _neurons(result) if kind == "neurons" else photo_rows(result)
     table = pandas.DataFrame(frame)
     return table.set_index("neuron") if kind == "neurons" else table
 
@@ -73,7 +73,8 @@ def _neurons(result: ScanResult) -> dict[str, Any]:
     }
 
 
-def _photos(result: ScanResult) -> list[dict[str, Any]]:
+def photo_rows(result: ScanResult) -> list[dict[str, Any]]:
+    """A row for each neuron's each photo; see :func:`scan_frame`."""
     rows = []
     for neuron in range(len(result.mean)):
         for group, examples in (("most", result.top(neuron)), ("least", result.bottom(neuron))):

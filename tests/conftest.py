@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# Tests render and scan for themselves, and leave nothing in the home of who runs them.
+os.environ.setdefault("NEURON_WIDGET_STORE", "off")
+
 # Tests run beside each other's processes on few cores; two threads are enough for tiny networks.
 torch.set_num_threads(min(2, torch.get_num_threads()))
 

@@ -125,6 +125,7 @@ def scan(
     workers: int | None = None,
     progress: bool = True,
     precision: Precision = "exact",
+    checkpoint: Checkpoint | None = None,
 ) -> ScanResult:
     """Find the photos that fire every neuron of a layer most and least, in one pass.
 
@@ -159,6 +160,8 @@ def scan(
         those of a neuron are scored again in float32 when it is looked at, so that its photos,
         scores and maps are exact, while ``mean``, ``std``, ``best`` and the histogram are those
         of the bfloat16 pass (within about 1 %).
+    checkpoint
+        Where to go on from and to keep what is done; see :func:`scan_steps`.
 
     Raises
     ------
@@ -178,6 +181,7 @@ def scan(
         batch_size=batch_size,
         workers=workers,
         precision=precision,
+        checkpoint=checkpoint,
     )
     with closing(steps), tqdm(disable=not progress, unit=" photos", desc="Scanning") as bar:
         while True:
@@ -210,8 +214,9 @@ def _steps(
         for batch in loaded:
             whole = batch_size in (len(batch.index), len(batch.skipped))
             if checkpoint is not None and not whole:
-                # A larger sample would fill this batch: its state is no place to go on from.
-                pass_.save(checkpoint)
+                # A larger sample would fill this batch: its end is no place to go on from.
+                if pass_.done > first:
+                    pass_.save(checkpoint)
                 checkpoint = None
             pass_.skipped.extend(batch.skipped)
             if batch.index:

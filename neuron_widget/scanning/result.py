@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,6 +63,9 @@ class ScanTables:
 _WINNERS = ("top", "bottom")
 
 
+StoredMaps = Callable[[int, list[int]], dict[int, NDArray[np.float32]] | None]
+
+
 @dataclass(frozen=True)
 class _Neuron:
     """Exact winners of one neuron (best first) and the maps of them all, by photo number."""
@@ -114,6 +118,8 @@ class ScanResult:
         self._photos = dataset
         self._batch_size = batch_size
         self._neurons: OrderedDict[int, _Neuron] = OrderedDict()
+        # Maps made before, by (neuron, photos); None where they are not at hand.
+        self.stored_maps: StoredMaps | None = None
 
     def __repr__(self) -> str:
         return (
@@ -270,7 +276,9 @@ class ScanResult:
         if neuron not in self._neurons:
             top = _rows(self.tables.top, neuron)
             bottom = _rows(self.tables.bottom, neuron)
-            maps = self._forward(neuron, sorted({row[0] for row in (*top, *bottom)}))
+            photos = sorted({row[0] for row in (*top, *bottom)})
+            known = self.stored_maps(neuron, photos) if self.stored_maps is not None else None
+            maps = known if known is not None else self._forward(neuron, photos)
             if self.settings["precision"] == "fast":
                 top = sorted((_row(i, maps[i]) for i, *_ in top), key=lambda r: (-r[1], r[0]))
                 bottom = sorted((_row(i, maps[i]) for i, *_ in bottom), key=lambda r: (r[1], r[0]))

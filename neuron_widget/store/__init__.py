@@ -2,9 +2,11 @@
 
 ``files``   whole or not there: atomic writes, and what tells a torn file
 ``keys``    what goes into a name
-``folder``  one folder: look-up by name, least recently used removed first
-``images``  renderings as lossless WebP; ``scans``: scans as safetensors
-``store``   several folders as one store
+``folder``  one folder: look-up by name, least recently used removed first; ``folders``: several
+``images``  renderings as lossless WebP; ``scans``, ``maps``, ``galleries``: as safetensors
+``store``   what people call; its halves are ``renderings`` and ``scan_store``
+``reuse``   rendering and scanning that ask the store first
+``checkpoints`` of scans; ``claims`` of processes that fill one store; ``fill``: a whole layer
 
 Importing this imports no torch.
 """

@@ -16,7 +16,7 @@ from neuron_widget.store.files import Arrays, pack_arrays, read_arrays, read_fac
 from neuron_widget.store.keys import digest
 
 if TYPE_CHECKING:
-    from neuron_widget.store.store import Store
+    from neuron_widget.store.folders import Folders
 
 __all__ = ["FileCheckpoint", "checkpoint_name"]
 
@@ -45,7 +45,7 @@ class FileCheckpoint:
     """
 
     def __init__(
-        self, store: Store, name: str, every_s: float = EVERY_S, every_photos: int | None = None
+        self, store: Folders, name: str, every_s: float = EVERY_S, every_photos: int | None = None
     ):
         self._store = store
         self._name = name

@@ -265,10 +265,10 @@ def test_a_torn_scan_is_made_again(
 ) -> None:
     reports: list[str] = []
     store = Store(tmp_path / "store", report=reports.append)
-    first = drain(scan_steps(store, model, "2", folder))
+    first = drain(scan_steps(store, model, "2", folder, batch_size=4))
     for _, entry in list(store.entries()):
         entry.path.write_bytes(tear(entry.path.read_bytes()))
-    again = drain(scan_steps(store, model, "2", folder))
+    again = drain(scan_steps(store, model, "2", folder, batch_size=4))
     assert same(first, again)
     assert len(reports) == 2  # the scan and its checkpoint
     assert store.find_scan(model, "2", open_dataset(folder)) is not None

@@ -1,0 +1,13 @@
+"""The command ``neuron-widget``.
+
+``look``   info, layers
+``work``   render, scan, prerender, analyze
+``store``  store info, verify, prune
+``tell``   what they share: progress, JSON, errors, exit codes, Ctrl-C
+
+Nothing heavy is imported before a command runs, so that ``--help`` is quick.
+"""
+
+from neuron_widget.cli.app import app
+
+__all__ = ["app"]

@@ -1,0 +1,209 @@
+"""What the commands share: progress, results as text or JSON, errors and their exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any, TypeVar
+
+import typer
+
+from neuron_widget.errors import (
+    DatasetError,
+    ModelError,
+    NeuronOutOfRange,
+    NeuronWidgetError,
+    StoreError,
+    UnknownLayer,
+)
+
+__all__ = ["EXIT_CODES", "Bars", "Stopped", "drain", "neuron_list", "reporting", "show", "table"]
+
+EXIT_CODES = """
+**Exit codes**: 0 done; 1 the work failed; 2 a wrong argument (layer, neuron, option); 3 the network
+or its weights cannot be opened; 4 the data set cannot be read; 5 the store or a file cannot be
+written or is damaged; 130 stopped with Ctrl-C (what was finished is kept).
+"""
+
+_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (UnknownLayer, 2),
+    (NeuronOutOfRange, 2),
+    (ModelError, 3),
+    (DatasetError, 4),
+    (StoreError, 5),
+    (NeuronWidgetError, 1),
+    (TypeError, 2),
+    (ValueError, 2),
+    (OSError, 1),
+)
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """Ctrl-C; ``kept`` says what is there."""
+
+    def __init__(self, kept: str):
+        super().__init__(kept)
+        self.kept = kept
+
+
+@contextlib.contextmanager
+def reporting(as_json: bool) -> Iterator[None]:
+    """Turn errors into a line (or JSON) and an exit code."""
+    try:
+        yield
+    except Stopped as stop:
+        _fail("Stopped", stop.kept, 130, as_json)
+    except KeyboardInterrupt:
+        _fail("Stopped", "at once", 130, as_json)
+    except tuple(kind for kind, _ in _CODES) as error:
+        code = next(code for kind, code in _CODES if isinstance(error, kind))
+        _fail(type(error).__name__, str(error), code, as_json)
+
+
+def _fail(kind: str, text: str, code: int, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"error": {"type": kind, "message": text, "exit_code": code}}))
+    else:
+        from rich.console import Console
+        from rich.text import Text
+
+        # Text, not markup: a message may quote file names with brackets.
+        Console(stderr=True, soft_wrap=True).print(Text(f"{kind}: {text}"))
+    raise typer.Exit(code)
+
+
+def show(found: Mapping[str, Any], as_json: bool, lines: Sequence[str] = ()) -> None:
+    """Print the result: one JSON object, or lines for people."""
+    if as_json:
+        print(json.dumps(found))
+    else:
+        for line in lines:
+            print(line)
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lines of a plain table; numbers to the right."""
+    text = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(titles), *text]) for i in range(len(titles))]
+
+    def line(cells: Sequence[str], values: Sequence[object]) -> str:
+        parts = [
+            cell.rjust(width) if isinstance(value, int | float) else cell.ljust(width)
+            for cell, width, value in zip(cells, widths, values, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+    first = rows[0] if rows else titles
+    return [line(titles, first), *(line(t, row) for t, row in zip(text, rows, strict=True))]
+
+
+def neuron_list(text: str, channels: int, layer: str) -> list[int]:
+    """``"1-10,68"`` or ``"all"`` as numbers.
+
+    Raises
+    ------
+    NeuronOutOfRange
+        For what is not of this form or not a neuron of the layer.
+    """
+    if text.strip().lower() == "all":
+        return list(range(channels))
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise NeuronOutOfRange(
+                f"--neurons {text!r}: {part!r} is no neuron or range; expected something like "
+                f"1-10,68 or all (layer {layer} has 0 to {channels - 1})"
+            )
+        begin, end = int(first), int(last if dash else first)
+        if end >= channels or begin > end:
+            raise NeuronOutOfRange(
+                f"--neurons {text!r}: {part.strip()} is outside of layer {layer}, which has "
+                f"neurons 0 to {channels - 1}"
+            )
+        found += range(begin, end + 1)
+    return list(dict.fromkeys(found))
+
+
+class Bars:
+    """Progress bars with rate and time left, on the error stream; none with ``--json``."""
+
+    def __init__(self, as_json: bool):
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=as_json,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._begun: dict[str, tuple[float, float]] = {}
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def tell(self, title: str, done: float, total: float, unit: str = "") -> None:
+        """Show how far a task is."""
+        now = time.monotonic()
+        if title not in self._tasks:
+            self._tasks[title] = self._progress.add_task(title, total=total, rate="")
+            self._begun[title] = (now, done)
+        since, first = self._begun[title]
+        rate = (done - first) / max(now - since, 1e-9)
+        text = f"{rate:.1f} {unit}/s" if done > first else ""
+        self._progress.update(self._tasks[title], completed=done, total=total, rate=text)
+
+
+def drain(work: Generator[T, None, Any], each: Any, kept: str) -> Any:
+    """Run a generator to its end and return its result; ``each`` is called with what it yields.
+
+    The first Ctrl-C closes it between two steps and raises :class:`Stopped`, so that what it keeps
+    on closing is whole; the second interrupts at once.
+    """
+    pressed: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+        print("\nstopping after this step (Ctrl-C again: at once)", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                return end.value
+            each(step)
+            if pressed:
+                work.close()
+                raise Stopped(kept)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        work.close()

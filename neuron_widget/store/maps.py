@@ -1,0 +1,92 @@
+"""Activation maps of the photos of every neuron, so that showing them needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_widget.store.files import pack_arrays, read_facts
+
+if TYPE_CHECKING:
+    from neuron_widget.scanning import ScanResult
+
+__all__ = ["LARGEST_MAPS", "StoredMaps", "make_maps", "maps_size"]
+
+LARGEST_MAPS = 512 * 2**20
+"""Bytes; of larger layers no maps are stored (64 neurons of 112 x 112 and 18 photos: 58 MB)."""
+
+Maps = dict[int, NDArray[np.float32]]
+
+
+def maps_size(result: ScanResult) -> int:
+    """Bytes that the maps of a scan take."""
+    info = result._model.layer(result.layer)
+    photos: int = result.tables.top.index.shape[1] + result.tables.bottom.index.shape[1]
+    return 4 * info.channels * photos * info.height * info.width
+
+
+def make_maps(result: ScanResult, batch_size: int = 32) -> Generator[tuple[int, int], None, bytes]:
+    """Read the layer once for every photo that any neuron names; yields (done, total) photos.
+
+    Returns a file: ``index`` (C, n) photo numbers, -1 where there are fewer, and ``maps``
+    (C, n, h, w) float32.
+    """
+    import torch
+
+    from neuron_widget.scanning.loading import load_batches, to_images
+
+    model, dataset, tables = result._model, result._photos, result.tables
+    info = model.layer(result.layer)
+    both = np.concatenate([tables.top.index, tables.bottom.index], axis=1)
+    index = np.full(both.shape, -1, np.int64)
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    for neuron, row in enumerate(both):
+        for place, photo in enumerate(np.unique(row)):
+            index[neuron, place] = photo
+            wanted.setdefault(int(photo), []).append((neuron, place))
+    maps = np.zeros((*index.shape, info.height, info.width), np.float32)
+    order, done = sorted(wanted), 0
+    batches = load_batches(dataset, order, model.input_size, batch_size)
+    try:
+        for batch in batches:
+            if batch.index:
+                with torch.inference_mode(), model.reading(result.layer) as read:
+                    activation = read(to_images(batch.squares, model.device)).float().cpu().numpy()
+                for photo, found in zip(batch.index, activation, strict=True):
+                    for neuron, place in wanted[photo]:
+                        maps[neuron, place] = found[neuron]
+            for photo, _ in batch.skipped:  # readable in the scan, and not now
+                for neuron, place in wanted[photo]:
+                    index[neuron, place] = -1
+            done += len(batch.index) + len(batch.skipped)
+            yield done, len(order)
+    finally:
+        batches.close()
+    return pack_arrays({"index": index, "maps": maps}, {"kind": "maps", "layer": result.layer})
+
+
+class StoredMaps:
+    """The maps in a file; one neuron's are read at a time."""
+
+    def __init__(self, path: Path):
+        read_facts(path)
+        self._path = path
+
+    def __call__(self, neuron: int, photos: list[int]) -> Maps | None:
+        """Return the maps of a neuron by photo; None unless all ``photos`` are there."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(self._path), framework="numpy") as file:
+                index: list[int] = file.get_slice("index")[neuron].tolist()
+                maps: NDArray[Any] = file.get_slice("maps")[neuron]
+        except (OSError, SafetensorError):
+            return None
+        by_photo = {photo: maps[place] for place, photo in enumerate(index) if photo >= 0}
+        if not by_photo.keys() >= set(photos):
+            return None
+        return {photo: by_photo[photo] for photo in photos}

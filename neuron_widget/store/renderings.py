@@ -1,0 +1,167 @@
+"""The store's half for rendered images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.store.files import read_facts
+from neuron_widget.store.folders import Folders, number_in
+from neuron_widget.store.galleries import gallery_bytes, read_gallery
+from neuron_widget.store.images import (
+    image_bytes,
+    read_image,
+    read_state,
+    state_bytes,
+    state_size,
+    with_state,
+)
+from neuron_widget.store.keys import image_family
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from neuron_widget.models import VisionModel
+    from neuron_widget.rendering import RenderResult
+
+__all__ = ["Renderings"]
+
+# A state serves nothing but more steps of one image and is twenty pictures large: those of single
+# images up to 330 px are kept, those of whole layers are not (508 at 224 px: 0.9 GB).
+LARGEST_STATE = 4 * 2**20
+MOST_STATES = 8
+
+PRECISIONS = ("float32", "bfloat16")
+
+_GALLERY = -1  # stands for the neuron in the name of a whole layer's tiles
+
+
+class Renderings(Folders):
+    """Images by network, layer, neuron and settings."""
+
+    def find_render(
+        self, model: VisionModel, layer: str, neuron: int, **settings: Any
+    ) -> RenderResult | None:
+        """Return the stored image of a neuron, or None.
+
+        ``settings`` are those of :func:`neuron_widget.render`. Without a ``precision`` named, an
+        image of either will do. The result carries no optimiser state.
+        """
+        for family, wanted in self._families(model, layer, neuron, settings):
+            name = f"{family}-s{wanted['steps']}.webp"
+            found: RenderResult | None = self.find("images", name, read_image)
+            if found is not None:
+                return found
+        return None
+
+    def has_render(self, model: VisionModel, layer: str, neuron: int, **settings: Any) -> bool:
+        """Return whether an image is stored, without decoding it."""
+        return any(
+            self.find("images", f"{family}-s{wanted['steps']}.webp", read_facts) is not None
+            for family, wanted in self._families(model, layer, neuron, settings)
+        )
+
+    def find_resumable(
+        self, model: VisionModel, layer: str, neuron: int, **settings: Any
+    ) -> RenderResult | None:
+        """Return the stored image with the most steps below ``steps`` that can be gone on from.
+
+        With its optimiser state, and of the very settings, device and precision: going on gives
+        what an uninterrupted rendering gives.
+        """
+        wanted = _checked(model, layer, neuron, settings)
+        if wanted.engine != "fast":
+            return None
+        plain = wanted.as_dict()
+        family = image_family(self.recipe(model), plain, neuron)
+        if family is None:
+            return None
+        had = sorted((number_in(name, "s") for name in self.names("states", family)), reverse=True)
+        for steps in had:
+            if steps >= wanted.steps:
+                continue
+            result = self.find("images", f"{family}-s{steps}.webp", read_image)
+            state = self.find("states", f"{family}-s{steps}.safetensors", read_state)
+            if result and state and not wanted.differences(result.settings):
+                return with_state(result, state)
+        return None
+
+    def put_render(
+        self, model: VisionModel, result: RenderResult, *, keep_state: bool | None = None
+    ) -> None:
+        """Write the images of a result, each to its own file, under the steps it has had.
+
+        Parameters
+        ----------
+        keep_state
+            Whether to write the optimiser's state too, which more steps later need. Default: of
+            at most 8 images of at most 4 MB each (330 px).
+
+        Raises
+        ------
+        StoreError
+        """
+        size = state_size(result)
+        if keep_state is None:
+            keep_state = 0 < size <= LARGEST_STATE and len(result) <= MOST_STATES
+        recipe = self.recipe(model)
+        for i, neuron in enumerate(result.neurons):
+            family = image_family(recipe, result.settings, neuron)
+            steps = result.state.steps[i] if result.state is not None else result.steps
+            if family is None or steps < 1:
+                continue
+            if self.find("images", f"{family}-s{steps}.webp", read_facts) is None:
+                self.write("images", f"{family}-s{steps}.webp", image_bytes(result, i))
+            name = f"{family}-s{steps}.safetensors"
+            if keep_state and size and self.find("states", name, read_facts) is None:
+                self.write("states", name, state_bytes(result, i))
+
+    def _families(
+        self, model: VisionModel, layer: str, neuron: int, settings: dict[str, Any]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Names that will do, the best first, each with all settings."""
+        wanted = _checked(model, layer, max(neuron, 0), settings).as_dict()
+        recipe = self.recipe(model)
+        named = settings.get("precision") is not None
+        for precision in dict.fromkeys([wanted["precision"], *(() if named else PRECISIONS)]):
+            chosen = {**wanted, "precision": precision}
+            family = image_family(recipe, chosen, neuron)
+            if family is not None:
+                yield family, chosen
+
+    # -------------------------------------------------------------- tiles of a layer
+
+    def find_gallery(self, model: VisionModel, layer: str, **settings: Any) -> dict[int, bytes]:
+        """Return the stored tiles (JPEG by neuron) of a layer rendered with these settings."""
+        for family, wanted in self._families(model, layer, _GALLERY, settings):
+            name = f"{family}-s{wanted['steps']}.safetensors"
+            found: dict[int, bytes] | None = self.find("galleries", name, read_gallery)
+            if found is not None:
+                return found
+        return {}
+
+    def put_gallery(
+        self, model: VisionModel, layer: str, tiles: Mapping[int, bytes], **settings: Any
+    ) -> None:
+        """Write the tiles of a layer, with those that are there already. Raises StoreError."""
+        there = self.find_gallery(model, layer, **settings)
+        if tiles and not there.keys() >= tiles.keys():
+            family, wanted = next(self._families(model, layer, _GALLERY, settings))
+            name = f"{family}-s{wanted['steps']}.safetensors"
+            self.write("galleries", name, gallery_bytes({**there, **tiles}, layer))
+
+
+def _checked(model: VisionModel, layer: str, neuron: int, settings: dict[str, Any]) -> Any:
+    from neuron_widget.rendering.settings import check_settings
+
+    usual: dict[str, Any] = {
+        "steps": 512,
+        "size": 224,
+        "lr": 0.05,
+        "seed": 0,
+        "objective": "channel",
+        "engine": "fast",
+        "redirect_relu": None,
+        "precision": None,
+    }
+    return check_settings(model, layer, neuron, **{**usual, **settings})

@@ -1,0 +1,124 @@
+"""The store's half for scans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.store.checkpoints import EVERY_S, FileCheckpoint, checkpoint_name
+from neuron_widget.store.files import read_facts
+from neuron_widget.store.folders import Folders, number_in
+from neuron_widget.store.keys import scan_family
+from neuron_widget.store.maps import StoredMaps
+
+if TYPE_CHECKING:
+    from neuron_widget.models import VisionModel
+    from neuron_widget.scanning import ImageDataset, ScanResult
+
+__all__ = ["Scans"]
+
+
+class Scans(Folders):
+    """Scans, their checkpoints and maps, by network, layer and data set."""
+
+    def find_scan(
+        self,
+        model: VisionModel,
+        layer: str,
+        dataset: ImageDataset,
+        *,
+        top_k: int = 9,
+        num_samples: int | None = None,
+        seed: int = 0,
+        precision: str = "exact",
+    ) -> ScanResult | None:
+        """Return the stored scan of a layer over a data set, or None; no photo is read.
+
+        One with a larger ``top_k`` serves a smaller one.
+        """
+        from neuron_widget.store.scans import read_scan
+
+        for name in self._scan_names(model, layer, dataset, top_k, num_samples, seed, precision):
+            found: ScanResult | None = self.find(
+                "scans", name, lambda path: read_scan(path, model, dataset)
+            )
+            if found is not None:
+                found.settings |= {"top_k": top_k, "num_samples": num_samples}
+                found.stored_maps = self.find("maps", name, StoredMaps)
+                return found
+        return None
+
+    def _scan_names(
+        self,
+        model: VisionModel,
+        layer: str,
+        dataset: ImageDataset,
+        top_k: int,
+        num_samples: int | None,
+        seed: int,
+        precision: str,
+    ) -> list[str]:
+        """Names of the files that hold a scan, the smallest that will do first."""
+        photos = len(dataset) if num_samples is None else min(num_samples, len(dataset))
+        settings = {"seed": seed, "precision": precision, "input_size": model.input_size}
+        family = self.scan_family(model, layer, dataset, settings)
+        names = [
+            name
+            for name in self.names("scans", family)
+            if number_in(name, "n") == photos and number_in(name, "k") >= top_k
+        ]
+        return sorted(names, key=lambda name: number_in(name, "k"))
+
+    def put_maps(self, model: VisionModel, result: ScanResult, maps: bytes) -> None:
+        """Write the maps of a stored scan (from :func:`.maps.make_maps`). Raises StoreError."""
+        chosen = (result.settings[name] for name in ("top_k", "num_samples", "seed", "precision"))
+        names = self._scan_names(model, result.layer, result._photos, *chosen)
+        if names:
+            self.write("maps", names[0], maps)
+
+    def put_scan(self, model: VisionModel, result: ScanResult) -> None:
+        """Write a complete scan; one that was stopped is not kept. Raises StoreError."""
+        from neuron_widget.store.scans import scan_bytes
+
+        dataset, settings = result._photos, result.settings
+        wanted = settings["num_samples"]
+        photos = len(dataset) if wanted is None else min(wanted, len(dataset))
+        if result.scanned + len(result.skipped) != photos:
+            return
+        family = self.scan_family(model, result.layer, dataset, settings)
+        name = f"{family}-n{photos}-k{settings['top_k']}.safetensors"
+        if self.find("scans", name, read_facts) is None:
+            self.write("scans", name, scan_bytes(result, photos=False))
+
+    def checkpoint(
+        self,
+        model: VisionModel,
+        layer: str,
+        dataset: ImageDataset,
+        *,
+        top_k: int = 9,
+        seed: int = 0,
+        batch_size: int = 32,
+        precision: str = "exact",
+        every_s: float = EVERY_S,
+        every_photos: int | None = None,
+    ) -> FileCheckpoint:
+        """Return the checkpoint of a scan, for :func:`neuron_widget.scan_steps`."""
+        import torch
+
+        settings = {"seed": seed, "precision": precision, "input_size": model.input_size}
+        name = checkpoint_name(
+            self.scan_family(model, layer, dataset, settings),
+            top_k=top_k,
+            batch_size=batch_size,
+            device=model.device.type,
+            torch_version=str(torch.__version__),
+        )
+        return FileCheckpoint(self, name, every_s, every_photos)
+
+    def scan_family(
+        self, model: VisionModel, layer: str, dataset: ImageDataset, settings: dict[str, Any]
+    ) -> str:
+        """Return the name of a layer's scans over a data set."""
+        layer = model.layer(layer).name
+        recipe = self.recipe(model)
+        return scan_family(recipe, layer, dataset.fingerprint, len(dataset), settings)
