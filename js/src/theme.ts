@@ -31,11 +31,14 @@ export function themeOf(start: Element): Theme {
 		}
 		node = node.parentNode;
 	}
+	// Hosts may draw into an element first and put it into the page later.
+	const page = saidBy(document.body) ?? saidBy(document.documentElement);
+	if (page) return page;
 	return globalThis.matchMedia?.("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
-/** Keep `data-theme` of `root` right until `signal` aborts. */
-export function followTheme(root: HTMLElement, signal: AbortSignal): void {
+/** Keep `data-theme` of `root` right until `signal` aborts; the answer looks again at once. */
+export function followTheme(root: HTMLElement, signal: AbortSignal): () => void {
 	const apply = (): void => {
 		root.dataset.theme = themeOf(root);
 	};
@@ -56,4 +59,5 @@ export function followTheme(root: HTMLElement, signal: AbortSignal): void {
 	query?.addEventListener("change", apply, { signal });
 	signal.addEventListener("abort", () => observer.disconnect());
 	apply();
+	return apply;
 }

@@ -58,7 +58,7 @@ export function mount(store: Store, el: HTMLElement): () => void {
 		if (event.target instanceof HTMLElement) event.target.dataset.lmSuppressShortcuts = "true";
 	});
 	el.append(root);
-	followTheme(root, end.signal);
+	const lookAtTheme = followTheme(root, end.signal);
 
 	const view: View = {
 		store,
@@ -82,6 +82,7 @@ export function mount(store: Store, el: HTMLElement): () => void {
 
 	store.viewReady(view.name);
 	const sight = new IntersectionObserver((entries) => {
+		lookAtTheme();
 		const last = entries.at(-1);
 		if (last) store.viewVisible(view.name, last.isIntersecting);
 	});

@@ -189,4 +189,12 @@ describe("theme", () => {
 		expect(themeOf(root)).toBe(theme);
 		host.remove();
 	});
+	it("is the page's where the element is not in the page yet", () => {
+		document.body.dataset.jpThemeLight = "false";
+		const apart = document.createElement("div");
+		const root = document.createElement("div");
+		apart.append(root);
+		expect(themeOf(root)).toBe("dark");
+		delete document.body.dataset.jpThemeLight;
+	});
 });

@@ -1,0 +1,142 @@
+"""How smooth the page is, measured in Chromium with a scripted kernel. Run with ``-s`` to see."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def harness() -> Iterator[str]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(ROOT))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/js/test/harness.html"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    # Count object URLs as the browser sees them.
+    page.add_init_script(
+        """
+        window.urls = new Set();
+        const [make, drop] = [URL.createObjectURL, URL.revokeObjectURL];
+        URL.createObjectURL = (b) => { const u = make.call(URL, b); urls.add(u); return u; };
+        URL.revokeObjectURL = (u) => { urls.delete(u); drop.call(URL, u); };
+        """
+    )
+    yield page
+    page.close()
+
+
+def test_a_drag_sends_ten_messages_a_second_and_the_last(page: Page, harness: str) -> None:
+    page.goto(f"{harness}?previews=0&layer=mixed5b")
+    page.wait_for_function("window.harness === 'ready'")
+    sent = page.evaluate(
+        """async () => {
+          const slider = document.querySelector("input[type=range]");
+          model.sent.length = 0;
+          const started = performance.now();
+          for (let n = 1; n <= 180; n++) {
+            slider.valueAsNumber = n;
+            slider.dispatchEvent(new Event("input", { bubbles: true }));
+            await new Promise((done) => setTimeout(done, 1000 / 60));
+          }
+          const took = performance.now() - started;
+          slider.dispatchEvent(new Event("change", { bubbles: true }));
+          await new Promise((done) => setTimeout(done, 400));
+          const selects = model.sent.filter((m) => m.kind === "select");
+          return { took, count: selects.length, last: selects.at(-1) };
+        }"""
+    )
+    rate = (sent["count"] - 1) / (sent["took"] / 1000)
+    print(f"\ndrag: 180 events in {sent['took'] / 1000:.1f} s, {rate:.1f} messages a second")
+    assert rate <= 10.5
+    assert sent["count"] > 5
+    assert (sent["last"]["neuron"], sent["last"]["settled"]) == (180, True)
+
+
+def test_frames_are_acknowledged_and_their_urls_given_back(page: Page, harness: str) -> None:
+    page.goto(f"{harness}?previews=0&dataset=0")
+    page.wait_for_function("window.harness === 'ready'")
+    result = page.evaluate(
+        """async () => {
+          const { bytes, pattern } = await import("/js/test/drawings.js");
+          const picture = bytes(pattern(3, 224, 0.5), "image/jpeg");
+          const [layer, neuron] = ["mixed4a", 68];
+          const drawn = () => model.sent.filter((m) => m.kind === "ack").length;
+          const before = urls.size;
+          let most = 0;
+          const started = performance.now();
+          for (let i = 0; i < 500; i++) {
+            model.tell({ kind: "progress", task: "render", layer, neuron, done: i, total: 500,
+              rate: 1, left: 1, state: "running" });
+            model.tell({ kind: "frame", index: i, layer, neuron, step: i, steps: 500,
+              value: i }, [picture]);
+            most = Math.max(most, urls.size - before);
+            while (i + 1 - drawn() >= 2) await new Promise((done) => setTimeout(done, 1));
+          }
+          while (drawn() < 500) await new Promise((done) => setTimeout(done, 5));
+          const took = performance.now() - started;
+          return { most, left: urls.size - before, acks: drawn(), took };
+        }"""
+    )
+    print(
+        f"\nframes: {result['acks']} of 500 acknowledged, {500_000 / result['took']:.0f} a second,"
+        f" object URLs at most {result['most']}, at the end {result['left']}"
+    )
+    assert result["acks"] == 500
+    assert result["most"] <= 3
+    assert result["left"] <= 1
+    assert 500_000 / result["took"] > 10
+
+
+def test_scrolling_a_thousand_tiles_is_smooth(page: Page, harness: str) -> None:
+    page.goto(f"{harness}?layer=mixed5b&dataset=0&previews=1024")
+    page.wait_for_function(
+        "document.querySelectorAll('.nw-tile img').length >= 1024", timeout=90_000
+    )
+    page.wait_for_timeout(500)
+    measured = page.evaluate(
+        """async () => {
+          const box = document.querySelector(".nw-tiles");
+          const frame = () => new Promise((done) => requestAnimationFrame(done));
+          await frame();
+          // The same with and without scrolling: a busy machine slows both.
+          const run = async (by) => {
+            const times = [];
+            let last = await frame();
+            for (let i = 0; i < 120; i++) {
+              box.scrollTop += by;
+              const now = await frame();
+              times.push(now - last);
+              last = now;
+            }
+            return 120_000 / times.reduce((a, b) => a + b);
+          };
+          const [idle, rate] = [await run(0), await run(60)];
+          return { idle, rate, scrolled: box.scrollTop };
+        }"""
+    )
+    rate, idle = measured["rate"], measured["idle"]
+    print(f"\nscroll: {rate:.0f} frames a second, {idle:.0f} at rest")
+    assert measured["scrolled"] > 1000
+    assert rate >= min(50, 0.8 * idle)

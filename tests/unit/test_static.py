@@ -1,0 +1,28 @@
+"""The bundle that is in the package: small, and nothing in it is fetched from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import neuron_widget
+
+STATIC = Path(neuron_widget.__file__).parent / "static"
+
+
+def test_the_bundle_is_small() -> None:
+    # It is sent again for every widget.
+    assert (STATIC / "widget.js").stat().st_size < 80_000
+    assert (STATIC / "widget.css").stat().st_size < 30_000
+
+
+def test_the_bundle_names_no_other_host() -> None:
+    for name in ("widget.js", "widget.css"):
+        text = (STATIC / name).read_text()
+        hosts = set(re.findall(r"https?://[^\s\"'`)]+", text))
+        assert hosts <= {
+            "http://www.w3.org/2000/svg",
+            "http://www.w3.org/1999/xhtml",
+            "http://www.w3.org/1998/Math/MathML",
+        }, hosts
+        assert not re.search(r"""@import|(?<![\w.])import\s*\(|\bfrom\s*["']""", text)
