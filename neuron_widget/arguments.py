@@ -58,6 +58,7 @@ def check_arguments(
     lr: Any = 0.05,
     objective: Any = "channel",
     previews: Any = True,
+    store: Any = None,
 ) -> Settings:
     """The arguments of a widget as settings.
 
@@ -88,8 +89,18 @@ def check_arguments(
         steps=check_steps(steps),
         top_k=check_int("top_k", top_k, 1, 50),
         auto=bool(auto),
+        store=_check_store(store),
     )
     return settings.configured(size=size, lr=lr, seed=seed, objective=objective, previews=previews)
+
+
+def _check_store(store: Any) -> Any:
+    """StoreError for what is no folder, list of folders, True-or-False or Store."""
+    if store is not None:
+        from neuron_widget.store import open_store
+
+        open_store(store)
+    return store
 
 
 def _check_layer(layer: str | None, neuron: Any, model: str) -> str | None:

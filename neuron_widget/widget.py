@@ -74,6 +74,9 @@ class NeuronWidget(anywidget.AnyWidget):
         What an image maximises: the mean of the neuron's whole map, or its centre unit.
     previews : bool
         Whether the gallery fills with small previews by itself.
+    store : folder or False, optional
+        Where images and scans are kept and looked for first; ``False`` for nowhere. Default the
+        folder that ``NEURON_WIDGET_STORE`` names, else the platform's cache folder.
 
     Attributes
     ----------
@@ -126,6 +129,7 @@ class NeuronWidget(anywidget.AnyWidget):
         lr: float = 0.05,
         objective: str = "channel",
         previews: bool = True,
+        store: Any = None,
         **unknown: Any,
     ):
         reject_unknown(unknown, NeuronWidget.__init__)
@@ -144,6 +148,7 @@ class NeuronWidget(anywidget.AnyWidget):
             lr=lr,
             objective=objective,
             previews=previews,
+            store=store,
         )
         self._cell = _running_cell()
         self._stop_forerunners()

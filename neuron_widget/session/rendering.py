@@ -27,10 +27,23 @@ class Rendering:
     def __init__(self, session: Session):
         self._session = session
 
-    def start(self, delay: float = 0.0, steps: int | None = None) -> Job:
+    def recall(self, steps: int | None = None) -> bool:
+        """Show the selected neuron's image as the store has it; False if it has none."""
+        session = self._session
+        layer, neuron, recipe = session.layer, session.neuron, session.settings.recipe
+        steps = session.steps if steps is None else steps
+        result = session.shelf.find(layer, neuron, steps, recipe)
+        if result is None:
+            return False
+        self._show(recipe, layer, neuron, result)
+        if not session.running("render"):
+            session.tell_progress("render", layer, neuron, steps, steps, state="done")
+        return True
+
+    def start(self, delay: float = 0.0, steps: int | None = None) -> Job | None:
         """Render the selected neuron, or go on from the image that is there.
 
-        ``steps`` counts from the beginning; default what is selected.
+        ``steps`` counts from the beginning; default what is selected. None if the store has it.
         """
         from neuron_widget.rendering import render_steps
 
@@ -40,7 +53,10 @@ class Rendering:
         layer, neuron, recipe = session.layer, session.neuron, settings.recipe
         steps = session.steps if steps is None else steps
         known = session.kept.rendering((layer, neuron))
+        if self.recall(steps):
+            return None
         resume = known if known is not None and known.state and known.steps < steps else None
+        resume = resume or session.shelf.begun(layer, neuron, steps, recipe)
         rate, tell = Rate(), Throttle(0.2)
         last: list[RenderStep] = []
 
@@ -63,8 +79,9 @@ class Rendering:
                         session.send(*part)
 
         def on_done(result: RenderResult, state: str = "done") -> None:
-            self._keep(recipe, layer, neuron, result)
+            self._show(recipe, layer, neuron, result)
             progress(result.steps, state)
+            session.shelf.keep(result)
 
         def on_stop() -> None:
             if last and not session.closed:
@@ -75,7 +92,7 @@ class Rendering:
         def on_error(error: BaseException) -> None:
             result = getattr(error, "result", None)
             if result is not None:
-                self._keep(recipe, layer, neuron, result)
+                self._show(recipe, layer, neuron, result)
             progress(0, "failed")
             session.fail("render", f"Rendering {layer} neuron {neuron} failed", error)
 
@@ -101,13 +118,14 @@ class Rendering:
             on_error=on_error,
         )
 
-    def _keep(self, recipe: Recipe, layer: str, neuron: int, result: RenderResult) -> None:
+    def _show(self, recipe: Recipe, layer: str, neuron: int, result: RenderResult) -> None:
         session = self._session
         part = messages.image(result, None)
+        made = {neuron: (messages.thumb(result.to_pil(0)), True)}
         with session.lock:
             session.kept.add_rendering(recipe, (layer, neuron), result, part)
+            session.kept.add_thumbs(recipe, layer, made)
         session.send_neurons((layer, neuron))
-        made = {neuron: (messages.thumb(result.to_pil(0)), True)}
         add_thumbs(session, recipe, layer, made)
         session.on_change()
 
@@ -124,11 +142,30 @@ class Previews:
         session = self._session
         if session.model is None or not (session.settings.auto and session.settings.previews):
             return
+        from neuron_widget.rendering import PREVIEW
+
         layer, total, recipe = session.layer, session.channels, session.settings.recipe
         rate = Rate()
+        finished = {**recipe._asdict(), "steps": session.steps}
+        quick = {k: v for k, v in {**recipe._asdict(), **PREVIEW}.items() if k != "batch_size"}
+        for how, whole in ((quick, False), (finished, True)):
+            tiles = session.shelf.tiles(layer, how)
+            add_thumbs(session, recipe, layer, {n: (tile, whole) for n, tile in tiles.items()})
 
         def count() -> int:
             return len(session.kept.thumbs(layer))
+
+        def keep() -> None:
+            with session.lock:
+                if session.kept.recipe != recipe:
+                    return
+                # A finished picture serves as a preview next time.
+                made = {n: tile for n, (tile, _) in session.kept.thumbs(layer).items()}
+            session.shelf.keep_tiles(layer, made, quick)
+
+        def on_end(done: int, state: str) -> None:
+            session.tell_progress("preview", layer, -1, done, total, state=state)
+            keep()
 
         def on_batch(result: RenderResult) -> None:
             made = {
@@ -141,11 +178,9 @@ class Previews:
         session.submit(
             "preview",
             self._steps(layer, recipe, on_batch),
-            lambda _: session.tell_progress("preview", layer, -1, total, total, state="done"),
+            lambda _: on_end(total, "done"),
             urgency=3,
-            on_stop=lambda: session.tell_progress(
-                "preview", layer, -1, count(), total, state="stopped"
-            ),
+            on_stop=lambda: on_end(count(), "stopped"),
         )
 
     def _steps(

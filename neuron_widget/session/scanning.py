@@ -76,7 +76,8 @@ class Scanning:
     def _steps(
         self, layer: str, another: bool, download: bool
     ) -> Generator[ScanProgress | None, None, ScanResult]:
-        from neuron_widget.scanning import open_dataset, scan_steps
+        from neuron_widget.scanning import open_dataset
+        from neuron_widget.store.reuse import scan_steps
 
         session = self._session
         model = session.model
@@ -91,6 +92,7 @@ class Scanning:
         assert self._dataset is not None
         return (
             yield from scan_steps(
+                session.shelf.store,
                 model,
                 layer,
                 self._dataset,

@@ -20,6 +20,7 @@ from neuron_widget.session.opening import Opening
 from neuron_widget.session.rendering import Previews, Rendering
 from neuron_widget.session.scanning import Scanning
 from neuron_widget.session.settings import Settings
+from neuron_widget.session.shelf import Shelf
 
 if TYPE_CHECKING:
     from neuron_widget.models import VisionModel
@@ -83,6 +84,7 @@ class Session:
         self._rendering = Rendering(self)
         self._previews = Previews(self)
         self._scanning = Scanning(self)
+        self.shelf = Shelf(self)
         self.show("configured", messages.configured(settings))
         self._opening.start()
 
@@ -162,7 +164,8 @@ class Session:
         if settled:
             self._scanning.find_photos()
             wanted = self.settings.auto if auto is None else auto
-            if wanted and self.key not in self.kept.renderings:
+            known = self.key in self.kept.renderings or self._rendering.recall()
+            if wanted and not known:
                 self._rendering.start(delay=SETTLE_S)
 
     def render(self, steps: int | None = None) -> Job | None:

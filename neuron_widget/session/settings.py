@@ -39,6 +39,7 @@ class Settings:
     top_k: int = 9
     auto: bool = True
     previews: bool = True
+    store: Any = None
 
     @property
     def recipe(self) -> Recipe:
