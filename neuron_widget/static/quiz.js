@@ -136,7 +136,7 @@ function render({ model, el }) {
 				}),
 			),
 		);
-		const names = ["References", "Right", "Share"];
+		const names = ["References", "Correct", "Share"];
 		return make(
 			"table",
 			{ className: "nq-table" },
@@ -223,7 +223,7 @@ function render({ model, el }) {
 			foot.replaceChildren(make("span", { className: "nq-muted", textContent: hint }));
 			return;
 		}
-		const verdict = answered.correct ? "Right" : "Wrong";
+		const verdict = answered.correct ? "Correct" : "Wrong";
 		const text = `${verdict}: neuron ${answered.neuron} responds more to the ${answered.fires_more} photo.`;
 		const next = make("button", {
 			type: "button",

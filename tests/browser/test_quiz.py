@@ -41,7 +41,7 @@ def test_a_game(open_notebook, tmp_path) -> None:  # type: ignore[no-untyped-def
     # By keyboard, from the first key to the last; the notebook hears none of them.
     left.focus()
     page.keyboard.press("ArrowRight")
-    expect(quiz.get_by_role("status")).to_have_text(re.compile(r"^(Right|Wrong): neuron \d+"))
+    expect(quiz.get_by_role("status")).to_have_text(re.compile(r"^(Correct|Wrong): neuron \d+"))
     expect(quiz.get_by_role("button", name="Next question")).to_be_focused()
     expect(quiz.get_by_text(re.compile(r"Score [01] of 1"))).to_be_visible()
     page.keyboard.press("ArrowLeft")  # too late
