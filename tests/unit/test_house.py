@@ -26,6 +26,9 @@ COMPUTE = [
     "jobs",
     "session",
     "messages",
+    "store",
+    "tables",
+    "cli",
 ]
 JUPYTER = {"anywidget", "ipywidgets", "traitlets", "ipykernel", "jupyter_client", "comm"}
 
