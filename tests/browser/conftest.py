@@ -60,9 +60,16 @@ def browser() -> Iterator[Browser]:
 
 
 class Lab:
-    """A JupyterLab server with an empty home."""
+    """A JupyterLab server with an empty home; or another application: Notebook 7."""
 
-    def __init__(self, home: Path, settings: dict[str, dict[str, object]] | None = None):
+    def __init__(
+        self,
+        home: Path,
+        settings: dict[str, dict[str, object]] | None = None,
+        *,
+        module: str = "jupyterlab",
+        app: str = "LabApp",
+    ):
         self.notebooks = home / "notebooks"
         self.notebooks.mkdir(parents=True)
         overrides = {
@@ -97,7 +104,7 @@ class Lab:
             [
                 sys.executable,
                 "-m",
-                "jupyterlab",
+                module,
                 "--no-browser",
                 "--allow-root",
                 "--ip=127.0.0.1",
@@ -105,8 +112,8 @@ class Lab:
                 "--ServerApp.port_retries=0",
                 "--IdentityProvider.token=",
                 "--ServerApp.disable_check_xsrf=True",
-                "--LabApp.expose_app_in_browser=True",
-                "--LabApp.check_for_updates_class="
+                f"--{app}.expose_app_in_browser=True",
+                f"--{app}.check_for_updates_class="
                 "jupyterlab.handlers.announcements.NeverCheckForUpdate",
                 f"--ServerApp.root_dir={self.notebooks}",
             ],
@@ -135,6 +142,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab(tmp_path_factory.mktemp("lab"))
     yield lab
     lab.close()
+
+
+@pytest.fixture(scope="session")
+def start_lab() -> type[Lab]:
+    """Start another server than the one that the tests share."""
+    return Lab
 
 
 class Notebook:
@@ -216,14 +229,22 @@ OpenNotebook = Callable[..., Notebook]
 
 
 @pytest.fixture
-def open_notebook(
-    lab: Lab, browser: Browser, request: pytest.FixtureRequest
-) -> Iterator[OpenNotebook]:
-    """Open a notebook of the given cells; at the end nothing must have gone wrong in it."""
+def open_notebook(browser: Browser, request: pytest.FixtureRequest) -> Iterator[OpenNotebook]:
+    """Open a notebook of the given cells; at the end nothing must have gone wrong in it.
+
+    ``server``: another one than the JupyterLab that the tests share.
+    """
     opened: list[Notebook] = []
     contexts = []
 
-    def open_it(*cells: str, width: int = 1400, height: int = 1100, **how: object) -> Notebook:
+    def open_it(
+        *cells: str,
+        width: int = 1400,
+        height: int = 1100,
+        server: Lab | None = None,
+        **how: object,
+    ) -> Notebook:
+        lab = server or request.getfixturevalue("lab")
         context = browser.new_context(viewport={"width": width, "height": height}, **how)
         contexts.append(context)
         name = f"{request.node.name}-{len(opened)}.ipynb".replace("[", "-").replace("]", "")
@@ -234,11 +255,12 @@ def open_notebook(
     yield open_it
     for context in contexts:
         context.close()
-    with urllib.request.urlopen(f"{lab.url}/api/kernels") as answer:
-        kernels = json.load(answer)
-    for kernel in kernels:
-        urllib.request.urlopen(
-            urllib.request.Request(f"{lab.url}/api/kernels/{kernel['id']}", method="DELETE")
-        ).close()
+    for url in {notebook.lab.url for notebook in opened}:
+        with urllib.request.urlopen(f"{url}/api/kernels") as answer:
+            kernels = json.load(answer)
+        for kernel in kernels:
+            urllib.request.urlopen(
+                urllib.request.Request(f"{url}/api/kernels/{kernel['id']}", method="DELETE")
+            ).close()
     problems = [p for notebook in opened for p in notebook.problems]
     assert not problems, "\n".join(problems)

@@ -8,10 +8,11 @@ import { ProgressRow } from "./progress-row";
 const TILE = 56;
 const GAP = 4;
 const PAD = 4;
+const SCROLL_GAP_MS = 150;
 
 /**
  * All neurons of the layer as a list box of small tiles. Every tile is in the page, so that it can
- * be found and read aloud; `content-visibility` spares the browser those that are out of sight.
+ * be found and read aloud; strict containment spares the browser from looking into them.
  */
 export function Gallery() {
 	const { store, sort, filter, name } = useView();
@@ -79,7 +80,15 @@ export function Gallery() {
 		const size = (): void => scroller.style.setProperty("--nw-tile", `${grid()[2] - GAP}px`);
 		size();
 		tell();
-		scroller.addEventListener("scroll", tell, { passive: true });
+		// Looking at sizes while scrolling costs frames: a few times a second is enough.
+		let timer: ReturnType<typeof setTimeout> | undefined;
+		const scrolled = (): void => {
+			timer ??= setTimeout(() => {
+				timer = undefined;
+				tell();
+			}, SCROLL_GAP_MS);
+		};
+		scroller.addEventListener("scroll", scrolled, { passive: true });
 		const resized = new ResizeObserver(() => {
 			// Where the selected tile was in sight, it stays so when the page around grows or shrinks.
 			const held = holds.current;
@@ -89,7 +98,8 @@ export function Gallery() {
 		});
 		resized.observe(scroller);
 		return () => {
-			scroller.removeEventListener("scroll", tell);
+			clearTimeout(timer);
+			scroller.removeEventListener("scroll", scrolled);
 			resized.disconnect();
 		};
 	}, [order, channels, store, grid, reveal]);
