@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
@@ -43,6 +44,8 @@ class Batch:
         For each image its index in ``settings.neurons``.
     start
         The state to begin from: a snapshot, or ``None`` for fresh noise.
+    fused
+        A faster way to the same activation, for steps with ordinary ReLU gradients.
 
     Notes
     -----
@@ -57,8 +60,10 @@ class Batch:
         image: FourierImage,
         places: tuple[int, ...],
         start: Snapshot | None = None,
+        fused: Callable[[Tensor], Tensor] | None = None,
     ):
         self.model, self.settings, self.image = model, settings, image
+        self._fused = fused
         self.places = places
         self.neurons = tuple(settings.neurons[i] for i in places)
         device = model.device
@@ -83,11 +88,11 @@ class Batch:
         # Each image is a parameter of its own, a view of the batch: on the CPU the last bit of an
         # element depends on the size of the tensor it is updated in, see FourierImage.decode.
         self._parameters = list(self._spectra.spectrum.unbind())
-        fused = device.type in ("cpu", "cuda", "mps")
-        self._adam = torch.optim.Adam(self._parameters, lr=settings.lr, fused=fused)
+        one_kernel = device.type in ("cpu", "cuda", "mps")
+        self._adam = torch.optim.Adam(self._parameters, lr=settings.lr, fused=one_kernel)
         for i, parameter in enumerate(self._parameters):
             self._adam.state[parameter] = {
-                "step": torch.tensor(float(start.step), device=device if fused else "cpu"),
+                "step": torch.tensor(float(start.step), device=device if one_kernel else "cpu"),
                 "exp_avg": self._spectra.exp_avg[i],
                 "exp_avg_sq": self._spectra.exp_avg_sq[i],
             }
@@ -107,22 +112,13 @@ class Batch:
             # The caller's modes (inference_mode, no_grad, autocast) are not ours.
             scope.enter_context(torch.inference_mode(False))
             scope.enter_context(torch.enable_grad())
-            read = scope.enter_context(self.model.reading(settings.layer))
             spectrum = self._spectra.spectrum.detach().requires_grad_()
             images = warp(self.image.decode(spectrum), self._augmentation.matrices(step))
-            if self.model.owned:
-                images = images.contiguous(memory_format=torch.channels_last)
             redirect = settings.redirect_relu and step < REDIRECT_STEPS
-            with (
-                torch.autocast(
-                    images.device.type,
-                    dtype=torch.bfloat16,
-                    enabled=settings.precision == "bfloat16",
-                ),
-                RedirectedReLU() if redirect else nullcontext(),
-                SteadyConvolutions() if self._alone_on_cpu else nullcontext(),
-            ):
-                activation = read(images)
+            if self._fused is not None and not redirect:
+                activation = self._fused(images)
+            else:
+                activation = self._read(images, redirect)
             values = settings.objective(activation, self._channels)
             # Only the spectrum's gradient: none for the weights, whatever their flags say.
             (gradient,) = torch.autograd.grad(-values.sum(), spectrum)
@@ -135,6 +131,23 @@ class Batch:
         self._bad_step = torch.where(first_bad, float(self.step), self._bad_step)
         if self.step == 1 or self.step % SAMPLE_EVERY == 0:
             self.samples.append((self.step, values))
+
+    def _read(self, images: Tensor, redirect: bool) -> Tensor:
+        """The layer's activation from the module itself."""
+        if self.model.owned:
+            images = images.contiguous(memory_format=torch.channels_last)
+        settings = self.settings
+        with (
+            self.model.reading(settings.layer) as read,
+            torch.autocast(
+                images.device.type,
+                dtype=torch.bfloat16,
+                enabled=settings.precision == "bfloat16",
+            ),
+            RedirectedReLU() if redirect else nullcontext(),
+            SteadyConvolutions() if self._alone_on_cpu else nullcontext(),
+        ):
+            return read(images)
 
     def images(self) -> Tensor:
         """The images as they are now, ``(n, 3, H, W)`` in 0..1, on the device."""
@@ -166,7 +179,9 @@ class Batch:
         parts = []
         for part in (slice(0, half), slice(half, None)):
             start = Snapshot(now.step, now.spectra.each(lambda t, part=part: t[part]))  # type: ignore[misc]
-            batch = Batch(self.model, self.settings, self.image, self.places[part], start)
+            batch = Batch(
+                self.model, self.settings, self.image, self.places[part], start, self._fused
+            )
             batch.samples = [(step, values[part]) for step, values in self.samples]
             parts.append(batch)
         return parts[0], parts[1]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.errors import RenderError
+from neuron_widget.fused import fused_reader
 from neuron_widget.models import VisionModel
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
 from neuron_widget.rendering.memory import free_memory, is_out_of_memory
@@ -70,6 +71,8 @@ class Job:
         self.model, self.settings = model, settings
         with torch.inference_mode(False):
             self._image = FourierImage(settings.size, settings.size, model.device)
+            precision = getattr(torch, settings.precision)
+            self._fused = fused_reader(model, settings.layer, precision)
         state_bytes = 12 * len(settings.neurons) * int(np.prod(self._image.shape))
         self._keep_state = state_bytes <= _MAX_STATE_BYTES
         self._seconds = resume.seconds if resume is not None else 0.0
@@ -123,7 +126,7 @@ class Job:
             device = self.model.device
             start = Snapshot(first, self._resumed.spectra.each(lambda t: t[rows].to(device)))
         with torch.inference_mode(False):
-            return Batch(self.model, self.settings, self._image, places, start)
+            return Batch(self.model, self.settings, self._image, places, start, self._fused)
 
     def _now(self, batch: Batch, done: int) -> RenderStep:
         steps = self.settings.steps

@@ -1,0 +1,133 @@
+"""The hand-written InceptionV1 gives what the module gives: activations, gradients, pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from neuron_widget.fused import fused_reader
+from neuron_widget.rendering import render
+from neuron_widget.zoo import load_model
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    model = load_model("inceptionv1", weights="random", device="cpu")
+    with torch.no_grad():
+        # An untrained network's signal dies out on the way; this keeps every layer alive.
+        for m in model.module.modules():
+            if isinstance(m, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(m.weight)
+                m.bias.uniform_(-0.1, 0.1)
+    return model
+
+
+def value_and_gradient(read, images):
+    images = images.clone().requires_grad_()
+    activation = read(images)
+    weights = torch.linspace(-1, 1, activation.numel()).view_as(activation)
+    return activation.detach(), torch.autograd.grad((activation.float() * weights).sum(), images)[0]
+
+
+@pytest.mark.parametrize("layer", ["mixed3a", "mixed4a", "mixed5a"])
+@pytest.mark.parametrize(
+    ("images", "size", "chunk"), [(1, 64, 0), (2, 64, 0), (3, 97, 2), (2, 70, 1)]
+)
+def test_same_numbers_as_the_module(model, layer, images, size, chunk):
+    torch.manual_seed(1)
+    x = torch.rand(images, 3, size, size)
+    fused = fused_reader(model, layer, torch.float32, chunk)
+    with model.reading(layer) as read:
+        expected, gradient = value_and_gradient(read, x)
+    found, ours = value_and_gradient(fused, x)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    error = (ours - gradient).norm() / gradient.norm()
+    assert error < 1e-4
+
+
+def test_bfloat16_is_as_near_as_autocast(model):
+    x = torch.rand(2, 3, 96, 96)
+    with model.reading("mixed4a") as read:
+        exact, exact_gradient = value_and_gradient(read, x)
+        with torch.autocast("cpu", torch.bfloat16):
+            cast, cast_gradient = value_and_gradient(read, x)
+    fused = fused_reader(model, "mixed4a", torch.bfloat16)
+    found, gradient = value_and_gradient(fused, x)
+    assert found.dtype == torch.bfloat16
+    assert (found - exact).norm() <= 1.1 * (cast - exact).norm()
+    assert (gradient - exact_gradient).norm() <= 1.1 * (cast_gradient - exact_gradient).norm()
+
+
+def test_no_graph_is_kept_where_no_gradient_is_wanted(model):
+    fused = fused_reader(model, "mixed3a", torch.float32)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        fused(x)
+    with torch.no_grad():
+        assert fused(x.requires_grad_()).grad_fn is None
+    assert all(p.grad is None for p in model.module.parameters())
+
+
+@pytest.mark.parametrize("layer", ["conv2d0", "mixed4a.3x3", "maxpool4"])
+def test_other_layers_are_read_from_the_module(model, layer):
+    assert fused_reader(model, layer, torch.float32) is None
+
+
+def test_hooks_are_not_passed_by(model):
+    seen = []
+    handle = model.module.mixed3a.get_submodule("1x1").register_forward_hook(
+        lambda *_: seen.append(1)
+    )
+    try:
+        assert fused_reader(model, "mixed4a", torch.float32) is None
+        render(model, "mixed3a", 3, size=32, steps=3, progress=False)
+    finally:
+        handle.remove()
+    assert seen
+    assert fused_reader(model, "mixed4a", torch.float32) is not None
+
+
+def test_same_picture_as_from_the_module(model, monkeypatch):
+    options = {"size": 64, "steps": 20, "precision": "float32", "progress": False}
+    ours = render(model, "mixed3b", [3, 400], **options)
+    monkeypatch.setattr("neuron_widget.rendering.job.fused_reader", lambda *_: None)
+    theirs = render(model, "mixed3b", [3, 400], **options)
+    np.testing.assert_allclose(ours.activation, theirs.activation, rtol=0.02)
+    assert np.abs(ours.images - theirs.images).mean() < 0.02
+
+
+class Ops(TorchDispatchMode):
+    """Counts operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = Counter()
+        self.weight_gradients = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = str(func.overloadpacket)
+        self.count[name] += 1
+        if name == "aten.convolution_backward":
+            self.weight_gradients += any(args[-1][1:])
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_a_pass_costs(model):
+    """As many convolutions as there must be; no weight is cast, no gradient of one made."""
+    fused = fused_reader(model, "mixed4a", torch.bfloat16)
+    x = torch.rand(2, 3, 64, 64).requires_grad_()
+    with Ops() as ops:
+        torch.autograd.grad(fused(x).sum(), x)
+    # Forward: 3 of the stem, 2 bands, 4 a block; backward the same, the bands and the first of
+    # them as forward convolutions.
+    assert ops.count["aten.convolution"] == 3 + 2 + 3 * 4 + 2 + 1
+    assert ops.count["aten.convolution_backward"] == 2 + 3 * 4
+    assert ops.weight_gradients == 0
+    assert ops.count["aten._to_copy"] <= 3
+    waits = ("_local_scalar_dense", "item", "nonzero", "equal", "masked_select")
+    assert {w: ops.count[f"aten.{w}"] for w in waits} == dict.fromkeys(waits, 0)
