@@ -118,9 +118,9 @@ def test_explore_compare_and_keep(open_notebook, cell: str) -> None:  # type: ig
     # No serious findings of axe, with all of it on the page.
     page.add_script_tag(path=str(AXE))
     report = page.evaluate("axe.run('.neuron-widget')")
-    serious = [v for v in report["violations"] if v["impact"] in ("serious", "critical")]
-    assert not serious, serious
-    print(f"axe: {len(report['passes'])} rules passed, {len(report['violations'])} violations")
+    found = [(v["impact"], v["id"], v["nodes"][0]["html"][:200]) for v in report["violations"]]
+    assert not found
+    print(f"\naxe: {len(report['passes'])} rules passed, none violated")
 
     # A reload brings the pins back.
     notebook.reload()

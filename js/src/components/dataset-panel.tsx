@@ -32,7 +32,7 @@ export function DatasetPanel() {
 								<li>type the path of a folder of photos here;</li>
 								<li>
 									type <code>samples</code> (photographs that come with the package) or{" "}
-									<code>imagenette</code> (asks before it downloads);
+									<code>imagenette</code> (about 0.3 GB; asks before it downloads);
 								</li>
 								<li>
 									write <code>NeuronWidget("{store.layer.value}", dataset="path/to/photos")</code>{" "}

@@ -11,7 +11,7 @@ export function Header() {
 	const opening = store.opening.value;
 	const open = datasetOpen.value ?? dataset === null;
 	return (
-		<header class="nw-header">
+		<div class="nw-header">
 			<div class="nw-header-row">
 				<strong class="nw-title">{network?.title ?? "Neuron widget"}</strong>
 				{network && (
@@ -82,6 +82,6 @@ export function Header() {
 					{opening}
 				</p>
 			)}
-		</header>
+		</div>
 	);
 }
