@@ -27,7 +27,10 @@ from torch.autograd.function import once_differentiable
 from neuron_widget.inception import Inception, InceptionV1, LocalResponseNorm, MaxPool
 from neuron_widget.models import VisionModel
 
-__all__ = ["FusedInception", "fused_reader"]
+__all__ = ["FUSED_CHUNK", "FusedInception", "fused_reader"]
+
+FUSED_CHUNK = 4
+"""Images to take through side by side without gradients: what they need fits into the cache."""
 
 # Takes the gradient of a stage's output, gives that of its input.
 Gradient = Callable[[Tensor], Tensor]

@@ -208,7 +208,14 @@ def _steps(
     yield ScanProgress(first, total, len(pass_.skipped), 0.0, pass_.collect)
     start = time.monotonic()
     size = pass_.model.input_size
-    loaded = load_batches(pass_.dataset, order[first:].tolist(), size, batch_size, workers)
+    loaded = load_batches(
+        pass_.dataset,
+        order[first:].tolist(),
+        size,
+        batch_size,
+        workers,
+        overlap=pass_.model.device.type != "cpu",
+    )
     queued: deque[torch.cuda.Event] = deque()
     with closing(loaded):
         for batch in loaded:

@@ -51,27 +51,35 @@ def load_batches(
     input_size: int,
     batch_size: int,
     workers: int | None = None,
+    *,
+    overlap: bool = True,
 ) -> Generator[Batch, None, None]:
     """Yield the photos in ``order`` in batches of ``batch_size`` readable ones.
 
     What is in a batch does not depend on ``workers``. With ``workers=0`` photos are decoded in
     the calling thread. Closing the generator cancels what waits and ends the threads.
+
+    ``overlap=False``: nothing is decoded while the caller works on a batch. For a network on the
+    CPU: decoding would take the very cores it runs on, and a core that is late makes all others
+    wait at the end of every layer.
     """
     threads = automatic_workers() if workers is None else workers
     threads = min(threads, len(order))
     pool = ThreadPoolExecutor(threads, "neuron-widget-scan") if threads else None
-    # Without threads nothing is gained by loading ahead.
-    ahead = max(_AHEAD * batch_size, 2 * threads) if pool else 1
+    overlap = overlap and pool is not None
+    ahead = max(_AHEAD * batch_size, 2 * threads)
     waiting: deque[tuple[int, Callable[[], NDArray[np.uint8] | str]]] = deque()
     index: list[int] = []
     squares: list[NDArray[np.uint8]] = []
     skipped: list[tuple[int, str]] = []
-    remaining = iter(order)
+    remaining = deque(order)
     try:
         while True:
-            while len(waiting) < ahead and (i := next(remaining, None)) is not None:
-                load = partial(_load, dataset, int(i), input_size)
-                waiting.append((int(i), pool.submit(load).result if pool else load))
+            wanted = ahead if overlap else batch_size - max(len(squares), len(skipped))
+            while remaining and len(waiting) < wanted:
+                i = int(remaining.popleft())
+                load = partial(_load, dataset, i, input_size)
+                waiting.append((i, pool.submit(load).result if pool else load))
             if waiting:
                 i, loaded = waiting.popleft()
                 square = loaded()
@@ -81,12 +89,13 @@ def load_batches(
                     index.append(i)
                     squares.append(square)
             full = batch_size in (len(squares), len(skipped))
-            if full or (not waiting and (squares or skipped)):
+            last = not waiting and not remaining
+            if full or (last and (squares or skipped)):
                 shape = (0, input_size, input_size, 3)
                 stacked = np.stack(squares) if squares else np.empty(shape, np.uint8)
                 yield Batch(index, torch.from_numpy(stacked), skipped)
                 index, squares, skipped = [], [], []
-            elif not waiting:
+            elif last:
                 return
     finally:
         if pool is not None:

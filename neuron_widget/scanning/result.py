@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
+from neuron_widget.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.models import VisionModel
 from neuron_widget.scanning.datasets import ImageDataset
 from neuron_widget.scanning.examples import Example
@@ -291,12 +292,21 @@ class ScanResult:
     def _forward(self, neuron: int, index: list[int]) -> dict[int, NDArray[np.float32]]:
         maps: dict[int, NDArray[np.float32]] = {}
         model = self._model
-        batches = load_batches(self._photos, index, model.input_size, self._batch_size)
+        batches = load_batches(
+            self._photos,
+            index,
+            model.input_size,
+            self._batch_size,
+            overlap=model.device.type != "cpu",
+        )
+        read = fused_reader(model, self.layer, torch.float32, FUSED_CHUNK)
+        if read is None:
+            read = model.reader(self.layer)
         with closing(batches):
             for batch in batches:
                 for i, reason in batch.skipped:
                     raise _gone(self._photos.path(i), reason)
-                with torch.inference_mode(), model.reading(self.layer) as read:
+                with torch.inference_mode():
                     activation = read(to_images(batch.squares, model.device))[:, neuron]
                 maps.update(zip(batch.index, activation.float().cpu().numpy(), strict=True))
         return maps

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuron_widget.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.models import VisionModel
 from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
 from neuron_widget.scanning.image_dataset import ImageDataset
@@ -56,6 +57,8 @@ class ScanPass:
         self._settings = settings
         self._batch_size = batch_size
         self._fast = settings["precision"] == "fast"
+        precision = torch.bfloat16 if self._fast else torch.float32
+        self._fused = fused_reader(model, layer, precision, FUSED_CHUNK)
         k = settings["top_k"]
         kept = _CANDIDATES * k + _RESERVE if self._fast else k
         # Apple's MPS lacks some of the integer operations: there the statistics live on the CPU.
@@ -120,6 +123,8 @@ class ScanPass:
         self.scanned += len(index)
 
     def _read(self, images: Tensor) -> Tensor:
+        if self._fused is not None:
+            return self._fused(images)
         with ExitStack() as scope:
             if self._fast:
                 scope.enter_context(torch.autocast(self.model.device.type, torch.bfloat16))
