@@ -1,17 +1,21 @@
 """How fast a picture forms, beside torch-lucent and beside the convolutions that are needed.
 
     python benchmarks/render.py [--device cpu|cuda] [--quick] [--weights FILE]
+                                [--peer-in-full] [--picture FILE] [--results FILE]
 
 Everybody runs in turn, round after round, in one process, with the seed notebook's settings:
 mixed4a, 224 px, Fourier spectrum, Adam, the seed's augmentations. The tables show the median, the
 spread (least..most) and ratios of medians. Without weights (``NEURON_WIDGET_TEST_DATA`` holds some)
-the network is untrained: the times are the same, the second table is left out.
+the network is untrained: the times are the same, the quality is left out.
 
 * The peer: torch-lucent's ``render_vis``, one call of several steps, one image at a time (it draws
   one augmentation for a whole batch, so a batch is not the same work), on a fresh module each time
   (it leaves a hook on every module, which would slow down the next call).
 * The floor: the layer's own convolutions and those before it, forward and gradient of the input,
   on dummy activations at our size, batch and precision. Nothing else: no ReLU, no pooling.
+* Time to quality: what torch-lucent reaches in 512 steps takes it 9 minutes for the five neurons.
+  For the weights of the test data these activations are known (``PEER``), and the time is 512 times
+  the measured step; ``--peer-in-full`` runs it instead.
 """
 
 from __future__ import annotations
@@ -19,14 +23,14 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-import platform
-import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
+from PIL import Image
+from report import Goal, Times, machine, results, show_goals
 from torch import Tensor, nn
 
 from neuron_widget.models import VisionModel
@@ -35,40 +39,12 @@ from neuron_widget.rendering.lucent_engine import RightLRN, lucent_module, lucen
 from neuron_widget.rendering.settings import REDIRECT_STEPS, default_precision
 from neuron_widget.zoo import load_model
 
+LUCENT = "lucent render_vis, batch 1"
 LAYER, SIZE, STEPS = "mixed4a", 224, 512
 NEURONS = (68, 257, 427, 486, 501)
 
-
-class Table:
-    """Milliseconds for one step of one image, contestant by contestant."""
-
-    def __init__(self, device: torch.device):
-        self.device = device
-        self.times: dict[str, list[float]] = {}
-
-    def time(self, name: str, image_steps: int, work: Callable[[], object]) -> None:
-        """Run ``work`` once and note its time."""
-        self._wait()
-        start = time.perf_counter()
-        work()
-        self._wait()
-        self.times.setdefault(name, []).append((time.perf_counter() - start) / image_steps * 1e3)
-
-    def median(self, name: str) -> float:
-        """Return the median over the rounds."""
-        return statistics.median(self.times[name])
-
-    def row(self, name: str, peer: str, floor: str = "") -> None:
-        """Print one line, beside the peer and the floor."""
-        values, median = self.times[name], self.median(name)
-        spread = f"{min(values):.2f}..{max(values):.2f}"
-        ratio = f"{self.median(peer) / median:.1f}"
-        share = f"{median / self.median(floor):.2f}" if floor else ""
-        print(f"{name:<40}{median:>10.2f}  {spread:<18}{ratio:>13}{share:>16}")
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+# Clean activations of torch-lucent 0.1.8 after 512 steps (right normalisation), by model.
+PEER = {"inceptionv1-993fe39476bc": (878.0, 2202.0, 596.0, 1350.0, 1213.0)}
 
 
 def peer_steps(model: VisionModel, module: nn.Module, neuron: int, steps: int) -> Tensor:
@@ -148,101 +124,147 @@ def floor_step(model: VisionModel, batch: int, precision: str) -> Callable[[], N
     return step
 
 
-def seconds_a_step(model: VisionModel, quick: bool) -> Table:
-    table = Table(model.device)
+def seconds_a_step(model: VisionModel, quick: bool) -> tuple[Times, dict[str, float]]:
+    """The table of milliseconds, and each contestant's share of its floor."""
+    times = Times(model.device)
     best = default_precision(model.device)
     module = lucent_module(model)
     settings = [(b, p) for p in dict.fromkeys((best, "float32")) for b in (1, 8)]
     ours = {f"ours, batch {b}, {p}": (b, our_steps(model, b, p)) for b, p in settings}
     floors = {f"floor, batch {b}, {p}": (b, floor_step(model, b, p)) for b, p in settings}
-    peer, peers, steps = "lucent render_vis, batch 1", 4 if quick else 12, 4 if quick else 24
+    peers, steps = 4 if quick else 12, 4 if quick else 16
     peer_steps(model, copy.deepcopy(module), 0, 2)
-    for _ in range(2 if quick else 7):
+    for _ in range(3 if quick else 9):
         fresh = copy.deepcopy(module)
-        table.time(peer, peers, lambda m=fresh: peer_steps(model, m, 68, peers))
+        times.take(LUCENT, peers, lambda m=fresh: peer_steps(model, m, 68, peers))
         for name, (batch, go_on) in ours.items():
-            table.time(name, steps * batch, lambda g=go_on: g(steps))
-        for name, (batch, step) in floors.items():
-            table.time(name, steps * batch, lambda s=step: [s() for _ in range(steps)])
-    print(f"\n{'':<40}{'ms a step':>10}  {'spread':<18}{'lucent / it':>13}{'it / its floor':>16}")
-    print(f"{'':<40}{'an image':>10}")
-    table.row(peer, peer)
-    for name in ours:
-        table.row(name, peer, name.replace("ours", "floor"))
-    for name in floors:
-        table.row(name, peer)
-    return table
+            # The floor follows at once: both see the machine in the same state.
+            floor = name.replace("ours", "floor")
+            times.take(name, steps * batch, lambda g=go_on: g(steps))
+            times.take(floor, steps * batch, lambda s=floors[floor][1]: [s() for _ in range(steps)])
+    below = {name: times.median(name.replace("ours", "floor")) for name in ours}
+    times.show("a step of an image", LUCENT, below)
+    return times, {name: times.median(name) / floor for name, floor in below.items()}
 
 
-def seconds_to_quality(model: VisionModel, steps: int) -> None:
-    """How long each needs for the clean activation that lucent reaches in ``steps`` steps."""
-    module = lucent_module(model)
-    start = time.perf_counter()
-    images = [peer_steps(model, copy.deepcopy(module), n, steps) for n in NEURONS]
-    theirs = time.perf_counter() - start
-    with torch.no_grad(), model.reading(LAYER) as read:
-        pictures = torch.cat(images).to(model.device)
-        means = read(pictures).mean((2, 3)).cpu()
-    target = sum(float(means[i, n]) for i, n in enumerate(NEURONS)) / len(NEURONS)
+def quality(
+    model: VisionModel, steps: int, peer_seconds: float | None, picture: str | None
+) -> tuple[float, float | None]:
+    """Our clean activation after as many steps / lucent's, and how much sooner we reach lucent's.
+
+    ``peer_seconds``: of one step, where lucent's activations are known and need not be made.
+    """
+    if peer_seconds is None:
+        module = lucent_module(model)
+        start = time.perf_counter()
+        images = [peer_steps(model, copy.deepcopy(module), n, steps) for n in NEURONS]
+        theirs = time.perf_counter() - start
+        with torch.no_grad(), model.reading(LAYER) as read:
+            pictures = torch.cat(images).to(model.device)
+            means = read(pictures).mean((2, 3)).cpu()
+        reached = [float(means[i, n]) for i, n in enumerate(NEURONS)]
+    else:
+        reached, theirs = list(PEER[model.identity]), peer_seconds * steps * len(NEURONS)
+    target = sum(reached) / len(NEURONS)
     passed = equal = None
     for step in render_steps(model, LAYER, NEURONS, steps=2 * steps, batch_size=len(NEURONS)):
-        if step.step % 8 == 0:
+        if (passed is None and step.step % 8 == 0) or step.step == steps:
             now = step.result()
             if passed is None and now.activation.mean() >= target:
                 passed = (step.step, now.seconds)
             if step.step == steps:
                 equal = now
-            if passed and equal:
-                break
-    print(f"\nClean activation of mixed4a {NEURONS}, mean: lucent after {steps} steps {target:.0f}")
-    print(
-        f"  lucent: {theirs:.1f} s, one after the other (right normalisation, the seed's settings)"
-    )
+        if passed and equal:
+            break
     assert equal is not None
-    print(f"  ours after {steps} steps: {equal.activation.mean():.0f}, {equal.seconds:.1f} s")
-    if passed is None:
-        print(f"  ours did not reach {target:.0f} in {2 * steps} steps")
-    else:
-        print(f"  ours reaches {target:.0f} at step {passed[0]}, {passed[1]:.1f} s: "
-              f"{theirs / passed[1]:.1f} times sooner")  # fmt: skip
+    known = "" if peer_seconds is None else f", known; {theirs:.0f} s = {steps} steps as timed"
+    print(f"\nClean activation of {LAYER} {NEURONS}")
+    print(f"  lucent, {steps} steps: {_list(reached)}, mean {target:.0f} ({theirs:.1f} s{known})")
+    ours = equal.activation
+    print(f"  ours,   {steps} steps: {_list(ours)}, mean {ours.mean():.0f} ({equal.seconds:.1f} s)")
+    if passed is not None:
+        print(f"  ours reaches {target:.0f} at step {passed[0]}, {passed[1]:.1f} s")
+    if picture is not None and peer_seconds is None:
+        _picture(picture, torch.cat(images), torch.from_numpy(equal.images).permute(0, 3, 1, 2))
+    return float(ours.mean()) / target, theirs / passed[1] if passed else None
 
 
-def whole_layer(model: VisionModel) -> None:
+def _list(values: Iterable[float]) -> str:
+    return " ".join(f"{value:.0f}" for value in values)
+
+
+def _picture(file: str, *rows: Tensor) -> None:
+    """Lucent's images above ours, half size."""
+    small = [
+        nn.functional.interpolate(r.float().cpu(), scale_factor=0.5, mode="area") for r in rows
+    ]
+    sheet = torch.cat([torch.cat(list(row), dim=2) for row in small], dim=1)
+    Image.fromarray((sheet.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()).save(file)
+
+
+def whole_layer(model: VisionModel) -> float:
+    """Seconds for every neuron of the layer."""
     count = model.layer(LAYER).channels
     start = time.perf_counter()
     result = render(model, LAYER, range(count), steps=STEPS, size=SIZE, progress=False)
+    seconds = time.perf_counter() - start
     print(
-        f"\nThe whole layer, {count} neurons x {STEPS} steps x {SIZE} px: "
-        f"{time.perf_counter() - start:.1f} s, mean clean activation {result.activation.mean():.0f}"
+        f"\nThe whole layer, {count} neurons x {STEPS} steps x {SIZE} px: {seconds:.1f} s, "
+        f"mean clean activation {result.activation.mean():.0f}"
     )
+    return seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, and no 512-step peer")
+    parser.add_argument("--quick", action="store_true", help="few rounds and steps: under a minute")
     parser.add_argument("--weights", help="a state dict of InceptionV1")
+    parser.add_argument("--peer-in-full", action="store_true", help="512 steps of torch-lucent")
+    parser.add_argument("--picture", help="with --peer-in-full: its images above ours, a PNG file")
+    parser.add_argument("--results", help="a Markdown file that takes a section of results")
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("No CUDA device here: nothing was measured.")
+        print("No GPU here: the rows of a GPU were not measured.")
+        return
     weights = args.weights
     if weights is None and (data := os.environ.get("NEURON_WIDGET_TEST_DATA")):
         weights = Path(data) / "weights" / "inceptionv1_google2015.pth"
-    model = load_model("inceptionv1", weights=weights or "random", device=args.device)
-    where = (
-        torch.cuda.get_device_name()
-        if args.device == "cuda"
-        else f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-    )
-    print(f"{model.title}, {LAYER}, {SIZE} px; torch {torch.__version__}; {where}; "
-          f"default precision {default_precision(model.device)}")  # fmt: skip
-    seconds_a_step(model, args.quick)
-    if weights is None:
-        print("\nUntrained network: no quality to compare.")
+    with results(args.results, f"Rendering, {args.device}{', quick' if args.quick else ''}"):
+        model = load_model("inceptionv1", weights=weights or "random", device=args.device)
+        model.layer(LAYER)  # probed before anything is hooked or timed
+        print(machine(model.device))
+        print(f"{model.title}, {LAYER}, {SIZE} px, precision {default_precision(model.device)}\n")
+        measure(model, args, trained=weights is not None)
+
+
+def measure(model: VisionModel, args: argparse.Namespace, *, trained: bool) -> None:
+    times, shares = seconds_a_step(model, args.quick)
+    best = default_precision(model.device)
+    peer = times.median(LUCENT)
+    one, eight = (peer / times.median(f"ours, batch {b}, {best}") for b in (1, 8))
+    goals = [
+        Goal("batch 1: lucent's step / ours", one, 4.5, 8),
+        Goal("batch 8, an image: lucent's step / ours", eight, 7, 12),
+    ]
+    if trained and not args.quick:
+        known = model.identity in PEER and not args.peer_in_full
+        ratio, sooner = quality(model, STEPS, peer / 1e3 if known else None, args.picture)
+        goals += [
+            Goal("sooner than lucent at its 512-step clean activation", sooner, 20, 50),
+            Goal("clean activation at equal steps: ours / lucent's", ratio, 1, 1.1, ".2f"),
+        ]
     else:
-        seconds_to_quality(model, 24 if args.quick else STEPS)
-    if args.device == "cuda" and not args.quick:
-        whole_layer(model)
+        goals.append(Goal("sooner than lucent at its 512-step clean activation", None, 20, 50))
+    for name, share in shares.items():
+        goals.append(
+            Goal(f"our step / floor: {name.removeprefix('ours, ')}", share, 1.6, 1.2, ".2f")
+        )
+    if model.device.type == "cuda" and not args.quick:
+        goals.append(Goal("whole layer, seconds", whole_layer(model), 60, 20))
+    else:
+        goals.append(Goal("on a GPU: whole layer, 508 x 512 steps, seconds", None, 60, 20))
+    show_goals(goals)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How fast a scan is, beside the seed notebook's loop and beside what cannot be avoided.
 
     python benchmarks/scan.py [--device cpu|cuda] [--quick] [--weights FILE] [--photos FOLDER]
+                              [--results FILE]
 
 Ours and the peers run in turn, round after round, in one process, on the same photos; the table
 shows the median, the spread (least..most) and ratios of medians. Without weights and photos
@@ -17,14 +18,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import statistics
-import time
-from collections.abc import Callable, Iterable
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 from PIL import Image
+from report import Goal, Times, machine, results, show_goals
 from torchvision import transforms
 
 from neuron_widget.models import VisionModel
@@ -32,41 +34,14 @@ from neuron_widget.rendering.lucent_engine import lucent_module
 from neuron_widget.scanning.datasets import ImageDataset, open_dataset
 from neuron_widget.scanning.engine import sample, scan
 from neuron_widget.scanning.loading import load_batches, to_images
+from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.running import ScanPass
+from neuron_widget.store.maps import make_maps
 from neuron_widget.zoo import load_model
 
+SEED, PRECISIONS = "seed's loop, one neuron", ("exact", "fast")
 LAYER, NEURON, BATCH = "mixed4a", 68, 32
 SEED_PASSES = 3  # the cost of a pass is the same for every neuron: counted 508 times
-
-
-class Table:
-    """Milliseconds a photo of each contestant, round by round."""
-
-    def __init__(self, device: torch.device):
-        self.device = device
-        self.per_photo: dict[str, list[float]] = {}
-
-    def time(self, name: str, photos: int, work: Callable[[], object]) -> None:
-        """Run ``work`` once and note its time."""
-        self._wait()
-        start = time.perf_counter()
-        work()
-        self._wait()
-        self.per_photo.setdefault(name, []).append((time.perf_counter() - start) / photos * 1e3)
-
-    def median(self, name: str) -> float:
-        """Return the median over the rounds."""
-        return statistics.median(self.per_photo[name])
-
-    def show(self) -> None:
-        """Print a line a contestant."""
-        print(f"{'':<44}{'ms a photo':>12}   spread")
-        for name, values in self.per_photo.items():
-            print(f"{name:<44}{self.median(name):>12.2f}   {min(values):.2f}..{max(values):.2f}")
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
 
 def seed_pass(module: torch.nn.Module, layer: str, neuron: int, photos: Iterable[Image.Image]):
@@ -93,15 +68,16 @@ def seed_pass(module: torch.nn.Module, layer: str, neuron: int, photos: Iterable
     return sorted(kept, key=lambda entry: entry[1], reverse=True)[:9]
 
 
-def forward_floor(model: VisionModel, squares: torch.Tensor, precision: str) -> None:
-    images = to_images(squares, model.device)
-    fast = precision == "fast"
-    with (
-        torch.inference_mode(),
-        torch.autocast(model.device.type, torch.bfloat16, enabled=fast),
-        model.reading(LAYER) as read,
-    ):
-        read(images)
+def forward_floor(model: VisionModel, squares: torch.Tensor, precision: str) -> Iterator[None]:
+    """The forward pass of a scan, and nothing of the scan."""
+    settings = {"top_k": 9, "precision": precision}
+    info = model.layer(LAYER)
+    scan_pass = ScanPass(model, LAYER, info.channels, None, settings, len(squares))
+    yield
+    while True:
+        with torch.inference_mode():
+            scan_pass._read(to_images(squares, model.device))
+        yield
 
 
 def from_tensors(model: VisionModel, dataset: ImageDataset, squares: torch.Tensor, batches: int):
@@ -115,16 +91,16 @@ def from_tensors(model: VisionModel, dataset: ImageDataset, squares: torch.Tenso
 
 def compare(
     model: VisionModel, peer: torch.nn.Module, dataset: ImageDataset, args: argparse.Namespace
-) -> None:
-    table = Table(model.device)
-    photos = min(len(dataset), 64 if args.quick else 512)
+) -> list[Goal]:
+    times = Times(model.device)
+    photos = min(len(dataset), 192 if args.quick else 512)
     seed_photos = 6 if args.quick else 32
     order = sample(len(dataset), photos, 0).tolist()
     squares = next(load_batches(dataset, order, model.input_size, args.batch)).squares
-    results = {}
+    found = {}
 
     def ours(precision: str) -> None:
-        result = scan(
+        found[precision] = scan(
             model,
             LAYER,
             dataset,
@@ -133,85 +109,92 @@ def compare(
             precision=precision,
             progress=False,
         )
-        for example in (*result.top(NEURON), *result.bottom(NEURON)):
-            example.activation_map()
-        results[precision] = result
 
-    # The seed's loop opened files itself: its decoding is part of its time.
     def seed_photos_of() -> Iterable[Image.Image]:
+        # The seed's loop opened files itself: its decoding is part of its time.
         return (dataset.load(i) for i in order[:seed_photos])
 
-    forward_floor(model, squares, "exact")  # warm up
-    forward_floor(model, squares, "fast")
+    floors = {precision: forward_floor(model, squares, precision) for precision in PRECISIONS}
+    for floor in floors.values():
+        next(floor), next(floor)  # warm up
     seed_pass(peer, LAYER, NEURON, (dataset.load(i) for i in order[:2]))
     for _ in range(1 if args.quick else 5):
         for neuron in range(NEURON, NEURON + (1 if args.quick else SEED_PASSES)):
-            table.time(
-                "seed's loop, one neuron",
-                seed_photos,
-                lambda neuron=neuron: seed_pass(peer, LAYER, neuron, seed_photos_of()),
+            times.take(
+                SEED, seed_photos, lambda n=neuron: seed_pass(peer, LAYER, n, seed_photos_of())
             )
-        for precision in ("exact", "fast"):
-            table.time(
-                f"ours, {precision} (all neurons; one shown)",
+        for precision in PRECISIONS:
+            times.take(f"ours, {precision}", photos, lambda p=precision: ours(p))
+            times.take(
+                f"ours, {precision}: a neuron's photos and maps",
                 photos,
-                lambda precision=precision: ours(precision),
+                lambda p=precision: found[p].maps(NEURON),
             )
-            table.time(
+            times.take(
                 f"floor: forward, {precision}",
-                len(squares),
-                lambda precision=precision: forward_floor(model, squares, precision),
+                4 * len(squares),
+                lambda f=floors[precision]: [next(f) for _ in range(4)],
             )
-        table.time(
+        times.take(
             "floor: decode, all threads",
             photos,
             lambda: list(load_batches(dataset, order, model.input_size, args.batch)),
         )
-        table.time(
+        times.take(
             "ours, fast, from decoded tensors",
             8 * len(squares),
             lambda: from_tensors(model, dataset, squares, 8),
         )
-    table.show()
-    ratios(table, results, model)
-
-
-def ratios(table: Table, results: dict, model: VisionModel) -> None:
-    channels = model.layer(LAYER).channels
-    seed, decode = (
-        table.median("seed's loop, one neuron"),
-        table.median("floor: decode, all threads"),
+    candidates = set()
+    for side in ("top", "bottom"):
+        candidates |= set(getattr(found["fast"].tables, side).index.ravel().tolist())
+    times.take(
+        "ours, fast: candidates of all neurons again",
+        photos,
+        lambda: exhaust(make_maps(found["fast"])),
     )
-    print(f"\n{'ratio':<60}{'exact':>10}{'fast':>10}")
-    rows: dict[str, list[float]] = {"one neuron: seed / ours": [], "ours / floor": []}
-    all_neurons = []
-    for precision in ("exact", "fast"):
-        ours = table.median(f"ours, {precision} (all neurons; one shown)")
-        forward = table.median(f"floor: forward, {precision}")
-        floor = forward + decode if model.device.type == "cpu" else max(forward, decode)
-        rows["one neuron: seed / ours"].append(seed / ours)
-        rows["ours / floor"].append(ours / floor)
-        again = 0.0
-        if precision == "fast":
-            # Looking at every neuron scores its candidates again in float32: each photo that is
-            # a candidate of any neuron, once.
-            tables = results["fast"].tables
-            candidates = set(tables.top.index.ravel()) | set(tables.bottom.index.ravel())
-            share = len(candidates) / results["fast"].scanned
-            again = share * (table.median("floor: forward, exact") + decode)
-        all_neurons.append(seed * channels / (ours + again))
-    rows[f"{channels} neurons: seed ({channels} passes) / ours"] = all_neurons
-    for name, (exact, fast) in rows.items():
-        print(f"{name:<60}{exact:>10.2f}{fast:>10.2f}")
-    print(
-        f"\nFast, all neurons: counts scoring {share:.0%} of the photos again; with few photos\n"
-        "nearly all are a candidate of some neuron. Over many photos the share falls."
-    )
-    agreement(results)
+    floor = {p: _floor(times, p, model.device) for p in PRECISIONS}
+    times.show("a photo", SEED, {f"ours, {p}": floor[p] for p in PRECISIONS})
+    share = len(candidates) / photos
+    print(f"\n{share:.0%} of the {photos} photos are a candidate of some neuron in the fast scan;")
+    print("of many thousands of photos it is a small part, and so is the time to score them again.")
+    return [*_speed(times, floor, model.layer(LAYER).channels), _agreement(found)]
 
 
-def agreement(results: dict) -> None:
-    exact, fast = (results[p].tables for p in ("exact", "fast"))
+def exhaust(work: Iterable[object]) -> None:
+    for _ in work:
+        pass
+
+
+def _floor(times: Times, precision: str, device: torch.device) -> float:
+    """On a CPU decoding needs the same cores and cannot be hidden; beside a GPU it can."""
+    parts = times.median(f"floor: forward, {precision}"), times.median("floor: decode, all threads")
+    return sum(parts) if device.type == "cpu" else max(parts)
+
+
+def _speed(times: Times, floor: dict[str, float], channels: int) -> list[Goal]:
+    seed = times.median(SEED)
+    one = {
+        p: times.median(f"ours, {p}") + times.median(f"ours, {p}: a neuron's photos and maps")
+        for p in PRECISIONS
+    }
+    every = {p: times.median(f"ours, {p}") for p in PRECISIONS}
+    again = every["fast"] + times.median("ours, fast: candidates of all neurons again")
+    text = f"{channels} neurons, {channels} passes of the seed's loop / ours"
+    return [
+        Goal("exact, one neuron: seed's ms a photo / ours", seed / one["exact"], 5, 8),
+        Goal("fast, one neuron: seed's ms a photo / ours", seed / one["fast"], 9, 16),
+        Goal(f"exact, {text}", seed * channels / every["exact"], 2500, 4000, ".0f"),
+        Goal(f"fast, {text}", seed * channels / every["fast"], 4500, 8000, ".0f"),
+        Goal("  the same, all candidates scored again at once", seed * channels / again, 4500, 8000,
+             ".0f"),
+        Goal("exact: ours / (forward + decode)", every["exact"] / floor["exact"], 1.4, 1.15, ".2f"),
+        Goal("fast: ours / (forward + decode)", every["fast"] / floor["fast"], 1.4, 1.15, ".2f"),
+    ]  # fmt: skip
+
+
+def _agreement(found: dict[str, ScanResult]) -> Goal:
+    exact, fast = (found[p].tables for p in PRECISIONS)
     pairs = [
         set(a) <= set(b)
         for side in ("top", "bottom")
@@ -219,29 +202,44 @@ def agreement(results: dict) -> None:
             getattr(exact, side).index.tolist(), getattr(fast, side).index.tolist(), strict=True
         )
     ]
-    print(f"Fast keeps the exact nine: {sum(pairs)} of {len(pairs)} sets")
+    return Goal("fast: % of top-9 and bottom-9 sets equal to exact", 100 * sum(pairs) / len(pairs),
+                99.9, 100, ".2f")  # fmt: skip
 
 
-def memory(model: VisionModel, dataset: ImageDataset) -> None:
-    """Peak memory after 1,000 photos, then after 10,000 (the files repeated)."""
+def memory(args: argparse.Namespace) -> Goal:
+    """Growth in % of the peak memory from 1,000 to 10,000 photos, each in a process of its own."""
+    peaks = []
+    for photos in (1_000, 10_000):
+        command = [sys.executable, __file__, "--peak-of", str(photos), "--photos", args.photos]
+        command += ["--weights", args.weights] if args.weights else []
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        peaks.append(int(re.findall(r"\d+", printed)[-1]))
+    small, large = (peak / 1024 for peak in peaks)
+    print(f"\nPeak memory: {small:.0f} MB after 1,000 photos, {large:.0f} MB after 10,000")
+    return Goal("memory, 10,000 photos against 1,000, %", 100 * (peaks[1] / peaks[0] - 1), 2, 0)
+
+
+def peak_of(photos: int, model: VisionModel, dataset: ImageDataset) -> None:
+    """Scan so many photos (the files repeated) and print the peak memory in kB."""
     import resource
 
     files = [dataset.path(i) for i in range(len(dataset))]
-    peaks = []
-    for photos in (1_000, 10_000):
-        repeated = (files * (photos // len(files) + 1))[:photos]
-        scan(model, LAYER, repeated, precision="fast", progress=False)
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    print(f"Peak memory, 10,000 photos against 1,000: {peaks[1] / peaks[0] - 1:+.1%}")
+    repeated = (files * (photos // len(files) + 1))[:photos]
+    scan(model, LAYER, repeated, precision="fast", progress=False)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--quick", action="store_true", help="few photos, one round")
+    parser.add_argument(
+        "--quick", action="store_true", help="few photos, one round: under a minute"
+    )
     parser.add_argument("--weights", help="state dict of InceptionV1")
     parser.add_argument("--photos", help="folder of photos")
     parser.add_argument("--batch", type=int, default=0, help="photos in a forward pass")
+    parser.add_argument("--results", help="a Markdown file that takes a section of results")
+    parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
         print("No GPU here: the rows of a GPU were not measured.")
@@ -252,16 +250,24 @@ def main() -> None:
         args.photos = args.photos or str(Path(data) / "photos")
         weights = Path(data) / "weights" / "inceptionv1_google2015.pth"
         args.weights = args.weights or str(weights)
-    device = torch.device(args.device)
-    model = load_model(weights=args.weights or "random", device=device)
+    model = load_model(weights=args.weights or "random", device=torch.device(args.device))
     dataset = open_dataset(args.photos or "samples")
-    name = torch.cuda.get_device_name(device) if args.device == "cuda" else platform.processor()
-    print(f"{args.device} {name}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"{LAYER}, batch {args.batch}, {dataset}\n")
     model.layer(LAYER)  # probed before anything is timed
-    compare(model, lucent_module(model), dataset, args)
-    if not args.quick and args.photos and args.device == "cpu":
-        memory(model, dataset)
+    if args.peak_of:
+        peak_of(args.peak_of, model, dataset)
+        return
+    with results(args.results, f"Scanning, {args.device}{', quick' if args.quick else ''}"):
+        print(machine(model.device))
+        print(f"{model.title}, {LAYER}, batch {args.batch}, {len(dataset)} photos\n")
+        goals = compare(model, lucent_module(model), dataset, args)
+        if not args.quick and args.photos and args.device == "cpu":
+            goals.append(memory(args))
+        else:
+            goals.append(Goal("memory, 10,000 photos against 1,000, %", None, 2, 0))
+        if args.device == "cpu":
+            goals.append(Goal("on a GPU: photos a second, from tensors", None, 8000, 20000, ".0f"))
+            goals.append(Goal("on a GPU: photos a second, from files", None, 3000, 6000, ".0f"))
+        show_goals(goals)
 
 
 if __name__ == "__main__":

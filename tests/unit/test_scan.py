@@ -16,7 +16,9 @@ from neuron_widget.errors import DatasetError, NeuronOutOfRange, UnknownLayer
 from neuron_widget.models import VisionModel
 from neuron_widget.scanning import ScanResult, ScanTables, scan, scan_steps
 from neuron_widget.scanning.decode import square
+from neuron_widget.scanning.loading import load_batches
 from neuron_widget.scanning.receptive import probe_receptive_fields
+from neuron_widget.scanning.wrapped import ListDataset
 from neuron_widget.zoo import load_model
 
 SIZE, PHOTOS = 32, 23
@@ -341,3 +343,36 @@ def test_a_neuron_out_of_range(model: VisionModel, ask: str) -> None:
 def test_progress_bar_is_shown(model: VisionModel, capsys: pytest.CaptureFixture[str]) -> None:
     scan(model, "body", photos(), batch_size=4)
     assert "Scanning" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ loading
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_batches_are_full_whoever_decodes_them(workers: int, overlap: bool) -> None:
+    class Flawed(ListDataset):
+        def load(self, i: int) -> Image.Image:
+            if i % 5 == 1:
+                raise OSError("broken")
+            return super().load(i)
+
+    batches = list(load_batches(Flawed(photos()), range(PHOTOS), SIZE, 4, workers, overlap=overlap))
+    readable = [i for i in range(PHOTOS) if i % 5 != 1]
+    assert [batch.index for batch in batches if batch.index] == [
+        readable[i : i + 4] for i in range(0, len(readable), 4)
+    ]
+    assert sorted(i for batch in batches for i, _ in batch.skipped) == [1, 6, 11, 16, 21]
+
+
+def test_nothing_is_decoded_while_the_network_has_the_cpu() -> None:
+    loaded = []
+
+    class Watched(ListDataset):
+        def load(self, i: int) -> Image.Image:
+            loaded.append(i)
+            return super().load(i)
+
+    batches = load_batches(Watched(photos()), range(PHOTOS), SIZE, 4, 2, overlap=False)
+    for seen, _batch in enumerate(batches, start=1):
+        assert len(loaded) == min(4 * seen, PHOTOS)
