@@ -24,6 +24,11 @@ __all__ = ["Batch", "Snapshot"]
 SAMPLE_EVERY = 8
 CHECK_EVERY = 16
 
+# So many pixels of a batch go through the network at once on the CPU (4 images of 224 px). With
+# more, what one step allocates is given back to the system and asked for again at the next, page
+# by page; with fewer, convolutions are less efficient.
+_PART_PIXELS = 4 * 224 * 224
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -99,6 +104,11 @@ class Batch:
         self._alone_on_cpu = (
             device.type == "cpu" and len(places) == 1 and settings.precision == "float32"
         )
+        side_by_side = len(places)
+        if device.type == "cpu":
+            side_by_side = max(1, _PART_PIXELS // (image.height * image.width))
+        starts = range(0, len(places), side_by_side)
+        self._parts = [slice(i, i + side_by_side) for i in starts]
         # The first step at which an image's objective was not finite; 0 while all is well.
         self._bad_step = torch.zeros(len(places), device=device)
         self.samples: list[tuple[int, Tensor]] = []
@@ -112,25 +122,31 @@ class Batch:
             # The caller's modes (inference_mode, no_grad, autocast) are not ours.
             scope.enter_context(torch.inference_mode(False))
             scope.enter_context(torch.enable_grad())
-            spectrum = self._spectra.spectrum.detach().requires_grad_()
-            images = warp(self.image.decode(spectrum), self._augmentation.matrices(step))
             redirect = settings.redirect_relu and step < REDIRECT_STEPS
-            if self._fused is not None and not redirect:
-                activation = self._fused(images)
-            else:
-                activation = self._read(images, redirect)
-            values = settings.objective(activation, self._channels)
-            # Only the spectrum's gradient: none for the weights, whatever their flags say.
-            (gradient,) = torch.autograd.grad(-values.sum(), spectrum)
-            for parameter, own in zip(self._parameters, gradient.unbind(), strict=True):
-                parameter.grad = own
+            found = [self._ascend(part, redirect) for part in self._parts]
             self._adam.step()
         self.step = step + 1
-        self.values = values = values.detach()
+        self.values = values = found[0] if len(found) == 1 else torch.cat(found)
         first_bad = (self._bad_step == 0) & ~torch.isfinite(values)
         self._bad_step = torch.where(first_bad, float(self.step), self._bad_step)
         if self.step == 1 or self.step % SAMPLE_EVERY == 0:
             self.samples.append((self.step, values))
+
+    def _ascend(self, part: slice, redirect: bool) -> Tensor:
+        """Gradients of some of the images; their values."""
+        spectrum = self._spectra.spectrum[part].detach().requires_grad_()
+        matrices = self._augmentation.matrices(self.step)[part]
+        images = warp(self.image.decode(spectrum), matrices)
+        if self._fused is not None and not redirect:
+            activation = self._fused(images)
+        else:
+            activation = self._read(images, redirect)
+        values = self.settings.objective(activation, self._channels[part])
+        # Only the spectrum's gradient: none for the weights, whatever their flags say.
+        (gradient,) = torch.autograd.grad(-values.sum(), spectrum)
+        for parameter, own in zip(self._parameters[part], gradient.unbind(), strict=True):
+            parameter.grad = own
+        return values.detach()
 
     def _read(self, images: Tensor, redirect: bool) -> Tensor:
         """The layer's activation from the module itself."""

@@ -16,7 +16,7 @@ from neuron_widget.errors import RenderError
 from neuron_widget.fused import fused_reader
 from neuron_widget.models import VisionModel
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
-from neuron_widget.rendering.memory import free_memory, is_out_of_memory
+from neuron_widget.rendering.memory import free_memory, is_out_of_memory, keep_blocks
 from neuron_widget.rendering.objective import Objective
 from neuron_widget.rendering.param import FourierImage
 from neuron_widget.rendering.result import (
@@ -69,6 +69,7 @@ class Job:
         resume: RenderResult | None = None,
     ):
         self.model, self.settings = model, settings
+        keep_blocks(model.device)
         with torch.inference_mode(False):
             self._image = FourierImage(settings.size, settings.size, model.device)
             precision = getattr(torch, settings.precision)
