@@ -17,7 +17,7 @@ not a convolution, with the same numbers:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -32,14 +32,24 @@ __all__ = ["FUSED_CHUNK", "FusedInception", "fused_reader"]
 FUSED_CHUNK = 4
 """Images to take through side by side without gradients: what they need fits into the cache."""
 
-# Takes the gradient of a stage's output, gives that of its input.
-Gradient = Callable[[Tensor], Tensor]
+# Takes the gradient of a stage's output and whether ReLU's is redirected; gives the input's.
+Gradient = Callable[[Tensor, bool], Tensor]
+
+
+class Reader(Protocol):
+    """A function from images to an activation, in place of :meth:`VisionModel.reading`'s."""
+
+    def __call__(self, images: Tensor, redirect: bool = False) -> Tensor:
+        """``redirect``: whether gradients are redirected where ReLU lets nothing through."""
 
 
 def fused_reader(
     model: VisionModel, layer: str, dtype: torch.dtype, chunk: int = 0
-) -> Callable[[Tensor], Tensor] | None:
+) -> Reader | None:
     """From images ``(N, 3, H, W)`` in 0..1 to the layer's activation, in ``dtype``.
+
+    With ``redirect=True`` its gradients are those of
+    :class:`neuron_widget.layers.RedirectedReLU`.
 
     ``None`` where only the module itself will do (see :meth:`VisionModel.reading`): for another
     network, a layer that is no block, where somebody's hooks are on the module, and on other
@@ -53,7 +63,11 @@ def fused_reader(
     ):
         return None
     network = FusedInception(module, layer, dtype, chunk)
-    return lambda images: network(model.preprocess(images))
+
+    def read(images: Tensor, redirect: bool = False) -> Tensor:
+        return network(model.preprocess(images), redirect=redirect)
+
+    return read
 
 
 class FusedInception:
@@ -77,9 +91,9 @@ class FusedInception:
         with torch.no_grad(), torch.inference_mode(False):
             self._stages = list(_stages(module, layer, dtype))
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, *, redirect: bool = False) -> Tensor:
         """One forward pass; the result is recorded if gradients are."""
-        activation: Tensor = _Network.apply(images, self)
+        activation: Tensor = _Network.apply(images, self, redirect)
         return activation
 
     def forward(self, images: Tensor, gradients: list[Gradient] | None) -> Tensor:
@@ -92,8 +106,8 @@ class FusedInception:
 
 class _Network(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, network: FusedInception) -> Tensor:
-        found, ctx.chunks = [], []
+    def forward(ctx: Any, images: Tensor, network: FusedInception, redirect: bool) -> Tensor:
+        found, ctx.chunks, ctx.redirect = [], [], redirect
         for part in torch.split(images, network.chunk or len(images)):
             gradients: list[Gradient] | None = [] if ctx.needs_input_grad[0] else None
             with torch.autocast(images.device.type, enabled=False):
@@ -103,15 +117,15 @@ class _Network(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         found = []
         parts = torch.split(grads[0], [n for n, _ in ctx.chunks])
         for part, (_, gradients) in zip(parts, ctx.chunks, strict=True):
             gradient = part
             while gradients:
-                gradient = gradients.pop()(gradient)
+                gradient = gradients.pop()(gradient, ctx.redirect)
             found.append(gradient)
-        return (found[0] if len(found) == 1 else torch.cat(found)), None
+        return (found[0] if len(found) == 1 else torch.cat(found)), None, None
 
 
 # ------------------------------------------------------------------ stages
@@ -171,15 +185,24 @@ def _twice(x: Tensor) -> Tensor | None:
     return None
 
 
-def _masked(grad: Tensor, rectified: Tensor, into: Tensor | None = None) -> Tensor:
+def _masked(grad: Tensor, rectified: Tensor, redirect: bool, into: Tensor | None = None) -> Tensor:
     """ReLU's gradient from its output; into a given tensor, which may be ``grad`` itself."""
+    if redirect:
+        found = _redirected(grad, rectified)
+        return found if into is None else into.copy_(found)
     if into is None:
-        into = torch.empty(grad.shape, dtype=grad.dtype, device=grad.device,
-                           memory_format=torch.channels_last)  # fmt: skip
-    found: Tensor = torch.ops.aten.threshold_backward.grad_input(
-        grad, rectified, 0, grad_input=into
-    )
-    return found
+        into = _empty_like(grad, grad.shape[1])
+    torch.ops.aten.threshold_backward.grad_input(grad, rectified, 0, grad_input=into)
+    return into
+
+
+def _redirected(grad: Tensor, rectified: Tensor) -> Tensor:
+    """The rule of :class:`neuron_widget.layers.RedirectedReLU`, from ReLU's output."""
+    low, zero = rectified <= 0, grad.new_zeros(())
+    plain = torch.where(low, zero, grad)
+    alive = plain.abs().amax(dim=(1, 2, 3), keepdim=True) > 0
+    # A positive gradient would push a dead unit further down.
+    return torch.where(alive, plain, torch.where(low & (grad > 0), zero, grad))
 
 
 class _Stem:
@@ -205,8 +228,8 @@ class _Stem:
         y.relu_()
         if gradients is not None:
 
-            def gradient(grad: Tensor) -> Tensor:
-                grad = _pool_gradient(_masked(grad, y), x, 2, places)
+            def gradient(grad: Tensor, redirect: bool) -> Tensor:
+                grad = _pool_gradient(_masked(grad, y, redirect), x, 2, places)
                 phases = torch.conv2d(grad, self._back, None, 1, 2)
                 phases = phases[:, :, : (height + 1) // 2, : (width + 1) // 2]
                 return F.pixel_shuffle(phases.float(), 2)[:, :, :height, :width].to(images.dtype)
@@ -224,7 +247,9 @@ class _Rectified:
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
         y = self._conv(x).relu_()
         if gradients is not None:
-            gradients.append(lambda grad: self._conv.gradient(_masked(grad, y, grad), x))
+            gradients.append(
+                lambda grad, redirect: self._conv.gradient(_masked(grad, y, redirect, grad), x)
+            )
         return y
 
 
@@ -240,7 +265,7 @@ class _Norm:
         y = x * r
         if gradients is not None:
 
-            def gradient(grad: Tensor) -> Tensor:
+            def gradient(grad: Tensor, _redirect: bool) -> Tensor:
                 scaled = grad.mul_(r)
                 spread = torch.conv2d((scaled * y).mul_(r), self._band)
                 return scaled.addcmul_(x, spread, value=-1)
@@ -255,7 +280,7 @@ class _Pool:
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
         y, places = _max_pool(x, 2)
         if gradients is not None:
-            gradients.append(lambda grad: _pool_gradient(grad, x, 2, places))
+            gradients.append(lambda grad, _redirect: _pool_gradient(grad, x, 2, places))
         return y
 
 
@@ -299,16 +324,18 @@ class _Block:
         if gradients is None:
             return y
 
-        def gradient(grad: Tensor) -> Tensor:
+        def gradient(grad: Tensor, redirect: bool) -> Tensor:
             inner = _empty_like(x, sum(self._inner))
             one_, three_, five_ = torch.split(inner, self._inner, dim=1)
             g1, g3, g5, gp = torch.split(grad, self._outer, dim=1)
             y1, y3, y5, yp = torch.split(y, self._outer, dim=1)
-            _masked(g1, y1, one_)
-            _masked(self._3x3.gradient(_masked(g3, y3), three), three, three_)
-            _masked(self._5x5.gradient(_masked(g5, y5), five), five, five_)
+            _masked(g1, y1, redirect, one_)
+            d3 = self._3x3.gradient(_masked(g3, y3, redirect), three)
+            _masked(d3, three, redirect, three_)
+            d5 = self._5x5.gradient(_masked(g5, y5, redirect), five)
+            _masked(d5, five, redirect, five_)
             direct = self._first.gradient(inner, x)
-            through = self._reduce.gradient(_masked(gp, yp), pooled)
+            through = self._reduce.gradient(_masked(gp, yp, redirect), pooled)
             return direct.add_(_pool_gradient(through, x, 1, places))
 
         gradients.append(gradient)

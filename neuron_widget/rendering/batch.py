@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from neuron_widget.fused import Reader
 from neuron_widget.layers import RedirectedReLU
 from neuron_widget.models import VisionModel
 from neuron_widget.rendering.augment import AugmentationStream, warp
@@ -50,7 +50,7 @@ class Batch:
     start
         The state to begin from: a snapshot, or ``None`` for fresh noise.
     fused
-        A faster way to the same activation, for steps with ordinary ReLU gradients.
+        A faster way to the same activation and gradient.
 
     Notes
     -----
@@ -65,7 +65,7 @@ class Batch:
         image: FourierImage,
         places: tuple[int, ...],
         start: Snapshot | None = None,
-        fused: Callable[[Tensor], Tensor] | None = None,
+        fused: Reader | None = None,
     ):
         self.model, self.settings, self.image = model, settings, image
         self._fused = fused
@@ -137,8 +137,8 @@ class Batch:
         spectrum = self._spectra.spectrum[part].detach().requires_grad_()
         matrices = self._augmentation.matrices(self.step)[part]
         images = warp(self.image.decode(spectrum), matrices)
-        if self._fused is not None and not redirect:
-            activation = self._fused(images)
+        if self._fused is not None:
+            activation = self._fused(images, redirect)
         else:
             activation = self._read(images, redirect)
         values = self.settings.objective(activation, self._channels[part])

@@ -299,9 +299,8 @@ class ScanResult:
             self._batch_size,
             overlap=model.device.type != "cpu",
         )
-        read = fused_reader(model, self.layer, torch.float32, FUSED_CHUNK)
-        if read is None:
-            read = model.reader(self.layer)
+        fused = fused_reader(model, self.layer, torch.float32, FUSED_CHUNK)
+        read = fused or model.reader(self.layer)
         with closing(batches):
             for batch in batches:
                 for i, reason in batch.skipped:

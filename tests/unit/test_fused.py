@@ -10,6 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from neuron_widget.fused import fused_reader
+from neuron_widget.layers import RedirectedReLU
 from neuron_widget.rendering import render
 from neuron_widget.zoo import load_model
 
@@ -48,6 +49,28 @@ def test_same_numbers_as_the_module(model, layer, images, size, chunk):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
     error = (ours - gradient).norm() / gradient.norm()
     assert error < 1e-4
+
+
+@pytest.mark.parametrize("dead", ["mixed3a.3x3", "mixed3b.1x1", "conv2d2", "mixed4a.5x5"])
+def test_redirected_as_in_the_module(model, dead):
+    """A layer that lets nothing through at all is given gradients that wake it."""
+    torch.manual_seed(1)
+    x = torch.rand(2, 3, 64, 64)
+    layer = model.module.get_submodule(dead)
+    bias = layer.bias.detach().clone()
+    try:
+        with torch.no_grad():
+            layer.bias.sub_(1e4)
+        fused = fused_reader(model, "mixed4a", torch.float32)
+        with model.reading("mixed4a") as read, RedirectedReLU():
+            _, expected = value_and_gradient(read, x)
+        _, found = value_and_gradient(lambda images: fused(images, True), x)
+        _, plain = value_and_gradient(fused, x)
+    finally:
+        with torch.no_grad():
+            layer.bias.copy_(bias)
+    assert (found - expected).norm() < 1e-4 * expected.norm()
+    assert (found - plain).norm() > 1e-2 * expected.norm()
 
 
 def test_bfloat16_is_as_near_as_autocast(model):
