@@ -18,6 +18,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
+from neuron_widget.openmp import end_helpers
+
 __all__ = ["Job", "Worker", "shared_worker"]
 
 # The thread ends when there has been nothing to do for so long; the next job starts a new one.
@@ -82,6 +84,7 @@ class Worker:
 
     def submit(self, job: Job) -> Job:
         """Queue a job; an older one of the same owner and task is stopped."""
+        end_helpers()
         with self._changed:
             for other in self._jobs:
                 if other.owner is job.owner and other.task == job.task:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -163,3 +165,35 @@ def test_the_thread_ends_when_idle_and_comes_back(worker: Worker) -> None:
         while alive() and time.monotonic() < end:
             time.sleep(0.01)
         assert alive() == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU OpenMP: Linux only")
+def test_threads_that_helped_a_cell_are_gone_when_the_worker_computes() -> None:
+    """Else there are more of them than cores, and a step takes up to twice as long."""
+    script = """
+import os, time, torch
+from neuron_widget.jobs import Job, Worker
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+def look():
+    until = time.monotonic() + 5
+    while threads() > before + 1 and time.monotonic() < until:
+        time.sleep(0.01)
+    yield threads() - before
+
+torch.set_num_threads(3)
+before = threads()
+torch.ones(1_000_000).exp()
+print(threads() - before)
+seen = []
+Worker().submit(Job("me", "a", look(), on_step=seen.append)).finished.wait()
+print(*seen)
+torch.ones(1_000_000).exp()  # and the cell goes on as before
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    # Two helpers; then the worker's thread alone.
+    assert done.stdout.split() == ["2", "1"]
