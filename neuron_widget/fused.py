@@ -4,7 +4,9 @@ What a rendering's step and a scan need of the network is one activation and, fo
 gradient of the image: no weight's gradient, no hook in between. Knowing that saves most of what is
 not a convolution, with the same numbers:
 
-* The weights are cast once, not at every step.
+* The weights are cast once, not at every step, and laid out once as oneDNN reads them.
+* Of the last block only the branch that ends in an image's neuron is computed, and of its last
+  convolution only that channel: nothing else is maximised.
 * The three 1x1 convolutions that read a block's input are one convolution.
 * ReLU and concatenation are one pass: a branch is written rectified into its place in the result.
 * The stem pools before it rectifies: a quarter of the work, and the maximum is the same.
@@ -19,7 +21,7 @@ not a convolution, with the same numbers:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -27,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from neuron_widget.fused_parts import Conv, MaxPool3, empty_like, masked, rectify
+from neuron_widget.fused_parts import Conv, Kernel, MaxPool3, empty_like, masked, rectify
 from neuron_widget.inception import Inception, InceptionV1, LocalResponseNorm, MaxPool
 from neuron_widget.models import VisionModel
 
@@ -43,8 +45,13 @@ Gradient = Callable[[Tensor, bool], Tensor]
 class Reader(Protocol):
     """A function from images to an activation, in place of :meth:`VisionModel.reading`'s."""
 
-    def __call__(self, images: Tensor, redirect: bool = False) -> Tensor:
-        """``redirect``: whether gradients are redirected where ReLU lets nothing through."""
+    def __call__(
+        self, images: Tensor, redirect: bool = False, neurons: Sequence[int] | None = None
+    ) -> Tensor:
+        """The layer's activation, or ``(N, 1, h, w)`` of the one neuron named for each image.
+
+        ``redirect``: whether gradients are redirected where ReLU lets nothing through.
+        """
 
 
 def fused_reader(
@@ -71,8 +78,10 @@ def fused_reader(
         return None
     network = FusedInception(module, layer, dtype, chunk)
 
-    def read(images: Tensor, redirect: bool = False) -> Tensor:
-        return network(model.preprocess(images), redirect=redirect)
+    def read(
+        images: Tensor, redirect: bool = False, neurons: Sequence[int] | None = None
+    ) -> Tensor:
+        return network(model.preprocess(images), redirect, neurons)
 
     return read
 
@@ -97,47 +106,70 @@ class FusedInception:
         self.chunk = chunk
         with torch.no_grad(), torch.inference_mode(False):
             self._stages = list(_stages(module, layer, dtype))
+            self._neurons = _Neurons(getattr(module, layer), dtype)
 
-    def __call__(self, images: Tensor, *, redirect: bool = False) -> Tensor:
-        """One forward pass; the result is recorded if gradients are."""
-        activation: Tensor = _Network.apply(images, self, redirect)
+    def __call__(
+        self, images: Tensor, redirect: bool = False, neurons: Sequence[int] | None = None
+    ) -> Tensor:
+        """One forward pass; the result is recorded if gradients are. See :class:`Reader`."""
+        activation: Tensor = _Network.apply(images, self, redirect, neurons)
         return activation
 
-    def forward(self, images: Tensor, gradients: list[Gradient] | None) -> Tensor:
+    def forward(
+        self, images: Tensor, gradients: list[Gradient] | None, neurons: Sequence[int] | None
+    ) -> Tensor:
         """One chunk through all stages; each leaves its gradient if a list is given."""
-        x = images
-        for stage in self._stages:
-            x = stage(x, gradients)
-        return x
+        if neurons is None:
+            return _through(self._stages, images, gradients)
+        before = _through(self._stages[:-1], images, gradients)
+        return self._neurons(before, gradients, neurons)
 
 
 class _Network(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, network: FusedInception, redirect: bool) -> Tensor:
+    def forward(
+        ctx: Any,
+        images: Tensor,
+        network: FusedInception,
+        redirect: bool,
+        neurons: Sequence[int] | None,
+    ) -> Tensor:
         found, ctx.chunks, ctx.redirect = [], [], redirect
-        for part in torch.split(images, network.chunk or len(images)):
+        size = network.chunk or len(images)
+        for i, part in enumerate(torch.split(images, size)):
             gradients: list[Gradient] | None = [] if ctx.needs_input_grad[0] else None
+            own = neurons[i * size : (i + 1) * size] if neurons is not None else None
             with torch.autocast(images.device.type, enabled=False):
-                found.append(network.forward(part, gradients))
+                found.append(network.forward(part, gradients, own))
             ctx.chunks.append((len(part), gradients))
         return found[0] if len(found) == 1 else torch.cat(found)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         found = []
         parts = torch.split(grads[0], [n for n, _ in ctx.chunks])
         for part, (_, gradients) in zip(parts, ctx.chunks, strict=True):
-            gradient = part
-            while gradients:
-                gradient = gradients.pop()(gradient, ctx.redirect)
-            found.append(gradient)
-        return (found[0] if len(found) == 1 else torch.cat(found)), None, None
+            found.append(_back(gradients, part, ctx.redirect))
+        return (found[0] if len(found) == 1 else torch.cat(found)), None, None, None
 
 
 # ------------------------------------------------------------------ stages
 
 Stage = Callable[[Tensor, list[Gradient] | None], Tensor]
+
+
+def _through(stages: Sequence[Stage], x: Tensor, gradients: list[Gradient] | None) -> Tensor:
+    for stage in stages:
+        x = stage(x, gradients)
+    return x
+
+
+def _back(gradients: list[Gradient], grad: Tensor, redirect: bool) -> Tensor:
+    """Last stage first; each one's memory is free as soon as it is done."""
+    while gradients:
+        grad = gradients.pop()(grad, redirect)
+    return grad
 
 
 def _stages(module: InceptionV1, layer: str, dtype: torch.dtype) -> Iterator[Stage]:
@@ -148,7 +180,7 @@ def _stages(module: InceptionV1, layer: str, dtype: torch.dtype) -> Iterator[Sta
         if isinstance(child, LocalResponseNorm):
             yield _Norm(child, dtype)
         elif isinstance(child, MaxPool):
-            yield _Pool()
+            yield _Pool(2)
         elif isinstance(child, nn.Conv2d):
             yield _Rectified(child, dtype)
         elif isinstance(child, Inception):
@@ -163,45 +195,51 @@ class _Stem:
     def __init__(self, module: InceptionV1, dtype: torch.dtype):
         conv = module.conv2d0
         self._dtype = dtype
-        self._conv = Conv([conv], dtype)
+        bias = conv.bias.detach().to(dtype) if conv.bias is not None else None
+        self._conv = Kernel(conv.weight.detach().to(dtype), bias, pad=0, stride=2)
         self._pool = MaxPool3(2)
         # Gradient of pixel 2 a + p: the outputs a - i (i = 0..3) through the weights 2 i + p.
         weight = F.pad(conv.weight.detach(), (0, 1, 0, 1))  # (64, 3, 8, 8)
         phases = weight.view(-1, weight.shape[1], 4, 2, 4, 2).flip(2, 4)
         back = phases.permute(1, 3, 5, 0, 2, 4).flatten(0, 2)  # (3 * 2 * 2, 64, 4, 4)
-        self._back = back.to(dtype).contiguous(memory_format=torch.channels_last)
+        self._back = Kernel(back.to(dtype), None, pad=2)
 
     def __call__(self, images: Tensor, gradients: list[Gradient] | None) -> Tensor:
         n, channels, height, width = images.shape
         padded = torch.zeros((n, height + 5, width + 5, channels), dtype=self._dtype,
                              device=images.device).permute(0, 3, 1, 2)  # fmt: skip
         padded[:, :, 2:-3, 2:-3] = images
-        x = torch.conv2d(padded, self._conv.weight, self._conv.bias, 2)
+        x = self._conv(padded)
         y, places = self._pool(x, gradients is not None)
         rectify(y)
         if gradients is not None:
 
             def gradient(grad: Tensor, redirect: bool) -> Tensor:
                 grad = self._pool.gradient(masked(grad, y, redirect), x, places)
-                phases = torch.conv2d(grad, self._back, None, 1, 2)
-                phases = phases[:, :, : (height + 1) // 2, : (width + 1) // 2]
-                return F.pixel_shuffle(phases.float(), 2)[:, :, :height, :width].to(images.dtype)
+                h, w = (height + 1) // 2, (width + 1) // 2
+                # One cast and shuffle in one pass: pixel_shuffle reads channels_last slowly.
+                found = images.new_empty((n, channels, h, 2, w, 2))
+                phases = (
+                    self._back(grad).permute(0, 2, 3, 1)[:, :h, :w].view(n, h, w, channels, 2, 2)
+                )
+                found.copy_(phases.permute(0, 3, 1, 4, 2, 5))
+                return found.view(n, channels, 2 * h, 2 * w)[:, :, :height, :width]
 
             gradients.append(gradient)
         return y
 
 
 class _Rectified:
-    """A convolution and ReLU."""
+    """A convolution and ReLU; all channels or one."""
 
-    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype):
-        self._conv = Conv([conv], dtype)
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, channel: int | None = None):
+        self._conv = Conv([conv], dtype, channel)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
         y = rectify(self._conv(x))
         if gradients is not None:
             gradients.append(
-                lambda grad, redirect: self._conv.gradient(masked(grad, y, redirect, grad), x)
+                lambda grad, redirect: self._conv.gradient(masked(grad, y, redirect, grad))
             )
         return y
 
@@ -210,17 +248,17 @@ class _Norm:
     """Local response normalisation, see :class:`neuron_widget.inception.LocalResponseNorm`."""
 
     def __init__(self, norm: LocalResponseNorm, dtype: torch.dtype):
-        self._band = norm.band.to(dtype)
-        self._bias = norm.bias.to(dtype)
+        band, bias = norm.band.to(dtype), norm.bias.to(dtype)
+        self._sums, self._spread = Kernel(band, bias, pad=0), Kernel(band, None, pad=0)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
-        r = torch.conv2d(x * x, self._band, self._bias).rsqrt_()
+        r = self._sums(x.square()).rsqrt_()
         y = x * r
         if gradients is not None:
 
             def gradient(grad: Tensor, _redirect: bool) -> Tensor:
                 scaled = grad.mul_(r)
-                spread = torch.conv2d((scaled * y).mul_(r), self._band)
+                spread = self._spread((scaled * y).mul_(r))
                 return scaled.addcmul_(x, spread, value=-1)
 
             gradients.append(gradient)
@@ -228,10 +266,10 @@ class _Norm:
 
 
 class _Pool:
-    """3x3 pooling with stride 2."""
+    """3x3 pooling."""
 
-    def __init__(self) -> None:
-        self._pool = MaxPool3(2)
+    def __init__(self, stride: int) -> None:
+        self._pool = MaxPool3(stride)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
         y, places = self._pool(x, gradients is not None)
@@ -271,16 +309,64 @@ class _Block:
             g1, g3, g5, gp = torch.split(grad, self._outer, dim=1)
             y1, y3, y5, yp = torch.split(y, self._outer, dim=1)
             masked(g1, y1, redirect, one_)
-            d3 = self._3x3.gradient(masked(g3, y3, redirect), three)
+            d3 = self._3x3.gradient(masked(g3, y3, redirect))
             masked(d3, three, redirect, three_)
-            d5 = self._5x5.gradient(masked(g5, y5, redirect), five)
+            d5 = self._5x5.gradient(masked(g5, y5, redirect))
             masked(d5, five, redirect, five_)
-            direct = self._first.gradient(inner, x)
-            through = self._reduce.gradient(masked(gp, yp, redirect), pooled)
+            direct = self._first.gradient(inner)
+            through = self._reduce.gradient(masked(gp, yp, redirect))
             return direct.add_(self._pool.gradient(through, x, places))
 
         gradients.append(gradient)
         return y
+
+
+class _Neurons:
+    """Of a block one neuron for each image, by the branch that ends in it.
+
+    Image by image: the last bits of an image must not depend on the branches others need.
+    """
+
+    def __init__(self, block: Inception, dtype: torch.dtype):
+        self._dtype = dtype
+        first: list[list[Stage]] = [
+            [],
+            [_Rectified(_convolution(block, "3x3_bottleneck"), dtype)],
+            [_Rectified(_convolution(block, "5x5_bottleneck"), dtype)],
+            [_Pool(1)],
+        ]
+        last = [_convolution(block, name) for name in ("1x1", "3x3", "5x5", "pool_reduce")]
+        self._branches = list(zip(first, last, strict=True))
+        self._paths: dict[int, list[Stage]] = {}
+
+    def _path(self, neuron: int) -> list[Stage]:
+        if neuron not in self._paths:
+            channel = neuron
+            for first, last in self._branches:
+                if channel < last.out_channels:
+                    self._paths[neuron] = [*first, _Rectified(last, self._dtype, channel)]
+                    break
+                channel -= last.out_channels
+        return self._paths[neuron]
+
+    def __call__(
+        self, x: Tensor, gradients: list[Gradient] | None, neurons: Sequence[int]
+    ) -> Tensor:
+        found: list[Tensor] = []
+        each: list[list[Gradient]] = []
+        for image, neuron in zip(torch.split(x, 1), neurons, strict=True):
+            each.append([])
+            path = self._path(neuron)
+            found.append(_through(path, image, each[-1] if gradients is not None else None))
+        if gradients is not None:
+
+            def gradient(grad: Tensor, redirect: bool) -> Tensor:
+                # A copy: the path writes into it, and it may be one number seen everywhere.
+                parts = zip(torch.split(grad.clone(), 1), each, strict=True)
+                return torch.cat([_back(own, g, redirect) for g, own in parts])
+
+            gradients.append(gradient)
+        return torch.cat(found)
 
 
 def _convolution(block: Inception, name: str) -> nn.Conv2d:

@@ -5,43 +5,74 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Conv", "MaxPool3", "empty_like", "masked", "rectify"]
+__all__ = ["Conv", "Kernel", "MaxPool3", "empty_like", "masked", "rectify"]
+
+# Whether torch was built with oneDNN's convolutions on laid out weights.
+ONEDNN = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+
+class Kernel:
+    """A convolution with fixed weights, laid out once as oneDNN reads them.
+
+    ``torch.conv2d`` lays them out again at every call, which for a single image takes as long as
+    the work itself. A torch without oneDNN's operators does so still; the numbers are the same.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, pad: int, stride: int = 1):
+        self._weight = weight.contiguous(memory_format=torch.channels_last)
+        self._bias = bias
+        self._pad, self._stride = [pad, pad], [stride, stride]
+        # The best layout depends on the input's size.
+        self._packed: dict[torch.Size, Tensor] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` -> ``(N, C', H', W')``, both channels_last."""
+        if not ONEDNN:
+            return torch.conv2d(x, self._weight, self._bias, self._stride, self._pad)
+        weight = self._packed.get(x.shape)
+        if weight is None:
+            weight = self._packed[x.shape] = torch.ops.aten.mkldnn_reorder_conv2d_weight(
+                self._weight.to_mkldnn(), self._pad, self._stride, [1, 1], 1, list(x.shape)
+            )
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, weight, self._bias, self._pad, self._stride, [1, 1], 1, "none", [], ""
+        )
+        return found
 
 
 class Conv:
-    """A convolution with the weights of some, cast once; and its input's gradient."""
+    """A convolution with the weights of some, cast once; and its input's gradient.
 
-    def __init__(self, convolutions: list[nn.Conv2d], dtype: torch.dtype):
-        self.pad = convolutions[0].padding
-        weight = torch.cat([c.weight.detach() for c in convolutions])
-        bias = [c.bias.detach() for c in convolutions if c.bias is not None]
-        self.weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
-        self.bias = torch.cat(bias).to(dtype) if bias else None
+    Same size out as in (odd kernels), so that the gradient is a convolution of this kind too.
+
+    Parameters
+    ----------
+    convolutions, dtype
+        Of one kernel size, for one input; and the precision.
+    channel
+        Only this output channel; default all.
+    """
+
+    def __init__(
+        self, convolutions: list[nn.Conv2d], dtype: torch.dtype, channel: int | None = None
+    ):
+        weight = torch.cat([c.weight.detach() for c in convolutions]).to(dtype)
+        biases = [c.bias.detach() for c in convolutions if c.bias is not None]
+        bias = torch.cat(biases).to(dtype) if biases else None
+        if channel is not None:
+            weight = weight[channel : channel + 1]
+            bias = bias[channel : channel + 1] if bias is not None else None
+        pad = weight.shape[2] // 2
+        self._forward = Kernel(weight, bias, pad)
+        self._gradient = Kernel(weight.flip(2, 3).transpose(0, 1), None, pad)
 
     def __call__(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` -> ``(N, C', H, W)``."""
-        if (twice := _twice(x)) is not None:
-            return torch.conv2d(twice, self.weight, self.bias, 1, self.pad)[:1]
-        return torch.conv2d(x, self.weight, self.bias, 1, self.pad)
+        return self._forward(x)
 
-    def gradient(self, grad: Tensor, x: Tensor) -> Tensor:
-        """Of the input ``x`` (only its shape matters)."""
-        twice = _twice(x)
-        if twice is not None:
-            grad, x = grad.expand(2, -1, -1, -1), twice
-        found: Tensor = torch.ops.aten.convolution_backward(
-            grad, x, self.weight, None, (1, 1), self.pad, (1, 1), False, (0, 0), 1,
-            (True, False, False),
-        )[0]  # fmt: skip
-        return found if twice is None else found[:1]
-
-
-def _twice(x: Tensor) -> Tensor | None:
-    """A small single image as two, see :class:`neuron_widget.rendering.steady`."""
-    small = len(x) == 1 and x.numel() <= 20_480
-    if small and x.dtype == torch.float32 and x.device.type == "cpu":
-        return x.expand(2, -1, -1, -1)
-    return None
+    def gradient(self, grad: Tensor) -> Tensor:
+        """Of the input, from that of the result."""
+        return self._gradient(grad)
 
 
 def _bits(x: Tensor) -> Tensor:

@@ -80,7 +80,10 @@ class Batch:
         self.step = start.step
         self.saved = start
         self._spectra = start.spectra.each(torch.clone)
-        self._channels = torch.tensor(self.neurons, device=device)
+        # Where each image's neuron is in the activation that is read.
+        self._only_neurons = fused is not None and settings.objective.of_one_neuron
+        channels = [0] * len(places) if self._only_neurons else self.neurons
+        self._channels = torch.tensor(channels, device=device)
         self._augmentation = AugmentationStream(
             settings.augmentation,
             settings.seed,
@@ -139,7 +142,8 @@ class Batch:
         matrices = self._augmentation.matrices(self.step)[part]
         images = warp(self.image.decode(spectrum), matrices)
         if self._fused is not None:
-            activation = self._fused(images, redirect)
+            neurons = self.neurons[part] if self._only_neurons else None
+            activation = self._fused(images, redirect, neurons)
         else:
             activation = self._read(images, redirect)
         values = self.settings.objective(activation, self._channels[part])

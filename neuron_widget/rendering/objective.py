@@ -31,10 +31,13 @@ class Objective:
     ----------
     name
         What it is called in settings and cache keys.
+    of_one_neuron
+        Whether an image's value depends on its own neuron's activation alone.
     """
 
-    def __init__(self, name: str, values: Values):
+    def __init__(self, name: str, values: Values, *, of_one_neuron: bool = False):
         self.name = name
+        self.of_one_neuron = of_one_neuron
         self._values = values
 
     def __call__(self, activation: Tensor, neurons: Tensor) -> Tensor:
@@ -65,9 +68,9 @@ def as_objective(objective: object, layer: str) -> Objective:
     if isinstance(objective, Objective):
         return objective
     if objective == "channel":
-        return Objective("channel", _channel)
+        return Objective("channel", _channel, of_one_neuron=True)
     if objective == "neuron":
-        return Objective("neuron", _centre)
+        return Objective("neuron", _centre, of_one_neuron=True)
     if isinstance(objective, str):
         hint = nearest(objective, NAMES) or "expected 'channel', 'neuron' or a function"
         raise ValueError(f"unknown objective {objective!r}; {hint}")

@@ -62,7 +62,9 @@ class FourierImage:
         fx = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")[None, :]
         frequency = torch.sqrt(fx * fx + fy * fy).clamp(min=1.0 / max(height, width))
         # Lucid divides the image by 4 ("reduces saturation"): folded into the scale.
-        self._scale = (0.25 / frequency).float()[..., None].to(self.device)
+        # Twice, for real and imaginary part: a broadcast along the last axis is not vectorised.
+        scale = (0.25 / frequency).float()[..., None].expand(-1, -1, 2).contiguous()
+        self._scale = scale.to(self.device)
         colour = torch.tensor(_COLOUR_SVD_SQRT, dtype=torch.float64, device="cpu")
         colour = colour / colour.norm(dim=0).max()
         self._colour = colour.float().to(self.device)

@@ -25,7 +25,7 @@ __all__ = [
     "check_settings",
 ]
 
-ALGORITHM = 3
+ALGORITHM = 4
 """Counts up when the same settings begin to give another picture: part of every cache key."""
 
 ENGINES = ("fast", "lucent")

@@ -121,16 +121,62 @@ def test_same_picture_as_from_the_module(model, monkeypatch):
     assert np.abs(ours.images - theirs.images).mean() < 0.02
 
 
-def test_what_a_pass_costs(model, count_operations):
-    """As many convolutions as there must be; no weight is cast, no gradient of one made."""
+@pytest.mark.parametrize("redirect", [False, True])
+@pytest.mark.parametrize("layer", ["mixed3a", "mixed4a"])
+def test_one_neuron_for_each_image(model, layer, redirect):
+    """Every branch, in any mixture: the same as from the whole activation."""
+    torch.manual_seed(1)
+    block = model.module.get_submodule(layer)
+    names = ("1x1", "3x3", "5x5", "pool_reduce")
+    sizes = [block.get_submodule(name).out_channels for name in names]
+    last = [sum(sizes[: i + 1]) - 1 for i in range(4)]
+    neurons = [0, *last, sizes[0] + 1, sum(sizes[:3])]
+    x = torch.rand(len(neurons), 3, 64, 64)
+    fused = fused_reader(model, layer, torch.float32, chunk=3)
+    place = torch.arange(len(neurons))
+
+    def whole(images):
+        return fused(images, redirect)[place, neurons].unsqueeze(1)
+
+    expected, gradient = value_and_gradient(whole, x)
+    found, ours = value_and_gradient(lambda images: fused(images, redirect, neurons), x)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    assert (ours - gradient).norm() < 1e-4 * gradient.norm()
+
+
+@pytest.mark.parametrize("neurons", [None, [3, 300]])
+def test_same_numbers_without_onednn(model, monkeypatch, neurons):
+    x = torch.rand(2, 3, 64, 64)
+    fused = fused_reader(model, "mixed3b", torch.float32)
+    ours = value_and_gradient(lambda images: fused(images, False, neurons), x)
+    with monkeypatch.context() as patch:
+        patch.setattr("neuron_widget.fused_parts.ONEDNN", False)
+        plain = value_and_gradient(lambda images: fused(images, False, neurons), x)
+    for a, b in zip(ours, plain, strict=True):
+        assert (a - b).norm() < 1e-4 * b.norm()
+
+
+@pytest.mark.parametrize(
+    ("neurons", "convolutions"),
+    [
+        # Forward: 3 of the stem, 2 bands, 4 a block; backward as many.
+        (None, 3 + 2 + 3 * 4),
+        # Of the last block a branch for each image: one 1x1; a bottleneck and one 3x3.
+        ([0, 1], 3 + 2 + 2 * 4 + 2 * 1),
+        ([0, 200], 3 + 2 + 2 * 4 + 1 + 2),
+    ],
+)
+def test_what_a_pass_costs(model, count_operations, neurons, convolutions):
+    """As many convolutions as there must be; no weight is cast or laid out, no gradient made."""
     fused = fused_reader(model, "mixed4a", torch.bfloat16)
     x = torch.rand(2, 3, 64, 64).requires_grad_()
+    torch.autograd.grad(fused(x, False, neurons).sum(), x)  # lays the weights out
     with count_operations() as ops:
-        torch.autograd.grad(fused(x).sum(), x)
-    # Forward: 3 of the stem, 2 bands, 4 a block; backward the same, the bands and the first of
-    # them as forward convolutions.
-    assert ops.count["aten.convolution"] == 3 + 2 + 3 * 4 + 2 + 1
-    assert ops.count["aten.convolution_backward"] == 2 + 3 * 4
+        torch.autograd.grad(fused(x, False, neurons).sum(), x)
+    assert ops.count["mkldnn._convolution_pointwise"] == 2 * convolutions
+    assert ops.count["aten.mkldnn_reorder_conv2d_weight"] == 0
+    assert ops.count["aten.convolution"] == ops.count["aten.convolution_backward"] == 0
     assert ops.weight_gradients == 0
     assert ops.count["aten._to_copy"] <= 3
     waits = ("_local_scalar_dense", "item", "nonzero", "equal", "masked_select")
