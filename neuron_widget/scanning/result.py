@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.fused import FUSED_CHUNK, fused_reader
@@ -22,7 +23,7 @@ from neuron_widget.models import VisionModel
 from neuron_widget.scanning.datasets import ImageDataset
 from neuron_widget.scanning.examples import Example
 from neuron_widget.scanning.extremes import Winners, occupied
-from neuron_widget.scanning.loading import load_batches, to_images
+from neuron_widget.scanning.loading import Batch, load_batches, to_images
 from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
 
 __all__ = ["QUANTILE", "ScanResult", "ScanTables"]
@@ -308,6 +309,18 @@ class ScanResult:
 
     def _forward(self, neuron: int, index: list[int]) -> dict[int, NDArray[np.float32]]:
         maps: dict[int, NDArray[np.float32]] = {}
+        with closing(self.activations(index)) as batches:
+            for batch, activation in batches:
+                for i, reason in batch.skipped:
+                    raise _gone(self._photos.path(i), reason)
+                maps.update(zip(batch.index, activation[:, neuron].cpu().numpy(), strict=True))
+        return maps
+
+    def activations(self, index: Sequence[int]) -> Generator[tuple[Batch, Tensor], None, None]:
+        """Yield the photos ``index`` in batches, each with its activation ``(N, C, h, w)``.
+
+        Float32, on the model's device. Photos that cannot be read are in ``batch.skipped``.
+        """
         model = self._model
         batches = load_batches(
             self._photos,
@@ -320,12 +333,13 @@ class ScanResult:
         read = fused or model.reader(self.layer)
         with closing(batches):
             for batch in batches:
-                for i, reason in batch.skipped:
-                    raise _gone(self._photos.path(i), reason)
-                with torch.inference_mode():
-                    activation = read(to_images(batch.squares, model.device))[:, neuron]
-                maps.update(zip(batch.index, activation.float().cpu().numpy(), strict=True))
-        return maps
+                if batch.index:
+                    with torch.inference_mode():
+                        found = read(to_images(batch.squares, model.device)).float()
+                else:
+                    info = model.layer(self.layer)
+                    found = torch.empty((0, info.channels, info.height, info.width))
+                yield batch, found
 
 
 def _gone(path: str, reason: object) -> DatasetError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,18 +31,14 @@ def maps_size(result: ScanResult) -> int:
     return 4 * info.channels * photos * info.height * info.width
 
 
-def make_maps(result: ScanResult, batch_size: int = 32) -> Generator[tuple[int, int], None, bytes]:
+def make_maps(result: ScanResult) -> Generator[tuple[int, int], None, bytes]:
     """Read the layer once for every photo that any neuron names; yields (done, total) photos.
 
     Returns a file: ``index`` (C, n) photo numbers, -1 where there are fewer, ``maps``
     (C, n, h, w) float32, and the layer's receptive fields, which take a second to probe.
     """
-    import torch
-
-    from neuron_widget.scanning.loading import load_batches, to_images
-
-    model, dataset, tables = result._model, result._photos, result.tables
-    info = model.layer(result.layer)
+    tables = result.tables
+    info = result._model.layer(result.layer)
     both = np.concatenate([tables.top.index, tables.bottom.index], axis=1)
     index = np.full(both.shape, -1, np.int64)
     wanted: dict[int, list[tuple[int, int]]] = {}
@@ -51,22 +48,16 @@ def make_maps(result: ScanResult, batch_size: int = 32) -> Generator[tuple[int, 
             wanted.setdefault(int(photo), []).append((neuron, place))
     maps = np.zeros((*index.shape, info.height, info.width), np.float32)
     order, done = sorted(wanted), 0
-    batches = load_batches(dataset, order, model.input_size, batch_size)
-    try:
-        for batch in batches:
-            if batch.index:
-                with torch.inference_mode(), model.reading(result.layer) as read:
-                    activation = read(to_images(batch.squares, model.device)).float().cpu().numpy()
-                for photo, found in zip(batch.index, activation, strict=True):
-                    for neuron, place in wanted[photo]:
-                        maps[neuron, place] = found[neuron]
+    with closing(result.activations(order)) as batches:
+        for batch, activation in batches:
+            for photo, found in zip(batch.index, activation.cpu().numpy(), strict=True):
+                for neuron, place in wanted[photo]:
+                    maps[neuron, place] = found[neuron]
             for photo, _ in batch.skipped:  # readable in the scan, and not now
                 for neuron, place in wanted[photo]:
                     index[neuron, place] = -1
             done += len(batch.index) + len(batch.skipped)
             yield done, len(order)
-    finally:
-        batches.close()
     fields = result.receptive_fields
     return pack_arrays(
         {"index": index, "maps": maps, "field_first": fields.first, "field_last": fields.last},
