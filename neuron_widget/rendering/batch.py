@@ -26,11 +26,11 @@ __all__ = ["Batch", "Snapshot"]
 SAMPLE_EVERY = 8
 CHECK_EVERY = 16
 
-# So many pixels of a batch go through the network at once on the CPU (2 images of 224 px, 16 of
-# 80 px): what one operation writes is in the cache still when the next reads it. With more, what a
-# step allocates may be given back to the system and asked for again, page by page; with fewer,
-# convolutions are less efficient.
-_PART_PIXELS = 16 * 80 * 80
+# So many pixels of a batch go through the network at once on the CPU: 3 images of 224 px, which in
+# equal parts are 2 or 3 (pooling's gradient uses one core an image). What one operation writes is
+# in the cache still when the next reads it; with more, what a step allocates may be given back to
+# the system and asked for again, page by page.
+_PART_PIXELS = 3 * 224 * 224
 
 
 @dataclass(frozen=True)
