@@ -102,11 +102,20 @@ def masked(grad: Tensor, rectified: Tensor, redirect: bool, into: Tensor | None 
 
 def _redirected(grad: Tensor, rectified: Tensor) -> Tensor:
     """The rule of :class:`neuron_widget.layers.RedirectedReLU`, from ReLU's output."""
-    low, zero = rectified <= 0, grad.new_zeros(())
-    plain = torch.where(low, zero, grad)
-    alive = plain.abs().amax(dim=(1, 2, 3), keepdim=True) > 0
-    # A positive gradient would push a dead unit further down.
-    return torch.where(alive, plain, torch.where(low & (grad > 0), zero, grad))
+    found = masked(grad, rectified, redirect=False)
+    # Reading numbers makes nobody wait: this is a CPU's arithmetic. A few pixels show most alive.
+    if 0 in _strongest(found[:, :, ::8, ::8]):
+        for i, strength in enumerate(_strongest(found)):
+            if strength == 0:
+                # Nothing gets through. A positive gradient would push a dead unit further down.
+                torch.clamp_max(grad[i], 0, out=found[i])
+    return found
+
+
+def _strongest(grad: Tensor) -> list[float]:
+    """The largest absolute value for each image."""
+    found: list[float] = torch.linalg.vector_norm(grad, torch.inf, dim=(1, 2, 3)).tolist()
+    return found
 
 
 class MaxPool3:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from neuron_widget.fused import fused_reader
+from neuron_widget.fused_parts import masked
 from neuron_widget.layers import RedirectedReLU
 from neuron_widget.rendering import render
 from neuron_widget.zoo import load_model
@@ -68,6 +69,24 @@ def test_redirected_as_in_the_module(model, dead):
             layer.bias.copy_(bias)
     assert (found - expected).norm() < 1e-4 * expected.norm()
     assert (found - plain).norm() > 1e-2 * expected.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_redirected_image_by_image(dtype):
+    """One alive, one by a single pixel, one dead: as the module's rule has it."""
+    torch.manual_seed(2)
+    x = torch.randn(3, 4, 16, 16, dtype=dtype)
+    x[1:] = -x[1:].abs()
+    x[1, 2, 3, 5] = 1.0
+    grad = torch.randn_like(x)
+    x.requires_grad_()
+    with RedirectedReLU():
+        y = torch.relu(x)
+    (expected,) = torch.autograd.grad(y, x, grad)
+    found = masked(grad, y.detach(), redirect=True)
+    assert torch.equal(found, expected)
+    assert (found[2] < 0).any()
+    assert (found[1] != 0).sum() == 1
 
 
 def test_bfloat16_is_as_near_as_autocast(model):
