@@ -21,6 +21,7 @@ not a convolution, with the same numbers:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -337,17 +338,16 @@ class _Neurons:
         ]
         last = [_convolution(block, name) for name in ("1x1", "3x3", "5x5", "pool_reduce")]
         self._branches = list(zip(first, last, strict=True))
-        self._paths: dict[int, list[Stage]] = {}
+        # More than are side by side, fewer than a layer has.
+        self._path = functools.lru_cache(maxsize=128)(self._find_path)
 
-    def _path(self, neuron: int) -> list[Stage]:
-        if neuron not in self._paths:
-            channel = neuron
-            for first, last in self._branches:
-                if channel < last.out_channels:
-                    self._paths[neuron] = [*first, _Rectified(last, self._dtype, channel)]
-                    break
-                channel -= last.out_channels
-        return self._paths[neuron]
+    def _find_path(self, neuron: int) -> list[Stage]:
+        channel = neuron
+        for first, last in self._branches:
+            if channel < last.out_channels:
+                return [*first, _Rectified(last, self._dtype, channel)]
+            channel -= last.out_channels
+        raise IndexError(neuron)
 
     def __call__(
         self, x: Tensor, gradients: list[Gradient] | None, neurons: Sequence[int]

@@ -56,12 +56,10 @@ class Conv:
     def __init__(
         self, convolutions: list[nn.Conv2d], dtype: torch.dtype, channel: int | None = None
     ):
-        weight = torch.cat([c.weight.detach() for c in convolutions]).to(dtype)
-        biases = [c.bias.detach() for c in convolutions if c.bias is not None]
+        rows = slice(None) if channel is None else slice(channel, channel + 1)
+        weight = torch.cat([c.weight.detach()[rows] for c in convolutions]).to(dtype)
+        biases = [c.bias.detach()[rows] for c in convolutions if c.bias is not None]
         bias = torch.cat(biases).to(dtype) if biases else None
-        if channel is not None:
-            weight = weight[channel : channel + 1]
-            bias = bias[channel : channel + 1] if bias is not None else None
         pad = weight.shape[2] // 2
         self._forward = Kernel(weight, bias, pad)
         self._gradient = Kernel(weight.flip(2, 3).transpose(0, 1), None, pad)
