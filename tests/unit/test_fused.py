@@ -9,7 +9,7 @@ import torch
 from neuron_widget.fused import fused_reader
 from neuron_widget.fused_parts import masked
 from neuron_widget.layers import RedirectedReLU
-from neuron_widget.rendering import render
+from neuron_widget.rendering import render, render_steps
 from neuron_widget.zoo import load_model
 
 
@@ -24,6 +24,10 @@ def model():
                 torch.nn.init.kaiming_normal_(m.weight)
                 m.bias.uniform_(-0.1, 0.1)
     return model
+
+
+def mean(activation):
+    return activation.mean()
 
 
 def value_and_gradient(read, images):
@@ -200,3 +204,18 @@ def test_what_a_pass_costs(model, count_operations, neurons, convolutions):
     assert ops.count["aten._to_copy"] <= 3
     waits = ("_local_scalar_dense", "item", "nonzero", "equal", "masked_select")
     assert {w: ops.count[f"aten.{w}"] for w in waits} == dict.fromkeys(waits, 0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "convolutions"),
+    [("channel", 3 + 2 + 2 * 4 + 1 + 2), ("neuron", 3 + 2 + 2 * 4 + 1 + 2), (mean, 3 + 2 + 3 * 4)],
+)
+def test_a_step_computes_what_its_objective_reads(model, count_operations, objective, convolutions):
+    work = render_steps(model, "mixed4a", [0, 200], size=64, steps=20, objective=objective)
+    for _ in range(17):
+        next(work)
+    with count_operations() as ops:
+        next(work)
+    assert ops.count["mkldnn._convolution_pointwise"] == 2 * convolutions
+    assert ops.count["aten.convolution"] == ops.weight_gradients == 0
+    assert ops.count["aten._local_scalar_dense"] == 0
