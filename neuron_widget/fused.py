@@ -196,8 +196,8 @@ class _Stem:
     def __init__(self, module: InceptionV1, dtype: torch.dtype):
         conv = module.conv2d0
         self._dtype = dtype
-        bias = conv.bias.detach().to(dtype) if conv.bias is not None else None
-        self._conv = Kernel(conv.weight.detach().to(dtype), bias, pad=0, stride=2)
+        bias = conv.bias.to(dtype) if conv.bias is not None else None
+        self._conv = Kernel(conv.weight.to(dtype), bias, pad=0, stride=2)
         self._pool = MaxPool3(2)
         # Gradient of pixel 2 a + p: the outputs a - i (i = 0..3) through the weights 2 i + p.
         weight = F.pad(conv.weight.detach(), (0, 1, 0, 1))  # (64, 3, 8, 8)

@@ -19,8 +19,9 @@ class Kernel:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, pad: int, stride: int = 1):
-        self._weight = weight.contiguous(memory_format=torch.channels_last)
-        self._bias = bias
+        # Copies: they stay what they are, whatever becomes of the network's.
+        self._weight = weight.detach().clone(memory_format=torch.channels_last)
+        self._bias = bias.detach().clone() if bias is not None else None
         self._pad, self._stride = [pad, pad], [stride, stride]
         # The best layout depends on the input's size.
         self._packed: dict[torch.Size, Tensor] = {}

@@ -338,7 +338,9 @@ class ScanResult:
                         found = read(to_images(batch.squares, model.device)).float()
                 else:
                     info = model.layer(self.layer)
-                    found = torch.empty((0, info.channels, info.height, info.width))
+                    found = torch.empty(
+                        (0, info.channels, info.height, info.width), device=model.device
+                    )
                 yield batch, found
 
 
