@@ -7,20 +7,23 @@ BIN := $(VENV)/bin
 # pip reads the dependencies of a group (demo, test) from pyproject.toml.
 STAMP = $(VENV)/.installed-$(1)-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test check front browser
+.PHONY: demo test check front browser here-demo here-test
 
-demo: $(call STAMP,demo)
-	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+demo: here-demo
 	$(BIN)/jupyter lab --no-browser --notebook-dir=notebooks \
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
-test: $(call STAMP,test) front browser check
+test: here-test front browser check
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(call STAMP,test)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# An environment may be older than this tree, or belong to another copy of it: kernels must run this one.
+here-demo here-test: here-%: $(call STAMP,%)
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,22 @@ os.environ.setdefault("NEURON_WIDGET_STORE", "off")
 
 # Tests run beside each other's processes on few cores; two threads are enough for tiny networks.
 torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+def pytest_sessionstart() -> None:
+    """Kernels and commands of the tests must run this tree, not another copy of it."""
+    ask = "from importlib.util import find_spec as f; s = f('neuron_widget'); print(s and s.origin)"
+    answer = subprocess.run(
+        [sys.executable, "-c", ask], cwd=os.sep, capture_output=True, text=True, check=False
+    )
+    found = answer.stdout.strip().removesuffix("None")
+    here = Path(__file__).parents[1] / "neuron_widget/__init__.py"
+    if not (found and Path(found).is_file() and here.samefile(found)):
+        pytest.exit(
+            f"outside of the tests neuron_widget is {found or 'not installed'}, not {here}: "
+            f"{sys.executable} -m pip install --no-deps --editable .",
+            returncode=4,
+        )
 
 
 @pytest.fixture(scope="session")
