@@ -39,7 +39,8 @@ class Job:
     owner
         Whose job it is. A newer job of the same owner and task replaces this one.
     task
-        What kind of work: ``"open"``, ``"photos"``, ``"render"``, ``"scan"``, ``"preview"``.
+        What kind of work: ``"open"``, ``"dataset"``, ``"photos"``, ``"render"``, ``"scan"``,
+        ``"preview"``.
     steps
         The generator. It is advanced and closed in the worker thread only, and must leave no
         thread-local state (grad mode, autocast) behind when it yields: jobs take turns.
@@ -107,6 +108,16 @@ class Worker:
                 if job.owner is owner and (not tasks or job.task in tasks):
                     job.stopped = True
             self._changed.notify_all()
+
+    def rename(self, owner: object, task: str, new: str) -> None:
+        """A job of the owner goes on as another task, whose older job is stopped."""
+        with self._changed:
+            for job in self._jobs:
+                if job.owner is owner and job.task == new:
+                    job.stopped = True
+            for job in self._jobs:
+                if job.owner is owner and job.task == task and not job.stopped:
+                    job.task = new
 
     def jobs(self, owner: object) -> list[Job]:
         """The owner's jobs that are neither finished nor stopped, oldest first."""

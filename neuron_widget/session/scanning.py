@@ -27,15 +27,31 @@ class Scanning:
         self._dataset: ImageDataset | None = None
 
     def start(self, another: Any = None, *, download: bool) -> Job:
-        """Scan the data set, or another one, for the selected layer."""
+        """Scan the data set, or another one, for the selected layer.
+
+        Another one is opened while the scan before it goes on; only then does it take its place.
+        """
         session = self._session
-        layer = session.layer
+        opening = [job for job in session.worker.jobs(session) if job.task == "dataset"]
+        if another is None and opening:
+            return opening[0]  # it goes on to the layer that is selected then
+        opens = another is not None or self._dataset is None
+        layer, aside = session.layer, opens and session.running("scan")
         rate, tell = Rate(), Throttle(0.2)
         last: list[ScanProgress] = []
 
         def progress(done: int, state: str, total: int | None = None) -> None:
             total = done if total is None else total
-            session.tell_progress("scan", layer, -1, done, total, state=state)
+            if not aside:
+                session.tell_progress("scan", layer, -1, done, total, state=state)
+
+        def steps() -> Generator[ScanProgress | None, None, ScanResult]:
+            nonlocal layer, aside
+            if opens:
+                yield from self._open(another, download)
+                session.worker.rename(session, "dataset", "scan")
+                layer, aside = session.layer, False
+            return (yield from self._steps(layer))
 
         def on_step(step: ScanProgress | None) -> None:
             if step is None:
@@ -75,8 +91,8 @@ class Scanning:
         session.no_error("scan")
         progress(0, "waiting")
         return session.submit(
-            "scan",
-            self._steps(layer, another, download),
+            "dataset" if opens else "scan",
+            steps(),
             on_done,
             urgency=2,
             on_step=on_step,
@@ -84,25 +100,27 @@ class Scanning:
             on_error=on_error,
         )
 
-    def _steps(
-        self, layer: str, another: Any, download: bool
-    ) -> Generator[ScanProgress | None, None, ScanResult]:
+    def _open(self, another: Any, download: bool) -> Generator[None, None, None]:
         from neuron_widget.scanning import open_dataset
+
+        session = self._session
+        yield
+        wanted = session.settings.dataset if another is None else another
+        dataset = open_dataset(wanted, download=download)
+        yield
+        self._dataset = dataset
+        with session.lock:
+            # Only now: what cannot be opened is not what this view looks into.
+            session.settings = replace(session.settings, dataset=wanted)
+            session.kept.forget_data()
+        session.show("dataset", messages.dataset(dataset, []))
+
+    def _steps(self, layer: str) -> Generator[ScanProgress, None, ScanResult]:
         from neuron_widget.store.reuse import scan_steps
 
         session = self._session
         model = session.model
         assert model is not None
-        if another is not None or self._dataset is None:
-            yield None
-            wanted = session.settings.dataset if another is None else another
-            dataset = open_dataset(wanted, download=download)
-            self._dataset = dataset
-            with session.lock:
-                # Only now: what cannot be opened is not what this view looks into.
-                session.settings = replace(session.settings, dataset=wanted)
-                session.kept.forget_data()
-            session.show("dataset", messages.dataset(dataset, []))
         assert self._dataset is not None
         return (
             yield from scan_steps(

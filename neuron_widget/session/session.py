@@ -242,7 +242,7 @@ class Session:
 
     def stop(self) -> None:
         """Stop everything that runs; it takes effect within one step and keeps what is there."""
-        self.worker.stop(self, "render", "scan", "preview", "photos")
+        self.worker.stop(self, "render", "dataset", "scan", "preview", "photos")
 
     def close(self) -> None:
         """Stop for good and let go of the results."""

@@ -375,6 +375,45 @@ def test_a_data_set_that_cannot_be_opened_changes_nothing(make: Make, photos: Pa
     assert not [m for m in page.all("dataset") if m["dataset"] is None]
 
 
+class Slow(torch.utils.data.Dataset[Any]):
+    """Pictures that take two seconds to open."""
+
+    def __len__(self) -> int:
+        return 200
+
+    def __getitem__(self, i: int) -> tuple[Image.Image, int]:
+        time.sleep(0.01)
+        return Image.new("RGB", (32, 32), (i, 0, 0)), 0
+
+
+def test_a_scan_goes_on_until_another_data_set_is_open(make: Make, photos: Path) -> None:
+    session, page = make()
+    session.scan(Slow())
+    page.wait_for("progress", task="scan", state="running")
+    obey(session, {"kind": "scan", "dataset": "/no/such/folder", "download": False})
+    page.wait_for("error", where="scan")
+    assert session.running("scan")
+    ended, _ = page.wait_for("progress", task="scan", state="done")
+    assert ended["done"] == 200
+
+
+def test_an_opened_data_set_is_scanned_for_the_layer_selected_by_then(
+    make: Make, photos: Path
+) -> None:
+    session, page = make()
+    session.scan(Slow())
+    page.wait_for("progress", task="scan", state="running")
+    job = session.scan(str(photos))
+    assert job is not None
+    assert job is session.scan()
+    session.select("stem")
+    assert job.finished.wait(20)
+    page.wait_for("strengths", layer="stem")
+    assert not session.running("scan")
+    assert set(session.kept.scans) == {"stem"}
+    assert session.settings.dataset == str(photos)
+
+
 def test_without_any_data_set_the_page_is_told_so(make: Make) -> None:
     session, page = make(dataset="/no/such/folder")
     session.scan()
