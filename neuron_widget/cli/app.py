@@ -118,7 +118,8 @@ def render(
 ) -> None:
     """Render the images that neurons respond to most, into a folder.
 
-    Images that the store has are not rendered again. Ctrl-C keeps those that are finished.
+    Images that the store has are not rendered again. Ctrl-C keeps the unfinished ones too, and the
+    same command goes on from them.
     """
     from neuron_widget.cli.work import Opened, render_images
 

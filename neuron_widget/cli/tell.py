@@ -28,7 +28,7 @@ __all__ = ["EXIT_CODES", "Bars", "Stopped", "drain", "neuron_list", "reporting",
 EXIT_CODES = """
 **Exit codes**: 0 done; 1 the work failed; 2 a wrong argument (layer, neuron, option); 3 the network
 or its weights cannot be opened; 4 the data set cannot be read; 5 the store or a file cannot be
-written or is damaged; 130 stopped with Ctrl-C (what was finished is kept).
+written or is damaged; 130 stopped with Ctrl-C (what is there is kept).
 """
 
 _CODES: tuple[tuple[type[BaseException], int], ...] = (

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.cli.tell import Bars, drain, neuron_list, show
+from neuron_widget.cli.tell import Bars, Stopped, drain, neuron_list, show
 from neuron_widget.errors import StoreError, UnknownLayer
 from neuron_widget.names import (
     EFFICIENTNET_LAYERS,
@@ -23,6 +23,7 @@ from neuron_widget.store import Store, open_store
 
 if TYPE_CHECKING:
     from neuron_widget.models import VisionModel
+    from neuron_widget.rendering import RenderStep
     from neuron_widget.scanning import ScanProgress, ScanResult
     from neuron_widget.store.fill import Fill
 
@@ -88,13 +89,14 @@ def render_images(
     how: Mapping[str, Any],
     as_json: bool,
 ) -> None:
-    """Images into a folder, group by group, so that an interrupt keeps the finished ones."""
+    """Images into a folder, group by group; an interrupt keeps what is there."""
     from neuron_widget.rendering.memory import default_batch_size
     from neuron_widget.store.reuse import render_steps
 
     out, chosen = _folder(out), opened.neurons(neurons)
     size = batch_size or default_batch_size(opened.model, opened.layer, how["size"])
     files: list[dict[str, Any]] = []
+    last: list[RenderStep] = []
     begin = time.monotonic()
     with Bars(as_json) as bars:
         title = f"Rendering {opened.layer}"
@@ -104,10 +106,20 @@ def render_images(
                 opened.store, opened.model, opened.layer, group, batch_size=size, **how
             )
 
-            def tell(step: Any, done: int = len(files), here: int = len(group)) -> None:
+            def tell(step: RenderStep, done: int = len(files), here: int = len(group)) -> None:
+                last[:] = [step]
                 bars.tell(title, done + here * step.done / step.total, len(chosen), "images")
 
-            result = drain(steps, tell, f"{len(files)} of {len(chosen)} images are in {out}")
+            try:
+                result = drain(steps, tell, f"{len(files)} of {len(chosen)} images are in {out}")
+            except Stopped as stop:
+                unfinished = last[0].result()
+                unfinished.save(out)
+                raise Stopped(
+                    f"{stop.kept}, and {len(unfinished)} unfinished ({unfinished.steps} of "
+                    f"{how['steps']} steps)"
+                    + ("; the same command goes on" if opened.store else "")
+                ) from None
             for i, path in enumerate(result.save(out)):
                 activation = float(result.activation[i])
                 files.append({"neuron": group[i], "file": str(path), "activation": activation})

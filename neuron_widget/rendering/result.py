@@ -59,6 +59,17 @@ class RenderState:
     steps: tuple[int, ...]
     history: tuple[dict[int, float], ...]
 
+    @staticmethod
+    def join(each: Sequence[RenderState]) -> RenderState:
+        """The images of all, in order."""
+
+        def both(name: str) -> Tensor:
+            return torch.cat([getattr(state.spectra, name) for state in each])
+
+        spectra = Spectra(both("spectrum"), both("exp_avg"), both("exp_avg_sq"))
+        steps = tuple(step for state in each for step in state.steps)
+        return RenderState(spectra, steps, tuple(h for s in each for h in s.history))
+
 
 @dataclass(frozen=True)
 class RenderResult:

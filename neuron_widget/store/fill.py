@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from neuron_widget.store.claims import Claims
 from neuron_widget.store.keys import digest
 from neuron_widget.store.maps import LARGEST_MAPS, make_maps, maps_size
-from neuron_widget.store.reuse import scan_steps
+from neuron_widget.store.reuse import find_begun, keep_begun, scan_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,8 +31,8 @@ class Fill:
     """How far a filling is.
 
     ``task`` is ``"images"``, ``"scan"`` or ``"maps"``; ``done`` of ``total`` neurons or photos;
-    ``part`` what of the present batch of neurons is done, 0..1; ``made`` how many of those done
-    were made by this process, now.
+    ``part`` what of the present batch is done, in neurons; ``made`` how many of those done were
+    made by this process, now.
     """
 
     task: str
@@ -54,7 +54,8 @@ def fill_images(
     """Render and keep the images of the neurons that are not in the store; returns how many.
 
     Raises ``StoreError`` if they cannot be kept. Images that another process is at work on are
-    waited for, and made here if it is killed. Closed in the middle, it leaves what is finished.
+    waited for, and made here if it is killed. Closed in the middle, it leaves what is there; the
+    next time it goes on from that.
     """
     from neuron_widget.rendering import render_steps
     from neuron_widget.rendering.memory import default_batch_size
@@ -77,7 +78,11 @@ def fill_images(
                 work = without(ours)
                 if work:
                     done = total - len(missing)
-                    steps = render_steps(model, layer, work, batch_size=most, **settings)
+                    begun = find_begun(store, model, layer, work, settings)
+                    rendering = render_steps(
+                        model, layer, work, batch_size=most, resume=begun, **settings
+                    )
+                    steps = keep_begun(store, model, rendering)
                     with closing(steps):
                         while True:
                             try:

@@ -208,14 +208,18 @@ def take(result: RenderResult, i: int) -> RenderResult:
 
 
 def join(results: Sequence[RenderResult], neurons: Sequence[int]) -> RenderResult:
-    """Results of one neuron each as one result, in the order of ``neurons``; without state."""
+    """Results of one neuron each as one result, in the order of ``neurons``.
+
+    With the optimiser's state if each of them has one.
+    """
     from dataclasses import replace
 
-    from neuron_widget.rendering.result import as_history
+    from neuron_widget.rendering.result import RenderState, as_history
 
     by_neuron = {result.neurons[0]: result for result in results}
     chosen = [by_neuron[neuron] for neuron in neurons]
     histories = [{step: float(values[0]) for step, values in one.history} for one in chosen]
+    states = [one.state for one in chosen if one.state is not None]
     return replace(
         chosen[0],
         images=np.concatenate([one.images for one in chosen]),
@@ -225,7 +229,7 @@ def join(results: Sequence[RenderResult], neurons: Sequence[int]) -> RenderResul
         seconds=sum(one.seconds for one in chosen),
         settings={**chosen[0].settings, "neurons": tuple(neurons)},
         steps=min(one.steps for one in chosen),
-        state=None,
+        state=RenderState.join(states) if len(states) == len(chosen) else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.store.images import join, take
@@ -10,11 +11,11 @@ from neuron_widget.store.images import join, take
 if TYPE_CHECKING:
     from neuron_widget.models import VisionModel
     from neuron_widget.rendering import RenderResult
-    from neuron_widget.rendering.result import Steps
+    from neuron_widget.rendering.result import RenderStep, Steps
     from neuron_widget.scanning import ScanProgress, ScanResult
     from neuron_widget.store.store import Store
 
-__all__ = ["render_steps", "scan_steps"]
+__all__ = ["find_begun", "keep_begun", "render_steps", "scan_steps"]
 
 
 def render_steps(
@@ -29,8 +30,9 @@ def render_steps(
 ) -> Steps:
     """As :func:`neuron_widget.render_steps`: what the store has is not rendered again.
 
-    A single image goes on from the stored one with the most steps. What is rendered is kept. With
-    everything at hand no step is yielded. Results that come from the store carry no state.
+    What was begun goes on from the stored image with the most steps. What is rendered is kept, also
+    what is there when this is closed in the middle. With everything at hand no step is yielded.
+    Results that come from the store carry no state.
     """
     from neuron_widget.rendering import render_steps as render_all
 
@@ -56,11 +58,10 @@ def _render(
     missing = [neuron for neuron, result in found.items() if result is None]
     if missing:
         settings = dict(settings)
-        if len(missing) == 1 and settings.get("resume") is None:
-            settings["resume"] = store.find_resumable(model, layer, missing[0], **_plain(settings))
-        made: RenderResult = yield from render_all(
-            model, layer, missing, batch_size=batch_size, **settings
-        )
+        if settings.get("resume") is None:
+            settings["resume"] = find_begun(store, model, layer, missing, settings)
+        work = render_all(model, layer, missing, batch_size=batch_size, **settings)
+        made = yield from keep_begun(store, model, work)
         store.keep(model, made, keep_state=keep_state)
         if not there and tuple(missing) == neurons:
             return made
@@ -68,8 +69,33 @@ def _render(
     return join(there, neurons)
 
 
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "resume"}
+def find_begun(
+    store: Store, model: VisionModel, layer: str, neurons: Sequence[int], settings: dict[str, Any]
+) -> RenderResult | None:
+    """What the store has of these neurons with fewer steps, to go on from."""
+    plain = {name: value for name, value in settings.items() if name != "resume"}
+    found = [store.find_resumable(model, layer, neuron, **plain) for neuron in neurons]
+    begun = [result for result in found if result is not None]
+    return join(begun, [result.neurons[0] for result in begun]) if begun else None
+
+
+def keep_begun(store: Store, model: VisionModel, work: Steps) -> Steps:
+    """The same steps; closed in the middle, what is there is kept, to go on from."""
+    last: RenderStep | None = None
+    with closing(work):
+        try:
+            while True:
+                try:
+                    last = next(work)
+                except StopIteration as end:
+                    made: RenderResult = end.value
+                    return made
+                yield last
+        except GeneratorExit:
+            # Without a state (hundreds of images at once) it would not say how far each one is.
+            if last is not None and (result := last.result()).state is not None:
+                store.keep(model, result)
+            raise
 
 
 def scan_steps(

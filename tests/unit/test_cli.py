@@ -507,7 +507,10 @@ def test_a_killed_process_gives_its_claims_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "going_on"),
     [
-        ("render 2 -n all -o OUT --steps 40 --size 32 --batch-size 2 --store STORE", "images"),
+        (
+            "render 2 -n all -o OUT --steps 40 --size 32 --batch-size 2 --store STORE",
+            "0 of 6 images",
+        ),
         ("prerender 2 -d PHOTOS --steps 40 --size 32 --batch-size 2 --store STORE", "same command"),
         ("scan 2 -d PHOTOS --store STORE", "same command"),
     ],
@@ -534,6 +537,11 @@ def test_ctrl_c(command: str, going_on: str, tmp_path: Path, folder: Path) -> No
     assert "Stopped" in text
     assert going_on in text
     assert "Traceback" not in text
+    if command.startswith("render"):
+        unfinished = [read_image(path) for path in sorted((tmp_path / "out").glob("*.webp"))]
+        assert len(unfinished) == 2
+        assert {image.steps for image in unfinished} < set(range(1, 40))
+        assert f"2 unfinished ({unfinished[0].steps} of 40 steps); the same command" in text
     if command.startswith("scan"):
         (checkpoint,) = (tmp_path / "store").glob("v1/checkpoints/*/*")
         assert read_facts(checkpoint)["done"] in (32, 64)
