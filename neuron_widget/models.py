@@ -210,10 +210,16 @@ class VisionModel:
         read = layer_reader(self.module, self.layer(layer).name)
 
         def read_alone(images: Tensor) -> Tensor:
-            with self._reading:
+            with self.alone():
                 return read(self.preprocess(images))
 
         return read_alone
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A block in which no other thread reads, for what changes the module while it runs."""
+        with self._reading:
+            yield
 
     @contextmanager
     def reading(self, layer: str) -> Iterator[Callable[[Tensor], Tensor]]:

@@ -151,7 +151,13 @@ class _Lucent:
                 "fixed_image_size": settings.size if settings.size < 224 else None,
             }
             for step in range(1, settings.steps + 1):
-                with globals_.ours(), _as_it_was(self.module), RightLRN(), _loud():
+                with (
+                    self.model.alone(),
+                    globals_.ours(),
+                    _as_it_was(self.module),
+                    RightLRN(),
+                    _loud(),
+                ):
                     render_vis(self.module, **arguments)
                 self.steps = step
                 done += 1

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -59,7 +60,8 @@ def in_threads(*works: Callable[[], object]) -> None:
         raise errors[0]
 
 
-def test_a_guest_in_training_mode_is_read_by_two_threads() -> None:
+@pytest.mark.parametrize("engine", ["none", "lucent"])
+def test_a_guest_in_training_mode_is_read_by_two_threads(engine: str) -> None:
     module = Guest().train()
     model = load_model(module, preprocess=HALF, input_size=48)
     before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -73,7 +75,11 @@ def test_a_guest_in_training_mode_is_read_by_two_threads() -> None:
         with torch.no_grad():
             wrong.extend(i for i in range(150) if not torch.equal(read(x), expected))
 
-    in_threads(work, work, work)
+    def render() -> None:
+        for _ in render_steps(model, "late", 3, steps=20, size=48, engine=engine):
+            pass
+
+    in_threads(work, work, work if engine == "none" else render)
     assert not wrong
     assert all(m.training for m in module.modules())
     # Batch statistics that moved would be another network from now on.
