@@ -64,12 +64,14 @@ def fused_reader(
     :class:`neuron_widget.layers.RedirectedReLU`.
 
     ``None`` where only the module itself will do (see :meth:`VisionModel.reading`): for another
-    network, a layer that is no block, where somebody's hooks are on the module, for weights that
-    are not finite (what they give must not be rectified away), and on other devices than the CPU,
-    where this was not measured.
+    network, one with parts replaced, a layer that is no block, where somebody's hooks are on the
+    module, for weights that are not finite (what they give must not be rectified away), and on
+    other devices than the CPU, where this was not measured.
     """
     module = model.module
     if type(module) is not InceptionV1 or not isinstance(getattr(module, layer, None), Inception):
+        return None
+    if _shape(module) != _as_published() or any("forward" in vars(m) for m in module.modules()):
         return None
     if model.device.type != "cpu" or any(
         m._forward_hooks or m._forward_pre_hooks for m in module.modules()
@@ -85,6 +87,16 @@ def fused_reader(
         return network(model.preprocess(images), redirect, neurons)
 
     return read
+
+
+def _shape(module: nn.Module) -> tuple[str, list[type]]:
+    return repr(module), [type(m) for m in module.modules()]
+
+
+@functools.cache
+def _as_published() -> tuple[str, list[type]]:
+    with torch.device("meta"):
+        return _shape(InceptionV1())
 
 
 class FusedInception:

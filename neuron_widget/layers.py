@@ -85,9 +85,19 @@ def layer_reader(module: nn.Module, name: str, *, stop: bool = True) -> Callable
                 f"layer {name!r} was not reached in the forward pass of {type(module).__name__}; "
                 "choose a layer that the forward pass runs through"
             )
-        return seen[-1]
+        return channels_first(seen[-1])
 
     return read
+
+
+def channels_first(activation: Tensor) -> Tensor:
+    """``(N, C, h, w)``, also from the ``(N, h, w, C)`` inside of Swin's and ConvNeXt's blocks.
+
+    Images are square, so of three axes that are not alike the odd one is the channels'.
+    """
+    if activation.ndim == 4 and activation.shape[1] == activation.shape[2] != activation.shape[3]:
+        return activation.permute(0, 3, 1, 2)
+    return activation
 
 
 def _first_tensor(output: Any) -> Tensor:
@@ -103,13 +113,18 @@ def probe_layers(module: nn.Module, example: Tensor) -> dict[str, tuple[int, int
 
     One forward pass of ``example``. Where several modules give the very same activation, one name
     stands for all: the block's for its last child's, the activation function's for that of the
-    convolution it works on in place, the convolution's for that of a dropout behind it.
+    convolution it works on in place, the convolution's for that of a dropout behind it. A module
+    that is called several times counts for its first call, as :func:`layer_reader` reads it.
     """
     found: dict[int, tuple[str, Tensor, int]] = {}
+    called: set[str] = set()
     handles = []
 
     def keep(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            if name in called:
+                return
+            called.add(name)
             if not isinstance(output, Tensor) or output.ndim != 4:
                 return
             before = found.get(id(output))
@@ -133,7 +148,8 @@ def probe_layers(module: nn.Module, example: Tensor) -> dict[str, tuple[int, int
         finally:
             for handle in handles:
                 handle.remove()
-    return {name: (t.shape[1], t.shape[2], t.shape[3]) for name, t, _ in found.values()}
+    shapes = {name: channels_first(t).shape for name, t, _ in found.values()}
+    return {name: (shape[1], shape[2], shape[3]) for name, shape in shapes.items()}
 
 
 # ------------------------------------------------------------------ redirected ReLU

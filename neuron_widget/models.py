@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from neuron_widget.errors import ModelError, NeuronOutOfRange
+from neuron_widget.errors import ModelError, NeuronOutOfRange, NeuronWidgetError
 from neuron_widget.layers import layer_reader, probe_layers
 from neuron_widget.names import check_neuron, resolve_layer
 
 __all__ = ["LayerInfo", "Preprocess", "VisionModel"]
 
 Preprocess = Callable[[Tensor], Tensor]
+
+_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,11 @@ class VisionModel:
         self._main_layers = main_layers
         self._default_layer = default_layer
         self._probed: dict[str, LayerInfo] = {}
-        # A cell may read while the worker does. A module that is in training mode is in evaluation
-        # mode for the length of one reading: another reader's end must not put it back before.
-        self._reading = threading.RLock()
+        self._identity: tuple[object, str] = (None, "")
+        # A cell may read while the worker does, by another VisionModel of the module too. A module
+        # in training mode is in evaluation mode for the length of one reading: another reader's
+        # end must not put it back before.
+        self._reading = _LOCKS.setdefault(module, threading.RLock())
         if owned:
             module.eval()
             # Convolutions run three times faster on the CPU in this memory format.
@@ -110,9 +115,15 @@ class VisionModel:
     def __repr__(self) -> str:
         return f"<VisionModel {self.identity} on {self.device}, input {self.input_size} px>"
 
-    @cached_property
+    @property
     def identity(self) -> str:
-        """The name and a hash of the weights: ``"inceptionv1-23866e7c6088"``."""
+        """The name and a hash of the weights as they are: ``"inceptionv1-23866e7c6088"``."""
+        state = _quick_look(self.module)
+        if self._identity[0] != state:
+            self._identity = (state, self._hash())
+        return self._identity[1]
+
+    def _hash(self) -> str:
         digest = hashlib.sha256()
         for key, value in self.module.state_dict().items():
             if isinstance(value, Tensor):
@@ -124,8 +135,9 @@ class VisionModel:
     @cached_property
     def _named_layers(self) -> dict[str, LayerInfo]:
         size = (1, 3, self.input_size, self.input_size)
-        example = self.preprocess(torch.zeros(size, device=self.device))
-        shapes = probe_layers(self.module, example)
+        with self.alone(), self._explaining(size):
+            example = self.preprocess(torch.zeros(size, device=self.device))
+            shapes = probe_layers(self.module, example)
         return {name: LayerInfo(name, *shape) for name, shape in shapes.items()}
 
     @cached_property
@@ -145,6 +157,11 @@ class VisionModel:
         """A layer in the middle of the network, where neurons see textures and shapes."""
         if self._default_layer is not None:
             return self._default_layer
+        if not self.layers:
+            raise ModelError(
+                f"{self.title} has no layer with activations (N, channels, height, width), so no "
+                "neurons to show: expected a convolutional network"
+            )
         return self.layers[(len(self.layers) * 3) // 5].name
 
     def layer(self, name: str) -> LayerInfo:
@@ -170,7 +187,7 @@ class VisionModel:
         """A layer that shares its output with an enclosing block, or has no 4-d output."""
         if name not in self._probed:
             size = (1, 3, self.input_size, self.input_size)
-            with torch.inference_mode():
+            with self.alone(), self._explaining(size), torch.inference_mode():
                 x = self.preprocess(torch.zeros(size, device=self.device))
                 activation = layer_reader(self.module, name)(x)
             if activation.ndim != 4:
@@ -180,6 +197,19 @@ class VisionModel:
                 )
             self._probed[name] = LayerInfo(name, *activation.shape[1:])
         return self._probed[name]
+
+    @contextmanager
+    def _explaining(self, size: tuple[int, ...]) -> Iterator[None]:
+        """What goes wrong in somebody's forward pass, with what it was given."""
+        try:
+            yield
+        except NeuronWidgetError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{self.title} cannot be run on an image of shape {size}: {error}. Is this the "
+                "size it wants (input_size=), and does preprocess= give what it takes?"
+            ) from error
 
     def check_neurons(self, layer: str, neurons: int | Sequence[int]) -> tuple[int, ...]:
         """The neurons as a tuple of ints.
@@ -225,3 +255,17 @@ class VisionModel:
     def reading(self, layer: str) -> Iterator[Callable[[Tensor], Tensor]]:
         """:meth:`reader` as a block."""
         yield self.reader(layer)
+
+
+def _quick_look(module: nn.Module) -> object:
+    """Something that is another when weights are: a few ms, where a hash takes tenths of a second.
+
+    Versions count changes in place, addresses tell replaced tensors, and sums what was changed
+    behind torch's back (``weight.data``).
+    """
+    tensors = [t.detach() for t in (*module.parameters(), *module.buffers()) if t.numel()]
+    versions = sum(t._version for t in tensors if not t.is_inference())
+    with torch.inference_mode():
+        sums = [t.sum(dtype=t.dtype if t.is_floating_point() else None).double() for t in tensors]
+        total = torch.stack(sums).tolist() if sums else []
+    return versions, [t.data_ptr() for t in tensors], str(total)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from neuron_widget import inception
 from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
-from neuron_widget.models import Preprocess, VisionModel
+from neuron_widget.models import VisionModel
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS
+from neuron_widget.preprocessing import as_preprocess, cast_to, normalise, timm_preprocess
+from neuron_widget.rendering.settings import check_int
 from neuron_widget.weights import (
     Report,
     check_fits,
@@ -83,10 +84,19 @@ def load_model(
     8
     """
     say = report or _print_progress
+    if input_size is not None:
+        input_size = check_int("input_size", input_size, 1, 4096)
     if isinstance(model, VisionModel):
+        for name, value in (
+            ("weights", weights),
+            ("preprocess", preprocess),
+            ("input_size", input_size),
+        ):
+            _refuse(name, value, "pass the module itself to open it anew")
         return model
     chosen = pick_device(device) if not isinstance(model, nn.Module) or device is not None else None
     if isinstance(model, nn.Module):
+        _refuse("weights", weights, "load them into the module first: module.load_state_dict(...)")
         return _guest(model, chosen, preprocess, input_size)
     if model is not None and not isinstance(model, str):
         raise ModelError(
@@ -99,7 +109,7 @@ def load_model(
             opened = _inception(weights, chosen, input_size, say)
             opened.note = "Chosen because its weights are at hand."
         except WeightsUnavailable:
-            if weights is not None:
+            if weights is not None or os.environ.get("NEURON_WIDGET_WEIGHTS"):
                 raise
             opened = _embedded(chosen, input_size)
             opened.note = (
@@ -119,8 +129,14 @@ def load_model(
         hint = nearest(model, known) or f"expected {', '.join(map(repr, known))} or an nn.Module"
         raise ModelError(f"unknown model {model!r}; {hint}")
     if preprocess is not None:
-        opened._preprocess, _ = _as_preprocess(preprocess)
+        opened._preprocess, _ = as_preprocess(preprocess)
     return opened
+
+
+def _refuse(name: str, value: object, instead: str) -> None:
+    """What would be ignored in silence is an error."""
+    if value is not None:
+        raise ModelError(f"{name}={value!r} says how to open a network, and this one is: {instead}")
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
@@ -215,7 +231,7 @@ def _embedded(
     info = ImageNetInfo()
     return VisionModel(
         module.to(device),
-        _normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
         name=EMBEDDED,
         title="EfficientNet-Lite0" + _untrained(weights),
         device=device,
@@ -238,7 +254,8 @@ def _torchvision(
 
     if name not in models.list_models(module=models):
         known = models.list_models(module=models)
-        raise ModelError(f"torchvision has no model {name!r}; {nearest(name, known)}")
+        hint = nearest(name, known) or "torchvision.models.list_models() gives their names"
+        raise ModelError(f"torchvision has no model {name!r}; {hint}")
     trained = models.get_model_weights(name).DEFAULT
     module = models.get_model(name, weights=None)
     if weights is None:
@@ -251,7 +268,7 @@ def _torchvision(
         state = read_state_dict(weights)
         check_fits(state, module.state_dict(), str(weights))
         module.load_state_dict(state)
-    transform, crop = _as_preprocess(trained)
+    transform, crop = as_preprocess(trained)
     return VisionModel(
         module.to(device),
         transform,
@@ -275,7 +292,8 @@ def _timm(
 
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
-        raise ModelError(f"timm has no model {name!r}; {nearest(architecture, timm.list_models())}")
+        hint = nearest(architecture, timm.list_models()) or "timm.list_models() gives their names"
+        raise ModelError(f"timm has no model {name!r}; {hint}")
     if weights is None:
         say(f"Loading timm's weights of {name} (downloaded if they are not in the cache)")
     try:
@@ -286,7 +304,7 @@ def _timm(
         state = read_state_dict(weights)
         check_fits(state, module.state_dict(), str(weights))
         module.load_state_dict(state)
-    known = _timm_preprocess(module)
+    known = timm_preprocess(module)
     assert known is not None
     return VisionModel(
         module.to(device),
@@ -310,10 +328,10 @@ def _guest(
         home = device
     usual: int | None = None
     if preprocess is not None:
-        transform, usual = _as_preprocess(preprocess)
+        transform, usual = as_preprocess(preprocess)
     elif isinstance(module, inception.InceptionV1) or _is_lucents_inception(module):
         transform, usual = inception.preprocess, inception.INPUT_SIZE
-    elif (known := _timm_preprocess(module)) is not None:
+    elif (known := timm_preprocess(module)) is not None:
         transform, usual = known
     else:
         raise ModelError(
@@ -322,6 +340,8 @@ def _guest(
             "torchvision's networks, or the weights they were loaded with, or a function from "
             "images (N, 3, H, W) in 0..1 to the network's input"
         )
+    if first is not None and first.is_floating_point() and first.dtype != torch.float32:
+        transform = cast_to(transform, first.dtype)
     name = type(module).__name__
     return VisionModel(
         module,
@@ -337,52 +357,6 @@ def _guest(
 
 def _is_lucents_inception(module: nn.Module) -> bool:
     return type(module).__module__.startswith("lucent.modelzoo.inceptionv1")
-
-
-def _timm_preprocess(module: nn.Module) -> tuple[Preprocess, int | None] | None:
-    config = getattr(module, "pretrained_cfg", None)
-    if not isinstance(config, dict) or not config.get("mean"):
-        return None
-    side = (config.get("input_size") or (3, None, None))[-1]
-    return _normalise(config["mean"], config["std"]), side
-
-
-def _as_preprocess(given: Any) -> tuple[Preprocess, int | None]:
-    """A function on images in 0..1, and the input size where ``given`` knows it."""
-    preset = (
-        given.transforms() if hasattr(given, "transforms") and hasattr(given, "meta") else given
-    )
-    if hasattr(preset, "mean") and hasattr(preset, "std"):
-        crop = getattr(preset, "crop_size", None)
-        side = crop[0] if isinstance(crop, (list, tuple)) and crop else None
-        return _normalise(preset.mean, preset.std), side
-    if callable(preset):
-        return preset, None
-    try:
-        mean, std = preset
-        return _normalise(mean, std), None
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            f"preprocess must be (mean, std) of three numbers each, torchvision weights, or a "
-            f"function on (N, 3, H, W) images in 0..1; got {given!r}"
-        ) from error
-
-
-def _normalise(mean: Sequence[float], std: Sequence[float]) -> Preprocess:
-    means = torch.tensor([float(v) for v in mean]).view(-1, 1, 1)
-    stds = torch.tensor([float(v) for v in std]).view(-1, 1, 1)
-    if len(means) != 3 or len(stds) != 3 or not bool((stds > 0).all()):
-        raise ValueError("three numbers each, and std above 0")
-    placed: dict[torch.device, tuple[Tensor, Tensor]] = {}
-
-    def normalise(images: Tensor) -> Tensor:
-        # Moved once a device: a copy from the host in every step would be a sync.
-        if images.device not in placed:
-            placed[images.device] = (means.to(images.device), (1 / stds).to(images.device))
-        shift, scale = placed[images.device]
-        return (images - shift) * scale
-
-    return normalise
 
 
 def _untrained(weights: Any) -> str:

@@ -129,6 +129,7 @@ class Batch:
             # The caller's modes (inference_mode, no_grad, autocast) are not ours.
             scope.enter_context(torch.inference_mode(False))
             scope.enter_context(torch.enable_grad())
+            scope.enter_context(torch.autocast(self.model.device.type, enabled=False))
             redirect = settings.redirect_relu and step < REDIRECT_STEPS
             found = [self._ascend(part, redirect) for part in self._parts]
             self._adam.step()

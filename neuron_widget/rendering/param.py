@@ -79,7 +79,8 @@ class FourierImage:
         """Spectra ``(N, *shape)`` -> images ``(N, 3, H, W)`` in 0..1, float32, differentiable."""
         waves = torch.view_as_complex(spectrum * self._scale)
         image = torch.fft.irfft2(waves, s=(self.height, self.width), norm="ortho")
-        mixed = torch.matmul(self._colour, image.flatten(2)).view_as(image)
+        with torch.autocast(self.device.type, enabled=False):  # the caller's is not ours
+            mixed = torch.matmul(self._colour, image.flatten(2)).view_as(image)
         if self.device.type == "cpu" and len(mixed) > 1:
             # One call an image: the CPU's vector and scalar code differ in the last bit, and where
             # one gives way to the other depends on the size of the whole batch. In a batch of

@@ -112,7 +112,7 @@ def check_settings(
         raise TypeError(f"redirect_relu must be True, False or None, got {redirect_relu!r}")
     engine = _choice("engine", engine, ENGINES)
     if precision is None:
-        precision = default_precision(model.device) if engine == "fast" else "float32"
+        precision = default_precision(model) if engine == "fast" else "float32"
     if engine == "lucent" and precision != "float32":
         raise ValueError(f"precision {precision!r}: engine 'lucent' renders in 'float32' only")
     return RenderSettings(
@@ -131,13 +131,16 @@ def check_settings(
     )
 
 
-def default_precision(device: torch.device) -> str:
+def default_precision(model: VisionModel) -> str:
     """The precision of the network while an image forms; activations are measured in float32.
 
     bfloat16 where the CPU multiplies it in hardware: pictures as clear, clean activations within
-    1 % of float32's, several times faster. Elsewhere float32 (on a GPU it was not measured).
+    1 % of float32's, several times faster. Elsewhere float32 (on a GPU it was not measured), and
+    for a network of another type than float32, which autocast would mix with its own.
     """
-    return "bfloat16" if device.type == "cpu" and has_fast_bfloat16() else "float32"
+    plain = all(p.dtype == torch.float32 for p in model.module.parameters())
+    fast = plain and model.device.type == "cpu" and has_fast_bfloat16()
+    return "bfloat16" if fast else "float32"
 
 
 def check_int(name: str, value: object, low: int, high: int) -> int:

@@ -14,6 +14,7 @@ from neuron_widget.models import VisionModel
 
 __all__ = ["ReceptiveFields", "probe_receptive_fields"]
 
+_WIDE = 8  # strips all over the image, for the stride
 _PROBES = 4  # per side; the edges are known to a quarter of the layer's stride
 
 
@@ -50,37 +51,54 @@ def probe_receptive_fields(model: VisionModel, layer: str) -> ReceptiveFields:
 
     NaN spreads through convolution, pooling and ReLU alike, so the units that turn NaN are
     exactly those that can see that part, whatever the network is made of. NaN from row ``r`` on:
-    the first row of units that turns NaN is the first whose field ends at ``r`` or below. Four
-    values of ``r`` within one stride of the border (and the same for the other three borders) fix
-    the edges to a quarter of a stride, never too small: at most 16 images, once a layer. The
-    stride is the power of two nearest to input size / map size. Units that see everything
-    (attention, squeeze-and-excitation) come out as that.
+    the first row of units that turns NaN is the first whose field ends at ``r`` or below. Eight
+    values of ``r`` all over the image tell the stride, four within one stride of the border (and
+    the same for the other three borders) fix the edges to a quarter of a stride, never too small:
+    at most 32 images, once a layer. Units that see everything (attention,
+    squeeze-and-excitation) come out as that.
     """
-    info = model.layer(layer)
     size = model.input_size
-    stride = (_power_of_two(size / info.height), _power_of_two(size / info.width))
-    sides = []
+    found = []
     # cuDNN's Winograd kernels would smear NaN over whole tiles.
     with (
         torch.inference_mode(),
         torch.backends.cudnn.flags(enabled=False),
         model.reading(layer) as read,
     ):
-        for axis, step in enumerate(stride):
-            offsets = sorted({max(1, round(step * (j + 1) / _PROBES)) for j in range(_PROBES)})
-            low = _seen(read(_nan_strips(size, axis, offsets, True, model.device)), axis)
-            high = _seen(read(_nan_strips(size, axis, offsets, False, model.device)), axis)
-            sides.append((_first(low, offsets, step), _last(high, offsets, step, size)))
+
+        def seen(axis: int, widths: list[int], at_start: bool) -> NDArray[np.bool_]:
+            return _seen(read(_nan_strips(size, axis, widths, at_start, model.device)), axis)
+
+        for axis in (0, 1):
+            wide = sorted({max(1, size * (2 * j + 1) // (2 * _WIDE)) for j in range(_WIDE)})
+            stride = _stride(seen(axis, wide, True), wide, size)
+            offsets = sorted({max(1, round(stride * (j + 1) / _PROBES)) for j in range(_PROBES)})
+            first = _first(seen(axis, offsets, True), offsets, stride)
+            last = _last(seen(axis, offsets, False), offsets, stride, size)
+            found.append((stride, first, last))
+    (height, top, bottom), (width, left, right) = found
     return ReceptiveFields(
-        size,
-        stride,
-        np.stack([first for first, _ in sides], axis=1),
-        np.stack([last for _, last in sides], axis=1),
+        size, (height, width), np.stack([top, left], axis=1), np.stack([bottom, right], axis=1)
     )
 
 
-def _power_of_two(ratio: float) -> int:
-    return 1 << max(0, round(math.log2(ratio)))
+def _stride(seen: NDArray[np.bool_], widths: list[int], size: int) -> int:
+    """Pixels from one unit's field to the next one's: what fits all strips, next to the usual."""
+    length = seen.shape[2]
+    # The last NaN unit of each strip, of any channel; -1 where none is.
+    last = (np.where(seen.any(axis=1), np.arange(length), -1).max(axis=1)).tolist()
+
+    def fits(stride: int) -> bool:
+        # Unit i begins at stride * i + start: the last NaN one within the strip, the next beyond.
+        most = min((w - 1 - stride * i for w, i in zip(widths, last, strict=True) if i >= 0),
+                   default=size)  # fmt: skip
+        least = max((w - 1 - stride * (i + 1) for w, i in zip(widths, last, strict=True)
+                     if i < length - 1), default=-size * size)  # fmt: skip
+        return least < most
+
+    usual = size / length
+    fitting = [stride for stride in range(1, size + 1) if fits(stride)]
+    return min(fitting or range(1, size + 1), key=lambda stride: abs(math.log(stride / usual)))
 
 
 def _nan_strips(

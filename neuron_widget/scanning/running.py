@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any, Protocol
 
 import torch
@@ -55,6 +54,7 @@ class ScanPass:
         self.skipped: list[tuple[int, str]] = []
         self.scanned = 0
         self._settings = settings
+        self._identity = model.identity
         self._batch_size = batch_size
         self._fast = settings["precision"] == "fast"
         precision = torch.bfloat16 if self._fast else torch.float32
@@ -125,10 +125,9 @@ class ScanPass:
     def _read(self, images: Tensor) -> Tensor:
         if self._fused is not None:
             return self._fused(images)
-        with ExitStack() as scope:
-            if self._fast:
-                scope.enter_context(torch.autocast(self.model.device.type, torch.bfloat16))
-            read = scope.enter_context(self.model.reading(self.layer))
+        # The caller's autocast is not ours.
+        autocast = torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._fast)
+        with autocast, self.model.reading(self.layer) as read:
             return read(images)
 
     def collect(self) -> ScanResult:
@@ -153,5 +152,6 @@ class ScanPass:
             scanned=self.scanned,
             skipped=[(self.dataset.path(i), reason) for i, reason in self.skipped],
             settings=dict(self._settings),
+            model_identity=self._identity,
             batch_size=self._batch_size,
         )

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from neuron_widget.fused import fused_reader
 from neuron_widget.fused_parts import masked
@@ -239,3 +240,28 @@ def test_a_step_computes_what_its_objective_reads(model, count_operations, objec
     assert ops.count["mkldnn._convolution_pointwise"] == 2 * convolutions
     assert ops.count["aten.convolution"] == ops.weight_gradients == 0
     assert ops.count["aten._local_scalar_dense"] == 0
+
+
+def _hooked_forward(module):
+    conv = module.conv2d1
+    forward = conv.forward
+    conv.forward = lambda x: forward(x) * 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: setattr(m, "localresponsenorm0", nn.LocalResponseNorm(9, 0.9, 0.5, 1.0)),
+        lambda m: setattr(m, "maxpool1", nn.AvgPool2d(3, 2, ceil_mode=True)),
+        lambda m: setattr(m, "conv2d1", nn.Conv2d(64, 64, 1)),
+        lambda m: setattr(m.mixed3a, "pool_reduce", nn.Conv2d(192, 32, 1)),
+        lambda m: nn.utils.parametrizations.weight_norm(m.conv2d2),
+        _hooked_forward,
+    ],
+    ids=["norm", "pool", "no ReLU", "branch", "parametrized", "forward"],
+)
+def test_a_network_with_parts_replaced_is_read_itself(change):
+    model = load_model("inceptionv1", weights="random", device="cpu", input_size=64)
+    assert fused_reader(model, "mixed3a", torch.float32) is not None
+    change(model.module)
+    assert fused_reader(model, "mixed3a", torch.float32) is None

@@ -300,6 +300,38 @@ def test_receptive_fields_cover_the_gradient(model: VisionModel, layer: str) -> 
         assert bottom - top <= reach[layer] + stride
 
 
+@pytest.mark.parametrize(
+    ("module", "size", "width"),
+    [
+        (nn.Conv2d(3, 4, 14, 14), 224, 14),
+        (nn.Conv2d(3, 4, 3, 3), 96, 3),
+        (nn.Conv2d(3, 4, 7, 5, padding=3), 100, 7),
+        (nn.Sequential(*(nn.Conv2d(4 if i else 3, 4, 9) for i in range(12))), 160, 97),
+        (nn.Conv2d(3, 4, 32), 32, 32),
+    ],
+    ids=["patches", "thirds", "fifths", "no padding", "one unit"],
+)
+def test_receptive_fields_at_any_stride(module: nn.Module, size: int, width: int) -> None:
+    net = nn.Sequential(module)
+    guest = load_model(net, preprocess=lambda x: x, input_size=size)
+    info = guest.layer("0")
+    left, top, right, bottom = (
+        round(edge * size)
+        for edge in probe_receptive_fields(guest, "0").box(0, info.height // 2, info.width // 2)
+    )
+    x = torch.rand(1, 3, size, size, requires_grad=True)
+    net(x)[0, 0, info.height // 2, info.width // 2].backward()
+    rows, columns = (torch.nonzero(x.grad.abs().sum((0, 1, 2 + a))).flatten() for a in (1, 0))
+    assert len(rows) == width
+    step = size // info.height
+    for found, true in (
+        ((top, bottom), (int(rows[0]), int(rows[-1]) + 1)),
+        ((left, right), (int(columns[0]), int(columns[-1]) + 1)),
+    ):
+        assert found[0] <= true[0] <= found[0] + step / 2
+        assert found[1] >= true[1] >= found[1] - step / 2
+
+
 def test_a_model_that_sees_everything() -> None:
     class Global(Tiny):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

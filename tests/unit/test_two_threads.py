@@ -87,6 +87,23 @@ def test_a_guest_in_training_mode_is_read_by_two_threads(engine: str) -> None:
         assert torch.equal(value, before[name]), name
 
 
+def test_two_models_of_one_guest_take_turns() -> None:
+    module = Guest().train()
+    one, other = (load_model(module, preprocess=HALF, input_size=48) for _ in range(2))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+
+    def work() -> None:
+        read = one.reader("late")
+        with torch.no_grad():
+            for _ in range(50):
+                read(torch.rand(2, 3, 48, 48))
+
+    in_threads(work, lambda: other.layers, lambda: [other.layer("late.1") for _ in range(50)])
+    assert all(m.training for m in module.modules())
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def looked_up(found: ScanResult, neuron: int) -> list[Any]:
     return [(e.index, e.score, e.activation_map()) for e in found.top(neuron)]
 
