@@ -163,6 +163,8 @@ class Analyzer:
         model, chosen, store = self.load_model(), self._neuron(neuron), self._store
         how: dict[str, Any] = {"steps": optim_steps, "size": size, "lr": lr, "seed": self.seed}
         place = (model, self.target_layer, chosen)
+        if store is not None:
+            store.recipe.forget(model)
         result = store.find_render(*place, **how) if store is not None else None
         if result is None:
             begun = store.find_resumable(*place, **how) if store is not None else None
@@ -245,6 +247,7 @@ class Analyzer:
         how: dict[str, Any] = {"top_k": top_k, "seed": self.seed}
         if store is None:
             return scan(*place, num_samples=num_samples, progress=progress, **how)
+        store.recipe.forget(model)
         result = store.find_scan(*place, num_samples=num_samples, **how)
         if result is None:
             checkpoint = store.checkpoint(*place, **how)

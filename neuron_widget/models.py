@@ -17,7 +17,7 @@ from neuron_widget.errors import ModelError, NeuronOutOfRange, NeuronWidgetError
 from neuron_widget.layers import layer_reader, probe_layers
 from neuron_widget.names import check_neuron, resolve_layer
 
-__all__ = ["LayerInfo", "Preprocess", "VisionModel"]
+__all__ = ["LayerInfo", "Preprocess", "VisionModel", "weights_version"]
 
 Preprocess = Callable[[Tensor], Tensor]
 
@@ -257,15 +257,22 @@ class VisionModel:
         yield self.reader(layer)
 
 
-def _quick_look(module: nn.Module) -> object:
-    """Something that is another when weights are: a few ms, where a hash takes tenths of a second.
+def weights_version(module: nn.Module) -> tuple[int, list[int]]:
+    """Another one after weights were changed in place or replaced: counted by torch, at no cost."""
+    tensors = (*module.parameters(), *module.buffers())
+    return (
+        sum(t._version for t in tensors if not t.is_inference()),
+        [t.data_ptr() for t in tensors if t.numel()],
+    )
 
-    Versions count changes in place, addresses tell replaced tensors, and sums what was changed
-    behind torch's back (``weight.data``).
+
+def _quick_look(module: nn.Module) -> object:
+    """Another one also after a change behind torch's back (``weight.data``).
+
+    Takes a few ms, where a hash takes tenths of a second.
     """
     tensors = [t.detach() for t in (*module.parameters(), *module.buffers()) if t.numel()]
-    versions = sum(t._version for t in tensors if not t.is_inference())
     with torch.inference_mode():
-        sums = [t.sum(dtype=t.dtype if t.is_floating_point() else None).double() for t in tensors]
+        sums = [t.sum().float() for t in tensors]
         total = torch.stack(sums).tolist() if sums else []
-    return versions, [t.data_ptr() for t in tensors], str(total)
+    return weights_version(module), str(total)

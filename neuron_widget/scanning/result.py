@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from neuron_widget.errors import DatasetError
+from neuron_widget.errors import DatasetError, ModelError
 from neuron_widget.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.models import VisionModel
 from neuron_widget.scanning.datasets import ImageDataset
@@ -119,6 +119,7 @@ class ScanResult:
         scanned: int,
         skipped: list[tuple[str, str]],
         settings: dict[str, Any],
+        model_identity: str,
         batch_size: int = 32,
     ):
         self.layer = layer
@@ -127,6 +128,7 @@ class ScanResult:
         self.scanned = scanned
         self.skipped = skipped
         self.settings = settings
+        self.model_identity = model_identity
         self._model = model
         self._photos = dataset
         self._batch_size = batch_size
@@ -170,11 +172,6 @@ class ScanResult:
         from neuron_widget.tables import scan_frame
 
         return scan_frame(self, kind)
-
-    @property
-    def model_identity(self) -> str:
-        """Name of the model and hash of its weights."""
-        return self._model.identity
 
     @property
     def fingerprint(self) -> str:
@@ -320,8 +317,15 @@ class ScanResult:
         """Yield the photos ``index`` in batches, each with its activation ``(N, C, h, w)``.
 
         Float32, on the model's device. Photos that cannot be read are in ``batch.skipped``.
+
+        Raises ``ModelError`` if the network is not the one that was scanned any more.
         """
         model = self._model
+        if model.identity != self.model_identity:
+            raise ModelError(
+                f"this scan is of {self.model_identity}, and the network has been changed since "
+                f"(it is {model.identity} now): scan again"
+            )
         batches = load_batches(
             self._photos,
             index,
@@ -334,7 +338,8 @@ class ScanResult:
         with closing(batches):
             for batch in batches:
                 if batch.index:
-                    with torch.inference_mode():
+                    off = torch.autocast(model.device.type, enabled=False)
+                    with torch.inference_mode(), off:
                         found = read(to_images(batch.squares, model.device)).float()
                 else:
                     info = model.layer(self.layer)

@@ -63,6 +63,8 @@ def fill_images(
     size = settings.get("size", 224)
     most = batch_size or default_batch_size(model, layer, size)
 
+    store.recipe.forget(model)
+
     def without(some: Iterable[int]) -> list[int]:
         return [n for n in some if not store.has_render(model, layer, n, **settings)]
 

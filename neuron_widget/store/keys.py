@@ -1,16 +1,18 @@
 """Names of stored results: hashes of everything that makes them, and of nothing else.
 
-What is in a name: the network (name, hash of the weights, preprocessing, and the architecture of
-a module that the user gave), layer, neuron, objective, parameters, seed, fingerprint of the data
-set, version of the algorithm. What is not: the device and the versions of libraries, so that what
-a teacher rendered on a GPU serves everybody's laptop; they are told in the file.
+What is in a name: the network (name, hash of the weights, preprocessing; of a module that the user
+gave, or that has hooks, also its architecture and what it makes of noise), layer, neuron,
+objective, parameters, seed, fingerprint of the data set, version of the algorithm. What is not: the
+device and the versions of libraries, so that what a teacher rendered on a GPU serves everybody's
+laptop; they are told in the file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,34 +74,47 @@ def scan_family(
 
 
 class Recipes:
-    """What of a network goes into names; worked out once a network, again if its weights change."""
+    """What of a network goes into names, as the network is now."""
 
     def __init__(self) -> None:
         from weakref import WeakKeyDictionary
 
-        self._known: WeakKeyDictionary[VisionModel, tuple[int, dict[str, str]]]
+        self._known: WeakKeyDictionary[VisionModel, tuple[object, float, dict[str, str]]]
         self._known = WeakKeyDictionary()
 
     def __call__(self, model: VisionModel) -> dict[str, str]:
-        """Return the network's part of every name."""
-        # A module of the user's may be trained on in between; ours never changes.
-        version = 0 if model.owned else _version(model)
-        known = self._known.get(model)
-        if known is None:
+        """Return the network's part of every name.
+
+        What torch does not count (``weight.data``, attributes, hooks) is looked up anew so often
+        that it takes a tenth of the time; see :meth:`forget`.
+        """
+        from neuron_widget.models import weights_version
+
+        version, begin = weights_version(model.module), time.monotonic()
+        known, due, recipe = self._known.get(model, (None, 0.0, {}))
+        if known != version or begin >= due:
             recipe = {"model": model.identity, "input": _describe_input(model)}
-            if not model.owned:
+            if not model.owned or _hooked(model):
                 recipe["architecture"] = _describe_architecture(model)
-            known = self._known[model] = (version, recipe)
-        if known[0] != version:
-            fresh = type(model).__dict__["identity"].func(model)
-            known = self._known[model] = (version, {**known[1], "model": fresh})
-        return known[1]
+                recipe["behaviour"] = _describe_behaviour(model)
+            end = time.monotonic()
+            self._known[model] = (version, end + 10 * (end - begin), recipe)
+        return recipe
+
+    def forget(self, model: VisionModel) -> None:
+        """Look at the network the next time: somebody may have changed it."""
+        self._known.pop(model, None)
 
 
-def _version(model: VisionModel) -> int:
-    """A number that grows with every change in place of the weights (an optimiser's step)."""
-    tensors = (*model.module.parameters(), *model.module.buffers())
-    return sum(tensor._version for tensor in tensors if not tensor.is_inference())
+def _hooked(model: VisionModel) -> bool:
+    """Whether hooks of others are on the network: they may change what it computes."""
+    with model.alone():
+        return any(
+            not str(getattr(hook, "__module__", "")).startswith("neuron_widget.")
+            for m in model.module.modules()
+            for hooks in (m._forward_hooks, m._forward_pre_hooks)
+            for hook in hooks.values()
+        )
 
 
 def _describe_input(model: VisionModel) -> str:
@@ -130,3 +145,43 @@ def _describe_architecture(model: VisionModel) -> str:
             constants = [c for c in code.co_consts if not hasattr(c, "co_code")]
             sha.update(repr((kind.__qualname__, code.co_code, code.co_names, constants)).encode())
     return sha.hexdigest()[:16]
+
+
+def _describe_behaviour(model: VisionModel) -> str:
+    """What the network makes of noise, to five digits.
+
+    Attributes, functions called and hooks change what is computed and stand in no weight and no
+    code. Two devices may differ in the last of these digits: then each keeps its own results.
+    """
+    import torch
+
+    from neuron_widget.layers import eval_mode
+
+    noise = torch.Generator().manual_seed(0)
+    side = model.input_size
+    image = torch.rand((1, 3, side, side), generator=noise).to(model.device)
+    off = torch.autocast(model.device.type, enabled=False)
+    try:
+        with model.alone(), eval_mode(model.module), torch.inference_mode(), off:
+            found = [
+                t.float().flatten().cpu() for t in _tensors(model.module(model.preprocess(image)))
+            ]
+    except Exception as error:  # noqa: BLE001  # somebody's network; its layers may be read all the same
+        return type(error).__name__
+    values = torch.cat(found) if found else torch.zeros(1)
+    patterns = torch.randn((8, len(values)), generator=noise)
+    return " ".join(f"{value:.5g}" for value in (patterns @ values).tolist())
+
+
+def _tensors(output: Any) -> Iterator[Any]:
+    """The tensors in what a network returns."""
+    import torch
+
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from _tensors(value)
+    elif isinstance(output, (list, tuple)):
+        for value in output:
+            yield from _tensors(value)

@@ -105,6 +105,8 @@ class Renderings(Folders):
         if keep_state is None:
             keep_state = 0 < size <= LARGEST_STATE and len(result) <= MOST_STATES
         recipe = self.recipe(model)
+        if result.settings["model"] != recipe["model"]:
+            return  # the network has been changed since
         for i, neuron in enumerate(result.neurons):
             family = image_family(recipe, result.settings, neuron)
             steps = result.state.steps[i] if result.state is not None else result.steps

@@ -38,6 +38,7 @@ def render_steps(
 
     if store is None:
         return render_all(model, layer, neurons, batch_size=batch_size, **settings)
+    store.recipe.forget(model)
     chosen = model.check_neurons(layer, neurons)
     return _render(store, model, layer, chosen, batch_size, keep_state, settings)
 
@@ -124,6 +125,7 @@ def scan_steps(
     photos = open_dataset(dataset, split=split)
     plain: dict[str, Any] = {"top_k": top_k, "seed": seed, "precision": precision}
     if store is not None:
+        store.recipe.forget(model)
         known = store.find_scan(model, layer, photos, num_samples=num_samples, **plain)
         if known is not None:
             return known

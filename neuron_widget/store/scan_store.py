@@ -88,6 +88,8 @@ class Scans(Folders):
         photos = len(dataset) if wanted is None else min(wanted, len(dataset))
         if result.scanned + len(result.skipped) != photos:
             return
+        if result.model_identity != model.identity:
+            return  # the network has been changed since
         family = self.scan_family(model, result.layer, dataset, settings)
         name = f"{family}-n{photos}-k{settings['top_k']}.safetensors"
         if self.find("scans", name, read_facts) is None:

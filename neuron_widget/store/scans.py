@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_scan", "read_scan", "save_scan", "scan_bytes"]
 
-_MODEL = ("identity", "name", "title", "input_size")
+_MODEL = ("name", "title", "input_size")
 
 
 def scan_bytes(result: ScanResult, *, photos: bool = True) -> bytes:
@@ -40,7 +40,10 @@ def scan_bytes(result: ScanResult, *, photos: bool = True) -> bytes:
         "kind": "scan",
         "layer": result.layer,
         "shape": (info.channels, info.height, info.width),
-        "model": {name: getattr(model, name) for name in _MODEL},
+        "model": {
+            "identity": result.model_identity,
+            **{name: getattr(model, name) for name in _MODEL},
+        },
         "dataset": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,
@@ -79,6 +82,7 @@ def read_scan(
             scanned=int(facts["scanned"]),
             skipped=[(str(p), str(reason)) for p, reason in facts["skipped"]],
             settings=dict(facts["settings"]),
+            model_identity=str(facts["model"]["identity"]),
             batch_size=int(facts["batch_size"]),
         )
     except (KeyError, TypeError, ValueError) as error:

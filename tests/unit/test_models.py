@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neuron_widget import load_model
+from neuron_widget import load_model, render, scan
 from neuron_widget.errors import (
     ModelError,
     NeuronOutOfRange,
@@ -215,6 +215,130 @@ def test_preprocessing_is_each_networks_own() -> None:
     assert torch.allclose(inception.preprocess(half), torch.tensor(0.5 * 255 - 117))
     own = load_model(Tiny(), preprocess=lambda x: x * 2, input_size=16)
     assert own.preprocess(half).max() == 1
+
+
+class Shared(nn.Module):
+    """One pooling module called twice, as in PyTorch's own tutorial."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5)
+        self.pool = nn.MaxPool2d(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(F.relu(self.conv2(self.pool(F.relu(self.conv1(x))))))
+
+
+class ChannelsLast(nn.Module):
+    """Convolutions around a layer that has its channels last, as Swin's and ConvNeXt's have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.linear = nn.Conv2d(3, 6, 5), nn.LayerNorm(6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.norm(self.conv(x).permute(0, 2, 3, 1)))
+
+
+@pytest.mark.parametrize("kind", [Shared, ChannelsLast])
+def test_a_layer_is_what_is_read_of_it(kind: type[nn.Module]) -> None:
+    model = load_model(kind(), preprocess=HALF, input_size=32)
+    assert len(model.layers) == 3
+    for layer in model.layers:
+        shape = tuple(model.reader(layer.name)(torch.rand(2, 3, 32, 32)).shape)
+        assert shape == (2, layer.channels, layer.height, layer.width)
+        assert layer.channels in (4, 6, 16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_of_another_type_is_opened_and_rendered(dtype: torch.dtype) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).to(dtype)
+    model = load_model(module, preprocess=HALF, input_size=32)
+    assert render(model, "0", 1, steps=2, size=32, progress=False).steps == 2
+    assert scan(model, "0", "samples", num_samples=2, progress=False).scanned == 2
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(3072, 4)), "no layer with activations"),
+        (nn.Sequential(nn.Conv2d(1, 4, 3)), "shape .1, 3, 32, 32.*input_size=.*preprocess="),
+    ],
+)
+def test_a_network_that_cannot_be_shown_says_why(module: nn.Module, says: str) -> None:
+    model = load_model(module, preprocess=HALF, input_size=32)
+    with pytest.raises(ModelError, match=says):
+        _ = model.default_layer
+
+
+def test_what_would_be_ignored_is_refused() -> None:
+    module = Tiny()
+    with pytest.raises(ModelError, match="load_state_dict"):
+        load_model(module, weights="w.pth", preprocess=HALF)
+    model = load_model(module, preprocess=HALF, input_size=16)
+    assert load_model(model) is model
+    for ignored in ({"weights": "random"}, {"input_size": 32}, {"preprocess": HALF}):
+        with pytest.raises(ModelError, match=next(iter(ignored))):
+            load_model(model, **ignored)
+
+
+def test_preprocessing_made_in_inference_mode_serves_gradients() -> None:
+    module = Tiny()
+    with torch.inference_mode():
+        model = load_model(module, preprocess=HALF, input_size=16)
+        model.preprocess(torch.rand(1, 3, 16, 16))
+    x = torch.rand(1, 3, 16, 16, requires_grad=True)
+    model.reader("second")(x).sum().backward()
+    assert x.grad is not None
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_the_callers_autocast_is_not_ours(precision: str) -> None:
+    model = load_model(Tiny(), preprocess=HALF, input_size=32)
+
+    def found() -> tuple[Any, Any]:
+        seen = scan(model, "second", "samples", num_samples=8, precision=precision, progress=False)
+        image = render(model, "second", 1, steps=3, size=32, precision="float32", progress=False)
+        return (seen.mean, seen.maps(1)[seen.top(1)[0].index]), image.images
+
+    plain = found()
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = found()
+    for (mean, maps), image in (plain, cast):
+        assert (mean == plain[0][0]).all()
+        assert (maps == plain[0][1]).all()
+        assert (image == plain[1]).all()
+
+
+def change_in_place(module: Tiny) -> None:
+    with torch.no_grad():
+        module.second.weight.mul_(-3)
+
+
+def change_data(module: Tiny) -> None:
+    module.second.weight.data[2].zero_()
+
+
+def assign(module: Tiny) -> None:
+    other = {name: value + 1 for name, value in module.state_dict().items()}
+    module.load_state_dict(other, assign=True)
+
+
+@pytest.mark.parametrize("change", [change_in_place, change_data, assign])
+def test_identity_follows_the_weights(change: Callable[[Tiny], None]) -> None:
+    module = Tiny()
+    model = load_model(module, preprocess=HALF, input_size=32)
+    before = model.identity
+    assert model.identity == before
+    found = scan(model, "second", "samples", num_samples=4, progress=False)
+    begun = render(model, "second", 0, steps=2, size=32, progress=False)
+    change(module)
+    assert model.identity != before
+    assert found.model_identity == begun.settings["model"] == before
+    with pytest.raises(ModelError, match="scan again"):
+        found.maps(0)
+    with pytest.raises(ValueError, match="model"):
+        render(model, "second", 0, steps=4, size=32, resume=begun, progress=False)
 
 
 def test_identity_is_name_and_content() -> None:

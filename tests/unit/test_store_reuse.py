@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from torch import nn
 
 from neuron_widget.models import VisionModel
 from neuron_widget.rendering import RenderResult, render
+from neuron_widget.scanning import scan
 from neuron_widget.store import Store
 from neuron_widget.store.fill import fill_images
-from neuron_widget.store.reuse import render_steps
+from neuron_widget.store.reuse import render_steps, scan_steps
 from neuron_widget.zoo import load_model
 
 HOW: dict[str, Any] = {"steps": 6, "size": 32, "precision": "float32", "batch_size": 2}
@@ -85,3 +87,98 @@ def test_a_stopped_filling_goes_on_where_it_was(store: Store, model: VisionModel
     steps, made = finish(filling())
     assert (steps, made) == (1 + 3 + 1, 2)  # how far it is before and after, too
     assert store.has_render(model, "2", 0, **how)
+
+
+class Guest(nn.Module):
+    """A network with something of everything that can be changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.late = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+        self.slope, self.act = 0.0, torch.relu
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.late(self.between(self.first(x)))
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(x) + self.slope * x
+
+
+def _ablated(module: Guest) -> None:
+    module.first.register_forward_hook(lambda _module, _args, output: output * 0)
+
+
+def _another_act(module: Guest) -> None:
+    module.act = torch.tanh
+
+
+def _another_slope(module: Guest) -> None:
+    module.slope = 0.3
+
+
+def _another_method(module: Guest) -> None:
+    module.between = lambda x: x.abs()  # type: ignore[method-assign]
+
+
+def _data(module: Guest) -> None:
+    module.first.weight.data[1] = 0
+
+
+def _assigned(module: Guest) -> None:
+    module.load_state_dict({k: v + 0.1 for k, v in module.state_dict().items()}, assign=True)
+
+
+CHANGES = [_ablated, _another_act, _another_slope, _another_method, _data, _assigned]
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["opened before", "opened anew"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_network_gets_nothing_of_what_it_was(
+    change: Callable[[Guest], None], anew: bool, store: Store
+) -> None:
+    def opened() -> VisionModel:
+        return load_model(module, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
+
+    def scanned() -> tuple[int, Any]:
+        return finish(scan_steps(store, model, "late", "samples", num_samples=4))
+
+    module = Guest()
+    model = opened()
+    taken, before = scanned()
+    assert taken > 0
+    assert scanned()[0] == 0
+    change(module)
+    model = opened() if anew else model
+    taken, found = scanned()
+    assert taken > 0
+    fresh = scan(model, "late", "samples", num_samples=4, progress=False)
+    assert np.array_equal(found.mean, fresh.mean)
+    assert not np.array_equal(found.mean, before.mean)
+    work = render_steps(store, model, "late", 0, **HOW)
+    assert finish(work)[0] == HOW["steps"]
+
+
+def test_a_named_network_that_was_changed_gets_nothing_of_what_it_was(store: Store) -> None:
+    def taken() -> int:
+        return finish(scan_steps(store, model, "blocks.0", "samples", num_samples=4))[0]
+
+    model = load_model("efficientnet_lite0", weights="random")
+    assert [taken() > 0, taken()] == [True, 0]
+    with torch.no_grad():
+        model.module.conv_stem.weight.mul_(0.5)
+    assert taken() > 0
+    handle = model.module.conv_stem.register_forward_hook(lambda _m, _a, output: output * 0)
+    assert taken() > 0
+    handle.remove()
+    assert taken() == 0
+
+
+def test_what_was_begun_with_another_network_is_not_kept(store: Store) -> None:
+    module = Guest()
+    model = load_model(module, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
+    work = render_steps(store, model, "late", 0, **HOW)
+    next(work)
+    module.late.weight.data.mul_(2)
+    finish(work)
+    assert not list(store.own.root.rglob("*.webp"))
