@@ -88,9 +88,9 @@ class Kept:
         there = self.thumbs(layer)
         return list(dict.fromkeys(n for n in order if n not in there))[:most]
 
-    def rendering(self, key: Key) -> RenderResult | None:
-        """The rendering of a neuron."""
-        found = self.renderings.get(key)
+    def rendering(self, key: Key, recipe: Recipe | None = None) -> RenderResult | None:
+        """The rendering of a neuron, by the present recipe or another one."""
+        found = self._renderings.get(recipe or self.recipe, OrderedDict()).get(key)
         return found[0] if found is not None else None
 
     def gallery(self, layer: str) -> list[Part]:

@@ -11,7 +11,7 @@ from neuron_widget.pace import Rate, Throttle
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult, RenderStep
-    from neuron_widget.session.kept import Thumb
+    from neuron_widget.session.kept import Key, Thumb
     from neuron_widget.session.session import Session
     from neuron_widget.session.settings import Recipe
 
@@ -26,6 +26,21 @@ class Rendering:
 
     def __init__(self, session: Session):
         self._session = session
+        self._job: tuple[Job, tuple[Recipe, Key, int]] | None = None
+        # Stopped for another neuron's sake, and to be gone on with; stopped by a person, and not.
+        self._left: set[tuple[Recipe, Key]] = set()
+        self._by_hand: set[tuple[Recipe, Key]] = set()
+
+    def known(self) -> bool:
+        """Whether the selected neuron has an image that nothing is wanted of."""
+        session = self._session
+        left = (session.settings.recipe, session.key) in self._left
+        return session.kept.rendering(session.key) is not None and not left
+
+    def halt(self) -> None:
+        """What runs is about to be stopped because a person wants it so."""
+        if self._job is not None and not self._job[0].finished.is_set():
+            self._by_hand.add(self._job[1][:2])
 
     def recall(self, steps: int | None = None) -> bool:
         """Show the selected neuron's image as the store has it; False if it has none."""
@@ -45,18 +60,16 @@ class Rendering:
 
         ``steps`` counts from the beginning; default what is selected. None if the store has it.
         """
-        from neuron_widget.rendering import render_steps
-
         session = self._session
-        settings = session.settings
-        assert session.model is not None
-        layer, neuron, recipe = session.layer, session.neuron, settings.recipe
-        steps = session.steps if steps is None else steps
-        known = session.kept.rendering((layer, neuron))
+        layer, neuron, recipe = session.layer, session.neuron, session.settings.recipe
+        key, steps = (layer, neuron), session.steps if steps is None else steps
+        if self._job is not None and self._job[1] == (recipe, key, steps):
+            job = self._job[0]
+            if not (job.stopped or job.finished.is_set()):
+                return job
         if self.recall(steps):
             return None
-        resume = known if known is not None and known.state and known.steps < steps else None
-        resume = resume or session.shelf.begun(layer, neuron, steps, recipe)
+        self._by_hand.discard((recipe, key))
         rate, tell = Rate(), Throttle(0.2)
         last: list[RenderStep] = []
 
@@ -79,13 +92,26 @@ class Rendering:
                         session.send(*part)
 
         def on_done(result: RenderResult, state: str = "done") -> None:
+            if state == "done":
+                self._left.discard((recipe, key))
             self._show(recipe, layer, neuron, result)
             progress(result.steps, state)
             session.shelf.keep(result)
 
         def on_stop() -> None:
-            if last and not session.closed:
-                on_done(last[0].result(), "stopped")
+            if (recipe, key) in self._by_hand:
+                self._by_hand.discard((recipe, key))
+                self._left.discard((recipe, key))
+            else:
+                self._left.add((recipe, key))
+            result = last[0].result() if last and not session.closed else None
+            known = session.kept.rendering(key, recipe)
+            if result is not None and (known is None or known.steps <= result.steps):
+                on_done(result, "stopped")
+            elif known is not None and not session.closed:
+                # A new beginning takes no further image's place before it is as far.
+                session.send_neurons(key)
+                progress(known.steps, "stopped")
             else:
                 progress(0, "stopped")
 
@@ -100,16 +126,9 @@ class Rendering:
 
         session.no_error("render")
         progress(0, "waiting")
-        return session.submit(
+        job = session.submit(
             "render",
-            render_steps(
-                session.model,
-                layer,
-                neuron,
-                steps=steps,
-                **recipe._asdict(),
-                resume=resume,
-            ),
+            self._steps(key, steps, recipe),
             on_done,
             urgency=2,
             # A person watches the image; the scan beside it may take a little longer.
@@ -119,11 +138,42 @@ class Rendering:
             on_stop=on_stop,
             on_error=on_error,
         )
+        self._job = job, (recipe, key, steps)
+        return job
+
+    def _steps(
+        self, key: Key, steps: int, recipe: Recipe
+    ) -> Generator[RenderStep, None, RenderResult]:
+        from neuron_widget.rendering import render_steps
+
+        session = self._session
+        model = session.model
+        assert model is not None
+        # Looked up only now: the rendering that this one replaces has been kept.
+        known = session.kept.rendering(key, recipe), session.shelf.begun(*key, steps, recipe)
+        begun = [
+            result
+            for result in known
+            if result is not None
+            and result.state is not None
+            and result.steps < steps
+            and result.settings["model"] == model.identity
+        ]
+        resume = max(begun, key=lambda result: result.steps, default=None)
+        return (
+            yield from render_steps(model, *key, steps=steps, **recipe._asdict(), resume=resume)
+        )
 
     def _show(self, recipe: Recipe, layer: str, neuron: int, result: RenderResult) -> None:
+        from neuron_widget.rendering import PREVIEW
+
         session = self._session
         part = messages.image(result, None)
-        made = {neuron: (messages.thumb(result.to_pil(0)), True)}
+        # One that was stopped is worth no more than a preview, and less before it has its steps.
+        whole = result.steps >= result.settings["steps"]
+        made: dict[int, Thumb] = {}
+        if whole or result.steps >= PREVIEW["steps"]:
+            made[neuron] = messages.thumb(result.to_pil(0)), whole
         with session.lock:
             session.kept.add_rendering(recipe, (layer, neuron), result, part)
             session.kept.add_thumbs(recipe, layer, made)

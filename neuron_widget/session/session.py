@@ -164,7 +164,7 @@ class Session:
         if settled:
             self._scanning.find_photos()
             wanted = self.settings.auto if auto is None else auto
-            known = self.key in self.kept.renderings or self._rendering.recall()
+            known = self._rendering.known() or self._rendering.recall()
             if wanted and not known:
                 self._rendering.start(delay=SETTLE_S)
 
@@ -203,7 +203,7 @@ class Session:
         if self.model is None:
             return
         self._previews.start()
-        if other and self.settings.auto and self.key not in self.kept.renderings:
+        if other and self.settings.auto and not self._rendering.known():
             self._rendering.start(delay=SETTLE_S)
         self.on_change()
 
@@ -242,6 +242,7 @@ class Session:
 
     def stop(self) -> None:
         """Stop everything that runs; it takes effect within one step and keeps what is there."""
+        self._rendering.halt()
         self.worker.stop(self, "render", "dataset", "scan", "preview", "photos")
 
     def close(self) -> None:

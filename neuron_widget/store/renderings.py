@@ -95,15 +95,14 @@ class Renderings(Folders):
         ----------
         keep_state
             Whether to write the optimiser's state too, which more steps later need. Default: of
-            at most 8 images of at most 4 MB each (330 px).
+            unfinished images, and of at most 8 of at most 4 MB each (330 px).
 
         Raises
         ------
         StoreError
         """
         size = state_size(result)
-        if keep_state is None:
-            keep_state = 0 < size <= LARGEST_STATE and len(result) <= MOST_STATES
+        few = 0 < size <= LARGEST_STATE and len(result) <= MOST_STATES
         recipe = self.recipe(model)
         if result.settings["model"] != recipe["model"]:
             return  # the network has been changed since
@@ -115,7 +114,8 @@ class Renderings(Folders):
             if self.find("images", f"{family}-s{steps}.webp", read_facts) is None:
                 self.write("images", f"{family}-s{steps}.webp", image_bytes(result, i))
             name = f"{family}-s{steps}.safetensors"
-            if keep_state and size and self.find("states", name, read_facts) is None:
+            kept = few or steps < result.settings["steps"] if keep_state is None else keep_state
+            if kept and size and self.find("states", name, read_facts) is None:
                 self.write("states", name, state_bytes(result, i))
 
     def _families(

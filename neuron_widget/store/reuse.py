@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from neuron_widget.errors import RenderError
 from neuron_widget.store.images import join, take
 
 if TYPE_CHECKING:
@@ -54,14 +55,13 @@ def _render(
 ) -> Steps:
     from neuron_widget.rendering import render_steps as render_all
 
+    resume = settings.pop("resume", None)
     found = {n: store.find_render(model, layer, n, **settings) for n in dict.fromkeys(neurons)}
     there = [result for result in found.values() if result is not None]
     missing = [neuron for neuron, result in found.items() if result is None]
     if missing:
-        settings = dict(settings)
-        if settings.get("resume") is None:
-            settings["resume"] = find_begun(store, model, layer, missing, settings)
-        work = render_all(model, layer, missing, batch_size=batch_size, **settings)
+        resume = resume or find_begun(store, model, layer, missing, settings)
+        work = render_all(model, layer, missing, batch_size=batch_size, resume=resume, **settings)
         made = yield from keep_begun(store, model, work)
         store.keep(model, made, keep_state=keep_state)
         if not there and tuple(missing) == neurons:
@@ -74,14 +74,13 @@ def find_begun(
     store: Store, model: VisionModel, layer: str, neurons: Sequence[int], settings: dict[str, Any]
 ) -> RenderResult | None:
     """What the store has of these neurons with fewer steps, to go on from."""
-    plain = {name: value for name, value in settings.items() if name != "resume"}
-    found = [store.find_resumable(model, layer, neuron, **plain) for neuron in neurons]
+    found = [store.find_resumable(model, layer, neuron, **settings) for neuron in neurons]
     begun = [result for result in found if result is not None]
     return join(begun, [result.neurons[0] for result in begun]) if begun else None
 
 
 def keep_begun(store: Store, model: VisionModel, work: Steps) -> Steps:
-    """The same steps; closed in the middle, what is there is kept, to go on from."""
+    """The same steps; closed in the middle or failing, what is there is kept, to go on from."""
     last: RenderStep | None = None
     with closing(work):
         try:
@@ -92,9 +91,12 @@ def keep_begun(store: Store, model: VisionModel, work: Steps) -> Steps:
                     made: RenderResult = end.value
                     return made
                 yield last
-        except GeneratorExit:
+        except (GeneratorExit, RenderError) as error:
+            result: RenderResult | None = getattr(error, "result", None)
+            if result is None and last is not None:
+                result = last.result()
             # Without a state (hundreds of images at once) it would not say how far each one is.
-            if last is not None and (result := last.result()).state is not None:
+            if result is not None and result.state is not None:
                 store.keep(model, result)
             raise
 

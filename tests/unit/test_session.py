@@ -375,6 +375,66 @@ def test_a_data_set_that_cannot_be_opened_changes_nothing(make: Make, photos: Pa
     assert not [m for m in page.all("dataset") if m["dataset"] is None]
 
 
+def steps_of(page: Listener) -> int:
+    return max((m["done"] for m in page.all("progress") if m["task"] == "render"), default=0)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda session: session.select(neuron=0),
+        lambda session: session.render(),
+        lambda session: session.select(steps=4000),
+        lambda session: session.render(4000),
+        lambda session: (session.select(neuron=1), time.sleep(0.5), session.select(neuron=0)),
+    ],
+    ids=["selected", "render", "steps", "more", "there and back"],
+)
+def test_a_rendering_asked_for_again_goes_on(
+    make: Make, again: Callable[[Session], object]
+) -> None:
+    session, page = make(auto=True, previews=False, steps=3000)
+    wait_until(lambda: steps_of(page) > 40)
+    again(session)
+    before = steps_of(page)
+    page.heard.clear()
+    frame, _ = page.wait_for("frame", neuron=0)
+    assert frame["step"] >= 40
+    wait_until(lambda: steps_of(page) > before)
+    page.heard.clear()
+    session.stop()
+    page.wait_for("progress", task="render", state="stopped")
+    assert session.result is not None
+    assert session.result.steps >= before
+    # A person wanted it so: it is not begun again by itself.
+    session.select(neuron=0)
+    assert not session.running("render")
+
+
+def test_a_new_beginning_takes_no_further_images_place(make: Make) -> None:
+    session, page = make(steps=100)
+    session.render()
+    page.wait_for("progress", task="render", state="done")
+    session.select(steps=50)
+    session.render()
+    page.wait_for("progress", task="render", state="running")
+    session.stop()
+    ended, _ = page.wait_for("progress", task="render", state="stopped")
+    assert ended["done"] == 100
+    assert session.result is not None
+    assert session.result.steps == 100
+
+
+def test_an_image_of_a_few_steps_is_no_tile(make: Make) -> None:
+    session, page = make(steps=3000)
+    session.render()
+    page.wait_for("progress", task="render", state="running")
+    session.stop()
+    image, _ = page.wait_for("image", neuron=0)
+    assert image["step"] < 3000
+    assert bool(session.kept.thumbs("late")) == (image["step"] >= 24)
+
+
 class Slow(torch.utils.data.Dataset[Any]):
     """Pictures that take two seconds to open."""
 

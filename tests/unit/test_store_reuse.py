@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from neuron_widget.errors import RenderError
 from neuron_widget.models import VisionModel
 from neuron_widget.rendering import RenderResult, render
 from neuron_widget.scanning import scan
@@ -60,6 +61,49 @@ def test_a_stopped_rendering_goes_on_where_it_was(store: Store, model: VisionMod
     assert np.abs(result.images - whole.images).max() <= 1 / 509
     assert np.allclose(result.activation, whole.activation, rtol=1e-5)
     assert finish(render_steps(store, model, "2", neurons, **HOW))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("neurons", "batch_size", "size", "steps", "left"),
+    [
+        (range(12), 12, 32, 5, 1),  # more than have their states kept when they are finished
+        (range(12), 8, 32, 8, 4),  # eight finished, four begun
+        (3, 1, 400, 4, 2),  # a state of more than 4 MB
+    ],
+)
+def test_an_unfinished_image_can_always_go_on(
+    store: Store, neurons: Any, batch_size: int, size: int, steps: int, left: int
+) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 12, 1))
+    model = load_model(module, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
+    how = {**HOW, "batch_size": batch_size, "size": size}
+    work = render_steps(store, model, "2", neurons, **how)
+    for _ in range(steps):
+        next(work)
+    work.close()
+    assert finish(render_steps(store, model, "2", neurons, **how))[0] == left
+
+
+def test_a_result_given_to_go_on_from_is_used(store: Store, model: VisionModel) -> None:
+    half = render(model, "2", 1, progress=False, **{**HOW, "steps": 3})
+    assert finish(render_steps(store, model, "2", 1, resume=half, **HOW))[0] == 3
+
+
+class _Nan(nn.Module):
+    """Neuron 3 is NaN."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x[:, :1].repeat(1, 4, 1, 1) * 2
+        return torch.cat([y[:, :3], y[:, 3:].detach() * torch.nan], dim=1)
+
+
+def test_one_bad_neuron_costs_no_other_image(store: Store) -> None:
+    model = load_model(nn.Sequential(_Nan()), preprocess=lambda x: x, input_size=32)
+    how = {**HOW, "batch_size": 1}
+    with pytest.raises(RenderError, match="neuron 3"):
+        finish(render_steps(store, model, "0", range(4), **how))
+    assert finish(render_steps(store, model, "0", range(3), **how))[0] == 0
 
 
 def test_images_begun_apart_go_on_together(store: Store, model: VisionModel) -> None:
