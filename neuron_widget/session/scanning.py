@@ -25,16 +25,21 @@ class Scanning:
     def __init__(self, session: Session):
         self._session = session
         self._dataset: ImageDataset | None = None
+        # A scan was asked for while a data set was being opened.
+        self._postponed = False
 
-    def start(self, another: Any = None, *, download: bool) -> Job:
+    def start(self, another: Any = None, *, download: bool, told: bool = False) -> Job:
         """Scan the data set, or another one, for the selected layer.
 
         Another one is opened while the scan before it goes on; only then does it take its place.
+        ``told``: an error that is on the page stays there.
         """
         session = self._session
         opening = [job for job in session.worker.jobs(session) if job.task == "dataset"]
         if another is None and opening:
-            return opening[0]  # it goes on to the layer that is selected then
+            # It goes on to the layer that is selected then.
+            self._postponed = True
+            return opening[0]
         opens = another is not None or self._dataset is None
         layer, aside = session.layer, opens and session.running("scan")
         rate, tell = Rate(), Throttle(0.2)
@@ -50,7 +55,7 @@ class Scanning:
             if opens:
                 yield from self._open(another, download)
                 session.worker.rename(session, "dataset", "scan")
-                layer, aside = session.layer, False
+                layer, aside, self._postponed = session.layer, False, False
             return (yield from self._steps(layer))
 
         def on_step(step: ScanProgress | None) -> None:
@@ -68,8 +73,9 @@ class Scanning:
 
         def on_stop() -> None:
             # Replaced by another scan: nothing to show. Stopped by the person: what is there.
-            if session.closed or session.running("scan"):
+            if session.closed or session.running("scan") or session.running("dataset"):
                 return
+            self._postponed = False
             if last and last[0].done and session.layer == layer:
                 on_done(last[0].result(), "stopped")
             else:
@@ -87,8 +93,12 @@ class Scanning:
             else:
                 progress(0, "failed")
                 session.fail("scan", "The data set could not be scanned", error)
+            if self._postponed and self._dataset is not None:
+                self._postponed = False
+                self.start(download=False, told=True)
 
-        session.no_error("scan")
+        if not told:
+            session.no_error("scan")
         progress(0, "waiting")
         return session.submit(
             "dataset" if opens else "scan",

@@ -98,26 +98,6 @@ class Session:
             self.model, self.layer, self.neuron = None, "", 0
         self._opening.start()
 
-    def opened(self, model: VisionModel) -> None:
-        """Look into this network from now on; called in the worker."""
-        layer = model.layer(model.default_layer)
-        problem: NeuronWidgetError | None = None
-        try:
-            layer = model.layer(self.layer or model.default_layer)
-            check_neuron(self.neuron, layer.channels, layer.name)
-        except NeuronWidgetError as error:
-            problem = error
-        with self.lock:
-            self.model, self.layer = model, ""
-            self.kept = Kept(self.settings.recipe)
-        self.pin([])
-        self.show("network", messages.opened(model, layer))
-        self.status = "ready"
-        neuron = self.neuron if self.neuron < layer.channels else 0
-        self.select(layer.name, neuron, self.steps)
-        if problem is not None:
-            self.fail("select", f"Showing {layer.name} neuron {neuron} instead", problem)
-
     def select(
         self,
         layer: str | None = None,
@@ -149,10 +129,18 @@ class Session:
             new_layer = info.name != self.layer
             self.layer, self.neuron, self.steps = info.name, neuron, steps
             self.channels = info.channels
+        self.look(new_layer=new_layer, seq=seq, settled=settled, auto=auto)
+
+    def look(
+        self, *, new_layer: bool, seq: int = -1, settled: bool = True, auto: bool | None = None
+    ) -> None:
+        """Show what is known of the selection, and begin what is wanted of it."""
+        with self.lock:
             parts = self.kept.gallery(self.layer) if new_layer else []
             parts += self.kept.neuron(self.key)
+            selected = messages.selected(seq, self.layer, self.neuron, self.steps)
         self.no_error("select")
-        self.show("selected", messages.selected(seq, info.name, neuron, steps))
+        self.show("selected", selected)
         self.on_change()
         for part in parts:
             self.send(*part)
@@ -175,7 +163,9 @@ class Session:
         """
         if steps is not None:
             steps = messages.check_steps(steps)
-        return self._rendering.start(steps=steps) if self.model is not None else None
+        if self._opening.postpones(lambda: self.render(steps)):
+            return None
+        return self._rendering.start(steps=steps)
 
     def configure(self, *, size: Any, lr: Any, seed: Any, objective: Any, previews: Any) -> None:
         """Change how images are made. What was made otherwise is kept, and shown no more.
@@ -217,7 +207,8 @@ class Session:
         pins = list(dict.fromkeys(keys))
         if len(pins) > MAX_PINS:
             raise ValueError(f"at most {MAX_PINS} neurons can be pinned, got {len(pins)}")
-        if self.model is not None:
+        postponed = self._opening.postpones(lambda: self.pin(pins))
+        if not postponed and self.model is not None:
             pins = [
                 (info.name, check_neuron(neuron, info.channels, info.name))
                 for info, neuron in ((self.model.layer(layer), n) for layer, n in pins)
@@ -234,14 +225,13 @@ class Session:
 
     def scan(self, dataset: Any = None, *, download: bool = False) -> Job | None:
         """Scan the data set (or another one) for the photos that fire the layer's neurons."""
-        if self.model is None:
-            if dataset is not None:
-                self.settings = replace(self.settings, dataset=dataset)
+        if self._opening.postpones(lambda: self.scan(dataset, download=download)):
             return None
         return self._scanning.start(dataset, download=download)
 
     def stop(self) -> None:
         """Stop everything that runs; it takes effect within one step and keeps what is there."""
+        self._opening.asked.clear()
         self._rendering.halt()
         self.worker.stop(self, "render", "dataset", "scan", "preview", "photos")
 

@@ -8,6 +8,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def make(model: Any, photos: Path) -> Iterator[Make]:
     worker = Worker()
     sessions = []
 
-    def make_it(**settings: Any) -> tuple[Session, Listener]:
+    def make_it(*asked: Callable[[Session], object], **settings: Any) -> tuple[Session, Listener]:
         page = Listener()
         given = {"model": model, "dataset": str(photos), "layer": "late", "size": 32, "steps": 12}
         session = Session(
@@ -116,6 +117,8 @@ def make(model: Any, photos: Path) -> Iterator[Make]:
         page.session = session
         session.view("a", visible=True)
         sessions.append(session)
+        for ask in asked:
+            ask(session)
         page.wait_for("opened")
         return session, page
 
@@ -455,6 +458,52 @@ def test_a_scan_goes_on_until_another_data_set_is_open(make: Make, photos: Path)
     assert session.running("scan")
     ended, _ = page.wait_for("progress", task="scan", state="done")
     assert ended["done"] == 200
+
+
+def test_a_layer_chosen_beside_a_wrong_path_is_scanned(make: Make) -> None:
+    session, page = make(auto=True, previews=False, dataset=Slow())
+    page.wait_for("progress", task="scan", state="running")
+    obey(session, {"kind": "scan", "dataset": "/no/such/folder", "download": False})
+    session.select("stem")
+    page.wait_for("error", where="scan")
+    page.wait_for("strengths", layer="stem")
+    assert "error scan" in session._shown  # it stays to be read
+
+
+def test_what_is_asked_before_the_network_is_open_is_done_after(make: Make, photos: Path) -> None:
+    session, page = make(
+        lambda s: s.select(neuron=3),
+        lambda s: s.render(5),
+        lambda s: s.scan(str(photos)),
+        lambda s: s.pin([("late", 1)]),
+        dataset="samples",
+    )
+    image, _ = page.wait_for("image", neuron=3)
+    assert image["step"] == 5
+    wait_until(lambda: "late" in session.kept.scans)
+    assert session.settings.dataset == str(photos)
+    assert session.kept.pins == (("late", 1),)
+
+
+def test_a_command_in_the_moment_of_opening(make: Make) -> None:
+    class Eager(Listener):
+        def send(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+            super().send(message, buffers)
+            if message["kind"] == "opened" and self.session is not None:
+                thread = threading.Thread(target=self.session.select, kwargs={"neuron": 5})
+                thread.start()
+                thread.join(5)
+
+    session, _ = make()
+    page = Eager()
+    given = replace(session.settings, layer="late")
+    other = Session(given, page.send, lambda: None, session.worker)
+    page.session = other
+    try:
+        page.wait_for("selected", neuron=5)
+        assert other.neuron == 5
+    finally:
+        other.close()
 
 
 def test_an_opened_data_set_is_scanned_for_the_layer_selected_by_then(
