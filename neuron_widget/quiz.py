@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
+from neuron_widget.errors import NeuronOutOfRange
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION
 
 if TYPE_CHECKING:
@@ -123,6 +124,10 @@ class NeuronQuiz(anywidget.AnyWidget):
             check_int("neurons", neurons, 1, 100_000)
             if rendered is not None:
                 neurons = rendered.neurons[:neurons]
+        elif isinstance(neurons, str):  # its characters would be taken for neurons
+            raise TypeError(f"neurons must be how many, or a list of which, got {neurons!r}")
+        elif not (neurons := tuple(neurons)):
+            raise NeuronOutOfRange("neurons is empty: expected how many neurons, or which")
         if scan is None or (rendered is None and set(turns) != {"photos"}):
             opened, name = _open(layer, model, weights, device, scan)
         found = scan

@@ -7,12 +7,13 @@ from typing import Annotated, Optional
 
 import typer
 
-from neuron_widget.cli.tell import EXIT_CODES, reporting
+from neuron_widget.cli.tell import EXIT_CODES, Commands, reporting
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="neuron-widget",
+    cls=Commands,
     help="See what the neurons of a CNN want to see, and whether the world contains it."
     f"\n\n{EXIT_CODES}",
     no_args_is_help=True,
@@ -34,8 +35,11 @@ Model = Annotated[
     ),
 ]
 Weights = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option("--weights", help="State dict of the network (.pth or .safetensors)."),
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--weights",
+        help="State dict of the network (.pth or .safetensors), or random for an untrained one.",
+    ),
 ]
 Device = Annotated[
     Optional[str],  # noqa: UP045

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuron_widget.cli.keep import describe_store
-from neuron_widget.cli.tell import show, table
+from neuron_widget.cli.tell import open_model, show, table
 from neuron_widget.names import EMBEDDED, INCEPTION
 from neuron_widget.store.files import size_text
 
@@ -79,11 +79,9 @@ def _models() -> list[dict[str, str]]:
     ]
 
 
-def show_layers(model: str, weights: Path | None, device: str | None, as_json: bool) -> None:
+def show_layers(model: str, weights: str | None, device: str | None, as_json: bool) -> None:
     """The layers of a network."""
-    from neuron_widget import load_model
-
-    opened = load_model(model, weights=weights, device=device, report=lambda _line: None)
+    opened = open_model(model, weights, device)
     rows = [(i.name, i.channels, f"{i.height} x {i.width}") for i in opened.layers]
     found: dict[str, Any] = {
         "model": opened.identity,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neuron_widget.cli.keep import as_size
-from neuron_widget.cli.tell import Bars, drain, show
+from neuron_widget.cli.tell import Bars, CtrlC, show
 from neuron_widget.cli.work import Opened
 from neuron_widget.errors import StoreError
 from neuron_widget.store.files import size_text
@@ -53,13 +53,13 @@ def export_page(
     plan = plan_page(contents, photos=not no_photos, limit=limit)
     if not as_json:
         print(f"{out}: {plan}", file=sys.stderr)
-    with Bars(as_json) as bars:
+    with Bars(as_json) as bars, CtrlC() as ctrl_c:
 
         def tell(step: Export) -> None:
             name, unit = _TASKS[step.task]
             bars.tell(f"{name} {opened.layer}", step.done, step.total, unit)
 
-        drain(write_page(contents, plan, out, title), tell, f"{out} is as it was")
+        ctrl_c.drain(write_page(contents, plan, out, title), tell, f"{out} is as it was")
     size = out.stat().st_size
     found = {
         "file": str(out),

@@ -6,12 +6,15 @@ import contextlib
 import json
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from neuron_widget.errors import (
     DatasetError,
@@ -23,7 +26,22 @@ from neuron_widget.errors import (
     UnknownLayer,
 )
 
-__all__ = ["EXIT_CODES", "Bars", "Stopped", "drain", "neuron_list", "reporting", "show", "table"]
+if TYPE_CHECKING:
+    from neuron_widget.models import VisionModel
+
+__all__ = [
+    "EXIT_CODES",
+    "Bars",
+    "Commands",
+    "CtrlC",
+    "Stopped",
+    "check_folder",
+    "neuron_list",
+    "open_model",
+    "reporting",
+    "show",
+    "table",
+]
 
 EXIT_CODES = """
 **Exit codes**: 0 done; 1 the work failed; 2 a wrong argument (layer, neuron, option); 3 the network
@@ -46,6 +64,9 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 T = TypeVar("T")
 
+# Newer versions of typer have click inside, older ones beside them: both call it so.
+_UsageError: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
+
 
 class Stopped(Exception):
     """Ctrl-C; ``kept`` says what is there."""
@@ -55,11 +76,27 @@ class Stopped(Exception):
         self.kept = kept
 
 
+class Commands(TyperGroup):
+    """The commands; with ``--json`` an option that typer refuses is told as JSON too."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the arguments name."""
+        as_json = "--json" in ctx.args
+        try:
+            return super().invoke(ctx)
+        except _UsageError as error:
+            if not as_json:
+                raise
+            _fail(type(error).__name__, error.format_message(), 2, as_json)
+
+
 @contextlib.contextmanager
 def reporting(as_json: bool) -> Iterator[None]:
-    """Turn errors into a line (or JSON) and an exit code."""
+    """Turn errors into a line (or JSON) and an exit code; those nobody foresaw keep their trace."""
     try:
         yield
+    except (typer.Exit, BrokenPipeError):
+        raise  # of a reader that has gone (| head) typer says nothing
     except Stopped as stop:
         _fail("Stopped", stop.kept, 130, as_json)
     except KeyboardInterrupt:
@@ -67,11 +104,15 @@ def reporting(as_json: bool) -> Iterator[None]:
     except tuple(kind for kind, _ in _CODES) as error:
         code = next(code for kind, code in _CODES if isinstance(error, kind))
         _fail(type(error).__name__, str(error), code, as_json)
+    except Exception as error:
+        if not as_json:
+            raise
+        _fail(type(error).__name__, str(error), 1, as_json)
 
 
 def _fail(kind: str, text: str, code: int, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"error": {"type": kind, "message": text, "exit_code": code}}))
+        print(json.dumps({"error": {"type": kind, "message": text, "exit_code": code}}), flush=True)
     else:
         from rich.console import Console
         from rich.text import Text
@@ -88,6 +129,29 @@ def show(found: Mapping[str, Any], as_json: bool, lines: Sequence[str] = ()) -> 
     else:
         for line in lines:
             print(line)
+    # A reader that has gone is met here, where typer is silent about it, not at Python's end.
+    sys.stdout.flush()
+
+
+def open_model(name: str, weights: str | None, device: str | None) -> VisionModel:
+    """The network. What its package prints while it fetches weights is no answer of ours."""
+    from neuron_widget import load_model
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return load_model(name, weights=weights, device=device, report=lambda _line: None)
+
+
+def check_folder(out: Path) -> None:
+    """Make the folder of ``--out``; StoreError, before hours of work, if nothing can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to the folder '{out}': {error.strerror or error}. Name another one "
+            "with --out"
+        ) from error
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
@@ -183,31 +247,43 @@ class Bars:
         self._progress.update(self._tasks[title], completed=done, total=total, rate=text)
 
 
-def drain(work: Generator[T, None, Any], each: Any, kept: str) -> Any:
-    """Run a generator to its end and return its result; ``each`` is called with what it yields.
+class CtrlC:
+    """Ctrl-C as a wish to stop after the present step; the second one interrupts at once."""
 
-    The first Ctrl-C closes it between two steps and raises :class:`Stopped`, so that what it keeps
-    on closing is whole; the second interrupts at once.
-    """
-    pressed: list[int] = []
+    def __init__(self) -> None:
+        self._pressed = False
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        if pressed:
+    def __enter__(self) -> CtrlC:
+        self._before = signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._pressed:
             raise KeyboardInterrupt
-        pressed.append(number)
+        self._pressed = True
         print("\nstopping after this step (Ctrl-C again: at once)", file=sys.stderr)
 
-    before = signal.signal(signal.SIGINT, on_signal)
-    try:
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as end:
-                return end.value
-            each(step)
-            if pressed:
-                work.close()
-                raise Stopped(kept)
-    finally:
-        signal.signal(signal.SIGINT, before)
-        work.close()
+    def drain(self, work: Generator[T, None, Any], each: Any, kept: str) -> Any:
+        """Run a generator to its end and return its result; ``each`` gets what it yields.
+
+        Ctrl-C closes it between two steps and raises :class:`Stopped`, so that what it keeps on
+        closing is whole. What was finished nevertheless is returned: :meth:`check` comes next.
+        """
+        with contextlib.closing(work):
+            while True:
+                try:
+                    step = next(work)
+                except StopIteration as end:
+                    return end.value
+                each(step)
+                if self._pressed:
+                    work.close()
+                    raise Stopped(kept)
+
+    def check(self, kept: str) -> None:
+        """Raise :class:`Stopped` if Ctrl-C was pressed: asked before each further piece of work."""
+        if self._pressed:
+            raise Stopped(kept)

@@ -10,8 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.cli.tell import Bars, Stopped, drain, neuron_list, show
-from neuron_widget.errors import StoreError, UnknownLayer
+from neuron_widget.cli.tell import (
+    Bars,
+    CtrlC,
+    Stopped,
+    check_folder,
+    neuron_list,
+    open_model,
+    show,
+)
+from neuron_widget.errors import ModelError, StoreError, UnknownLayer
 from neuron_widget.names import (
     EFFICIENTNET_LAYERS,
     EMBEDDED,
@@ -22,7 +30,7 @@ from neuron_widget.names import (
 from neuron_widget.store import Store, open_store
 
 if TYPE_CHECKING:
-    from neuron_widget.models import VisionModel
+    from neuron_widget.models import LayerInfo, VisionModel
     from neuron_widget.rendering import RenderStep
     from neuron_widget.scanning import ScanProgress, ScanResult
     from neuron_widget.store.fill import Fill
@@ -37,7 +45,7 @@ class Opened:
         self,
         layer: str,
         model: str | None,
-        weights: Path | None,
+        weights: str | None,
         device: str | None,
         stores: Sequence[Path] | None,
         no_store: bool,
@@ -49,19 +57,24 @@ class Opened:
     @cached_property
     def model(self) -> VisionModel:
         """The network, opened when it is first asked for."""
-        from neuron_widget import load_model
+        return open_model(*self._asked)
 
-        name, weights, device = self._asked
-        return load_model(name, weights=weights, device=device, report=lambda _line: None)
+    @cached_property
+    def _info(self) -> LayerInfo:
+        usual = self.model.default_layer  # a network that cannot be run says so here
+        try:
+            return self.model.layer(self._layer)
+        except ModelError as error:  # the network is open: it is the argument that is wrong
+            raise UnknownLayer(f"{error}, such as {usual}") from error
 
     @property
     def layer(self) -> str:
         """The layer's own name."""
-        return self.model.layer(self._layer).name
+        return self._info.name
 
     def neurons(self, text: str) -> list[int]:
         """The neurons that an option names."""
-        return neuron_list(text, self.model.layer(self._layer).channels, self.layer)
+        return neuron_list(text, self._info.channels, self.layer)
 
 
 def _model_with(layer: str) -> str:
@@ -93,15 +106,18 @@ def render_images(
     from neuron_widget.rendering.memory import default_batch_size
     from neuron_widget.store.reuse import render_steps
 
-    out, chosen = _folder(out), opened.neurons(neurons)
+    chosen, out = opened.neurons(neurons), _folder(out)
     size = batch_size or default_batch_size(opened.model, opened.layer, how["size"])
     files: list[dict[str, Any]] = []
     last: list[RenderStep] = []
+    going_on = "; the same command goes on" if opened.store else ""
     begin = time.monotonic()
-    with Bars(as_json) as bars:
+    with Bars(as_json) as bars, CtrlC() as ctrl_c:
         title = f"Rendering {opened.layer}"
         bars.tell(title, 0, len(chosen), "images")
         for group in _groups(chosen, size):
+            kept = f"{len(files)} of {len(chosen)} images are in {out}"
+            ctrl_c.check(kept + going_on)
             steps = render_steps(
                 opened.store, opened.model, opened.layer, group, batch_size=size, **how
             )
@@ -111,14 +127,13 @@ def render_images(
                 bars.tell(title, done + here * step.done / step.total, len(chosen), "images")
 
             try:
-                result = drain(steps, tell, f"{len(files)} of {len(chosen)} images are in {out}")
+                result = ctrl_c.drain(steps, tell, kept)
             except Stopped as stop:
                 unfinished = last[0].result()
                 unfinished.save(out)
                 raise Stopped(
                     f"{stop.kept}, and {len(unfinished)} unfinished ({unfinished.steps} of "
-                    f"{how['steps']} steps)"
-                    + ("; the same command goes on" if opened.store else "")
+                    f"{how['steps']} steps){going_on}"
                 ) from None
             for i, path in enumerate(result.save(out)):
                 activation = float(result.activation[i])
@@ -136,9 +151,10 @@ def render_images(
 
 
 def _folder(out: Path) -> Path:
-    """A folder, though its name may look like a file's."""
+    """A folder that can be written to."""
     if re.fullmatch(r"\.(webp|png|jpe?g|gif)", out.suffix.lower()) and not out.is_dir():
-        raise StoreError(f"--out {str(out)!r} looks like a file; expected a folder for the images")
+        raise StoreError(f"--out '{out}' looks like a file; expected a folder for the images")
+    check_folder(out)
     return out
 
 
@@ -146,19 +162,23 @@ def scan_photos(
     opened: Opened, data: str, out: Path | None, how: Mapping[str, Any], as_json: bool
 ) -> None:
     """One pass over the photos, from its checkpoint where there is one."""
+    from neuron_widget.scanning import open_dataset
     from neuron_widget.store.reuse import scan_steps
 
     if out is not None and out.suffix.lower() not in (".safetensors", ".csv"):
-        raise StoreError(f"--out {str(out)!r}: expected a name ending in .safetensors or .csv")
+        raise StoreError(f"--out '{out}': expected a name ending in .safetensors or .csv")
     begin = time.monotonic()
-    steps = scan_steps(opened.store, opened.model, opened.layer, data, **how)
+    photos = open_dataset(data, split=how["split"])
+    steps = scan_steps(opened.store, opened.model, opened.layer, photos, **how)
+    if out is not None:
+        check_folder(out.parent)
     kept = "a checkpoint is kept, the same command goes on" if opened.store else "nothing is kept"
-    with Bars(as_json) as bars:
+    with Bars(as_json) as bars, CtrlC() as ctrl_c:
 
         def tell(step: ScanProgress) -> None:
             bars.tell(f"Scanning {opened.layer}", step.done, step.total, "photos")
 
-        result: ScanResult = drain(steps, tell, kept)
+        result: ScanResult = ctrl_c.drain(steps, tell, kept)
     if out is not None:
         _write_scan(result, out)
     show(
@@ -234,7 +254,7 @@ def fill_store(
     dataset = open_dataset(data, split=photos["split"]) if data is not None else None
     begin, found = time.monotonic(), {"model": opened.model.identity, "layer": opened.layer}
     result: ScanResult | None = None
-    with Bars(as_json) as bars:
+    with Bars(as_json) as bars, CtrlC() as ctrl_c:
         names = {"images": "Rendering", "scan": "Scanning", "maps": "Mapping"}
 
         def tell(now: Fill) -> None:
@@ -245,10 +265,11 @@ def fill_store(
         work = fill_images(
             store, opened.model, opened.layer, chosen, batch_size=batch_size, **images
         )
-        made: int = drain(work, tell, kept)
+        made: int = ctrl_c.drain(work, tell, kept)
         if dataset is not None:
+            ctrl_c.check(kept)
             scanning = fill_photos(store, opened.model, opened.layer, dataset, **photos)
-            result = drain(scanning, tell, kept)
+            result = ctrl_c.drain(scanning, tell, kept)
     facts = {
         **found,
         "store": str(store.own.root),
@@ -272,16 +293,18 @@ def analyze_neuron(
 ) -> None:
     """The whole analysis of one neuron, with its figure."""
     from neuron_widget.analyzer import Analyzer
+    from neuron_widget.scanning import open_dataset
 
     analyzer = Analyzer(
         opened.layer,
         model=opened.model,
-        dataset_root=data,
+        dataset_root=open_dataset(data, split=split),
         split=split,
         seed=seed,
         store=opened.store if opened.store is not None else False,
     )
     analyzer.set_selected_neuron(neuron)
+    check_folder(how["save_dir"])
     results = analyzer.run_complete_analysis(**how, progress=not as_json)
     figure = Path(how["save_dir"]) / f"neuron_{neuron}_analysis_with_activations.png"
     colours = results["color_analysis"]["optimized_image"]

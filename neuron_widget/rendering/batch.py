@@ -208,5 +208,11 @@ class Batch:
                 self.model, self.settings, self.image, self.places[part], start, self._fused
             )
             batch.samples = [(step, values[part]) for step, values in self.samples]
+            # What went wrong, and the state to go back to, as far as it was looked at.
+            batch._bad_step = self._bad_step[part].clone()
+            batch.saved = Snapshot(
+                self.saved.step,
+                self.saved.spectra.each(lambda t, part=part: t[part].clone()),  # type: ignore[misc]
+            )
             parts.append(batch)
         return parts[0], parts[1]

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+import numpy as np
+import torch
 from PIL import Image
 
 from neuron_widget.errors import DatasetError, nearest
@@ -27,7 +31,8 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
     x
         A folder of images (nested or flat, class folders, or a root with split folders), a torch
         ``Dataset``, a Hugging Face ``Dataset`` or ``DatasetDict``, ``"imagenette"``, ``"samples"``
-        (built in), a list of paths or PIL images, or an open :class:`ImageDataset`.
+        (built in), a list of paths, PIL images or items of a torch ``Dataset``, or an open
+        :class:`ImageDataset`.
     split
         ``"train"`` or ``"val"`` (also called valid, validation, test), where ``x`` has splits.
     download
@@ -45,6 +50,8 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
     >>> len(photos), photos.label(0), photos.load_square(0, 224).size
     (485, 'astronaut', (224, 224))
     """
+    if not isinstance(split, str):
+        raise TypeError(f"split must be a name such as 'train' or 'val', got {split!r}")
     if isinstance(x, ImageDataset):
         return x
     if isinstance(x, str | Path):
@@ -60,7 +67,8 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
     if hasattr(x, "features") and hasattr(x, "column_names"):
         return HuggingFaceDataset(x)
     if isinstance(x, Sequence):
-        return ListDataset(x)
+        is_item = x and isinstance(x[0], Mapping | tuple | list | np.ndarray | torch.Tensor)
+        return TorchDataset(x) if is_item else ListDataset(x)
     if hasattr(x, "__getitem__") or hasattr(x, "__iter__"):
         return TorchDataset(x)
     raise DatasetError(
@@ -70,6 +78,7 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
 
 
 def _open_named(x: str | Path, split: str, download: bool) -> ImageDataset:
+    x = _as_typed(x) if isinstance(x, str) else x
     # A folder called "samples" is reached as "./samples".
     if x == "samples":
         return SampleCrops()
@@ -82,3 +91,13 @@ def _open_named(x: str | Path, split: str, download: bool) -> ImageDataset:
         if hint:
             raise DatasetError(f"no folder or data set {x!r}; {hint}")
     return open_folder(Path(x), split)
+
+
+def _as_typed(text: str) -> str:
+    """The path that a person typed or pasted: with spaces or quotes around it, or a file:// URL."""
+    if Path(text).exists():
+        return text
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        text = text[1:-1].strip()
+    return url2pathname(urlsplit(text).path) if text.startswith("file:///") else text

@@ -22,6 +22,8 @@ _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 # A resized or blurred tensor may leave 0..1 by a rounding error; a normalised one leaves it by far.
 _RANGE_SLACK = 0.02
+# Longer sides, in shorter sides, are cut to it: far more than the centre square, and no panorama.
+_LONGEST = 8
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -109,6 +111,18 @@ def square(image: Image.Image, input_size: int) -> Image.Image:
 
     torchvision's ``Resize`` (bilinear, antialiased) and ``CenterCrop`` on PIL images.
     """
-    resized = transforms.resize(image, [resized_side(input_size)])
+    resized = transforms.resize(_middle(image), [resized_side(input_size)])
     cropped: Image.Image = transforms.center_crop(resized, [input_size, input_size])
     return cropped
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """The image without the far ends of a very long side, which the centre crop leaves out anyway.
+
+    Resized whole, a line of 1 x 8000 pixels would take gigabytes.
+    """
+    width, height = image.size
+    longest = _LONGEST * min(width, height)
+    # As much from either end, so that the centre stays where it is.
+    x, y = (max(0, (side - longest) // 2) for side in image.size)
+    return image.crop((x, y, width - x, height - y)) if x or y else image

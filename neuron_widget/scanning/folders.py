@@ -13,7 +13,7 @@ from PIL import Image
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.decode import to_rgb
-from neuron_widget.scanning.image_dataset import ImageDataset, digest
+from neuron_widget.scanning.image_dataset import ImageDataset, digest, file_state
 
 __all__ = ["IMAGE_SUFFIXES", "FileDataset", "choose_split", "open_folder", "split_group"]
 
@@ -71,16 +71,10 @@ class FileDataset(ImageDataset):
     @cached_property
     def fingerprint(self) -> str:
         """Hash of names, sizes and modification times of all files."""
-        parts: list[object] = []
-        for path in self._paths:
-            relative = os.path.relpath(path, self._root) if self._root else path
-            try:
-                stat = os.stat(path)
-            except OSError:
-                parts.append(relative)
-                continue
-            parts.append((relative, stat.st_size, stat.st_mtime_ns))
-        return digest(parts)
+        root = self._root
+        return digest(
+            file_state(path, os.path.relpath(path, root) if root else path) for path in self._paths
+        )
 
 
 def open_folder(root: Path, split: str, readable: Mapping[str, str] | None = None) -> FileDataset:
@@ -98,21 +92,21 @@ def open_folder(root: Path, split: str, readable: Mapping[str, str] | None = Non
         raise DatasetError(_missing(root))
     if not root.is_dir():
         raise DatasetError(
-            f"{str(root)!r} is a file; expected a folder of images. "
-            "Unpack an archive first; give a single image as a list: [path]"
+            f"'{root}' is a file; expected a folder of images. Unpack an archive first; of a "
+            f"single image name its folder, '{root.parent}', or give a list: [path]"
         )
     known = _split_folders(root)
     chosen = root
     name = root.resolve().name
     if known:
-        chosen = root / choose_split(split, known, f"the folder {str(root)!r}")
+        chosen = root / choose_split(split, known, f"the folder '{root}'")
         name = f"{name}/{chosen.name}"
     elif split_group(name):
         name = f"{root.resolve().parent.name}/{name}"
     files = _image_files(chosen)
     if not files:
         raise DatasetError(
-            f"no image in {str(chosen)!r} or below it; expected files ending in "
+            f"no image in '{chosen}' or below it; expected files ending in "
             f"{', '.join(sorted(IMAGE_SUFFIXES))}. Give the folder that holds the photos"
         )
     folders_of = [parts[0] if len(parts) > 1 else "" for parts in files]
@@ -194,7 +188,8 @@ def _missing(root: Path) -> str:
         there = there.parent
     siblings = [entry.name for entry in os.scandir(there.parent) if entry.is_dir()]
     near = difflib.get_close_matches(there.name, siblings, n=1, cutoff=0.5)
-    text = f"no folder {str(root)!r}: there is no {there.name!r} in {str(there.parent)!r}"
+    # In quotes by hand: repr() would double the backslashes of Windows.
+    text = f"no folder '{root}': there is no '{there.name}' in '{there.parent}'"
     if near:
-        return f"{text}; did you mean {str(there.parent / near[0])!r}?"
+        return f"{text}; did you mean '{there.parent / near[0]}'?"
     return f"{text}. Give an existing folder of images, or 'samples' for the built-in photos"

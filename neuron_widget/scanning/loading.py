@@ -63,6 +63,8 @@ def load_batches(
     CPU: decoding would take the very cores it runs on, and a core that is late makes all others
     wait at the end of every layer.
     """
+    if workers is not None and (isinstance(workers, bool) or workers < 0):
+        raise ValueError(f"workers must be a number of threads, 0 or more, got {workers!r}")
     threads = automatic_workers() if workers is None else workers
     threads = min(threads, len(order))
     pool = ThreadPoolExecutor(threads, "neuron-widget-scan") if threads else None

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.decode import square
+from neuron_widget.scanning.loading import load_batches
 
 RED = (250, 10, 20)
 
@@ -191,6 +192,36 @@ def test_square_is_torchvisions() -> None:
     assert square(image, 299).size == (299, 299)
 
 
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (90, 90), (60, 480), (900, 100), (33, 5)])
+def test_square_of_ordinary_shapes_is_as_ever(size: tuple[int, int]) -> None:
+    from torchvision.transforms import functional
+
+    noise = np.random.default_rng(1).integers(0, 255, (size[1], size[0], 3), np.uint8)
+    image = Image.fromarray(noise)
+    whole = functional.center_crop(functional.resize(image, [256]), [224, 224])
+    difference = np.abs(np.asarray(square(image, 224), int) - np.asarray(whole, int))
+    within = 0 if max(size) <= 8 * min(size) else 8  # a quarter of a pixel's shift
+    assert difference.max() <= within
+
+
+@pytest.mark.parametrize("size", [(8000, 1), (1, 8000), (3, 20_001)])
+def test_a_long_thin_photo_is_not_resized_whole(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resized: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def watch(image: Image.Image, to: tuple[int, int], *how: object, **named: object):
+        resized.append(to)
+        return resize(image, to, *how, **named)
+
+    monkeypatch.setattr(Image.Image, "resize", watch)
+    image = Image.new("RGB", size, "black")
+    image.paste(RED, tuple(side // 2 - 20 for side in size) + tuple(s // 2 + 20 for s in size))
+    assert np.asarray(square(image, 224))[112, 112].tolist() == list(RED)
+    assert max(resized[0]) <= 256 * 12
+
+
 # ------------------------------------------------------------------ other sources
 
 
@@ -245,6 +276,37 @@ def test_lists(tmp_path: Path) -> None:
     assert [photos.path(i) for i in range(3)] == [str(path), str(path), "list[2]"]
 
 
+ITEMS = [
+    lambda level: {"image": torch.full((3, 20, 30), level / 255), "labels": "odd"},
+    lambda level: (Image.new("RGB", (30, 20), (level,) * 3), "odd"),
+    lambda level: [np.full((20, 30, 3), level, np.uint8), "odd"],
+    lambda level: np.full((20, 30, 3), level, np.uint8),
+    lambda level: torch.full((3, 20, 30), level, dtype=torch.uint8),
+]
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=["dict", "tuple", "list", "array", "tensor"])
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_lists_of_items(item, kind: type) -> None:
+    """The ways out that the errors name: a list of a torch or Hugging Face data set's items."""
+    made = [item(20 * i) for i in range(4)]
+    photos = open_dataset(kind(made))
+    assert np.asarray(photos.load(3))[0, 0].tolist() == [60, 60, 60]
+    labelled = isinstance(made[0], dict | tuple | list)
+    assert (photos.label(3), photos.path(3)) == ("odd" if labelled else "", f"{kind.__name__}[3]")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["{}", "  {} ", '"{}"', "'{}'", " '{} ' ", "file://{}", '"file://{}"'],
+)
+def test_paths_as_people_type_them(tmp_path: Path, typed: str) -> None:
+    write(tmp_path / "my photos" / "1.png")
+    folder = str(tmp_path / "my photos")
+    url = folder.replace(" ", "%20") if "file:" in typed else folder
+    assert open_dataset(typed.format(url)).name == "my photos"
+
+
 def test_samples_need_no_download() -> None:
     photos = open_dataset("samples")
     assert 200 <= len(photos) <= 500
@@ -289,7 +351,8 @@ def _only_train(folder: Path) -> Path:
         (lambda folder: folder, "no image in .* Give the folder"),
         (lambda folder: folder / "photoz", "did you mean .*photos"),
         (lambda folder: folder / "nothing" / "below", "there is no 'nothing'"),
-        (lambda folder: write(folder / "x.png"), "is a file.*list"),
+        (lambda folder: write(folder / "x.png"), r"is a file.* its folder, '.*', or .*list"),
+        (lambda _: r"C:\photos\mine", r"no folder 'C:\\photos\\mine'"),
         (lambda _: "imagenete", "did you mean 'imagenette'"),
         (lambda _: 7, "cannot read int 7"),
         (lambda _: None, "cannot read NoneType"),
@@ -309,6 +372,14 @@ def test_bad_inputs(tmp_path: Path, make, says: str) -> None:
 def test_missing_split_says_which_exist(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no split 'val' .* it has 'train'"):
         open_dataset(_only_train(tmp_path), split="val")
+
+
+def test_wrong_settings_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"split must be .* got None"):
+        open_dataset(write(tmp_path / "a.png").parent, split=None)
+    for workers in (-1, True):
+        with pytest.raises(ValueError, match="workers must be"):
+            next(load_batches(open_dataset(tmp_path), [0], 32, 1, workers))
 
 
 def test_imagenette_is_not_fetched_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

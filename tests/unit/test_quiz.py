@@ -258,3 +258,16 @@ def test_images_are_rendered_where_none_are_given(found: ScanResult, model: Visi
 def test_one_photo_gives_no_question(model: VisionModel, photos: list[Image.Image]) -> None:
     with pytest.raises(DatasetError, match="no neuron of body: the 1 photos"):
         NeuronQuiz("body", model=model, dataset=photos[:1], conditions="photos", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "kind", "says"),
+    [("12", TypeError, "neurons must be how many"), ([], NeuronOutOfRange, "neurons is empty")],
+)
+def test_wrong_neurons_are_named(
+    found: ScanResult, neurons: Any, kind: type[Exception], says: str
+) -> None:
+    with pytest.raises(kind, match=says):
+        NeuronQuiz(scan=found, neurons=neurons, conditions="photos")
+    few = NeuronQuiz(scan=found, neurons=iter((3, 4)), conditions="photos", references=2)
+    assert [question.neuron for question in few.questions] == [3, 4]

@@ -235,6 +235,22 @@ def test_out_of_memory_in_the_middle_keeps_what_was_done():
     assert [s for s, _ in result.history] == [s for s, _ in expected.history]
 
 
+def test_out_of_memory_hides_no_nan():
+    calls = []
+
+    def objective(activation):
+        calls.append(1)
+        values = activation.flatten(2).mean(2)[:, 1]
+        if len(calls) == 10:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return values * torch.nan if len(calls) >= 5 else values
+
+    with pytest.raises(RenderError, match=r"not finite .* at step 3; the images of step 0") as told:
+        render(guest(), "third", [0, 1], progress=False, objective=objective, **SMALL)
+    assert told.value.result.steps == 0
+    assert told.value.result.images[1].std() > 0
+
+
 def test_out_of_memory_with_one_image():
     model = guest(out_of_memory_above(0))
     with pytest.raises(RenderError, match=r"out of memory on cpu.*single image of 32 px.*size=16"):
