@@ -81,6 +81,13 @@ class Scanning:
             else:
                 progress(0, "stopped", last[0].total if last else None)
 
+        def title() -> str:
+            if another is None or self._dataset is None or session.settings.dataset == another:
+                return "The data set could not be scanned"
+            goes_on = session.running("scan")
+            rest = f"; the scan of {self._dataset.name} goes on" if goes_on else ""
+            return f"{another} could not be opened{rest}"
+
         def on_error(error: BaseException) -> None:
             if self._dataset is None:
                 # Known now: the page shows the ways to give one.
@@ -92,7 +99,7 @@ class Scanning:
                 session.fail("scan", f"Download {named}?", question, "download", named)
             else:
                 progress(0, "failed")
-                session.fail("scan", "The data set could not be scanned", error)
+                session.fail("scan", title(), error)
             if self._postponed and self._dataset is not None:
                 self._postponed = False
                 self.start(download=False, told=True)
