@@ -17,6 +17,7 @@ from neuron_widget.names import (
     INCEPTION_LAYERS,
     INCEPTION_MODULES,
     check_neuron,
+    path_as_typed,
     resolve_layer,
 )
 from neuron_widget.session import Settings
@@ -146,9 +147,11 @@ def _check_dataset(dataset: Any) -> None:
     if isinstance(dataset, (bool, int, float)):
         raise DatasetError(f"dataset must be {ways}; got {dataset!r}")
     names = ("samples", "imagenette")
+    if isinstance(dataset, str):
+        dataset = path_as_typed(dataset)
     is_path = isinstance(dataset, os.PathLike) or (
         isinstance(dataset, str) and dataset not in names
     )
     if is_path and not Path(dataset).expanduser().exists():
         hint = nearest(str(dataset), names)
-        raise DatasetError(f"there is no folder {str(dataset)!r}; {hint or f'expected {ways}'}")
+        raise DatasetError(f"there is no folder '{dataset}'; {hint or f'expected {ways}'}")

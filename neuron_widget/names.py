@@ -1,4 +1,4 @@
-"""Names of layers, and what is known of the built-in networks before any is loaded.
+"""Names as people type them, and what is known of the built-in networks before any is loaded.
 
 This module imports no torch: the widget checks a cell's arguments with it at once.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from neuron_widget.errors import NeuronOutOfRange, UnknownLayer, nearest
 
@@ -18,6 +19,7 @@ __all__ = [
     "INCEPTION_LAYERS",
     "INCEPTION_MODULES",
     "check_neuron",
+    "path_as_typed",
     "resolve_layer",
 ]
 
@@ -118,3 +120,18 @@ def check_neuron(neuron: object, channels: int, layer: str) -> int:
             f"there is no neuron {number}"
         )
     return number
+
+
+def path_as_typed(text: str) -> str:
+    """The path that a person typed or pasted: with spaces or quotes around it, or a file:// URL."""
+    if Path(text).exists():
+        return text
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        text = text[1:-1].strip()
+    if text.startswith("file:///"):
+        from urllib.parse import urlsplit
+        from urllib.request import url2pathname  # brings half of the network library with it
+
+        return url2pathname(urlsplit(text).path)
+    return text

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
 import torch
 from PIL import Image
 
 from neuron_widget.errors import DatasetError, nearest
+from neuron_widget.names import path_as_typed
 from neuron_widget.scanning.folders import choose_split, open_folder
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.samples import SampleCrops
@@ -78,7 +77,7 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
 
 
 def _open_named(x: str | Path, split: str, download: bool) -> ImageDataset:
-    x = _as_typed(x) if isinstance(x, str) else x
+    x = path_as_typed(x) if isinstance(x, str) else x
     # A folder called "samples" is reached as "./samples".
     if x == "samples":
         return SampleCrops()
@@ -91,13 +90,3 @@ def _open_named(x: str | Path, split: str, download: bool) -> ImageDataset:
         if hint:
             raise DatasetError(f"no folder or data set {x!r}; {hint}")
     return open_folder(Path(x), split)
-
-
-def _as_typed(text: str) -> str:
-    """The path that a person typed or pasted: with spaces or quotes around it, or a file:// URL."""
-    if Path(text).exists():
-        return text
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1].strip()
-    return url2pathname(urlsplit(text).path) if text.startswith("file:///") else text

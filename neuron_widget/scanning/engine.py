@@ -100,10 +100,16 @@ def scan_steps(
     >>> now.total, now.result().scanned
     (485, 16)
     """
-    for name, value in (("top_k", top_k), ("batch_size", batch_size), ("num_samples", num_samples)):
+    whole_numbers = (
+        ("top_k", top_k, 1),
+        ("batch_size", batch_size, 1),
+        ("num_samples", num_samples, 1),
+        ("seed", seed, 0),
+    )
+    for name, value, least in whole_numbers:
         whole = hasattr(value, "__index__") and not isinstance(value, bool)
-        if value is not None and not (whole and value >= 1):
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if value is not None and not (whole and value >= least):
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
     if precision not in ("exact", "fast"):
         raise ValueError(f"precision must be 'exact' or 'fast', got {precision!r}")
     vision = load_model(model)

@@ -104,7 +104,7 @@ class Renderings(Folders):
         size = state_size(result)
         few = 0 < size <= LARGEST_STATE and len(result) <= MOST_STATES
         recipe = self.recipe(model)
-        if result.settings["model"] != recipe["model"]:
+        if result.settings["model"] != model.identity:
             return  # the network has been changed since
         for i, neuron in enumerate(result.neurons):
             family = image_family(recipe, result.settings, neuron)

@@ -251,6 +251,7 @@ def test_508_neurons_whose_photos_are_all_different_stay_below_25_mb() -> None:
         scanned=neurons * shots,
         skipped=[],
         settings=small.settings,
+        model_identity=model.identity,
     )
     picture = render(model, "2", 0, steps=2, size=224, progress=False)
 

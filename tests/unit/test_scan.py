@@ -348,6 +348,7 @@ def test_a_model_that_sees_everything() -> None:
     [
         ({"layer": "bodi"}, UnknownLayer, "body"),
         ({"top_k": 0}, ValueError, "top_k .* at least 1, got 0"),
+        ({"seed": -1}, ValueError, "seed .* at least 0, got -1"),
         ({"batch_size": -1}, ValueError, "batch_size"),
         ({"num_samples": 2.5}, ValueError, "num_samples .* got 2.5"),
         ({"top_k": "9"}, ValueError, "top_k .* got '9'"),
