@@ -22,9 +22,10 @@ export function value(x: number): string {
 /** A time left: "8 s", "1 min 20 s", "1 h 5 min". */
 export function duration(seconds: number): string {
 	const s = Math.max(0, Math.round(seconds));
-	if (s < 60) return `${s} s`;
-	if (s < 3600) return `${Math.floor(s / 60)} min${s % 60 ? ` ${s % 60} s` : ""}`;
-	return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+	// No line ends before a unit.
+	if (s < 60) return `${s}\u00a0s`;
+	if (s < 3600) return `${Math.floor(s / 60)}\u00a0min${s % 60 ? ` ${s % 60}\u00a0s` : ""}`;
+	return `${Math.floor(s / 3600)}\u00a0h ${Math.floor((s % 3600) / 60)}\u00a0min`;
 }
 
 /** A rate: "24", "3.2", "0.4". */

@@ -30,6 +30,10 @@ export class Lru<V> {
 		return this.#entries.get(key);
 	}
 
+	values(): Iterable<V> {
+		return this.#entries.values();
+	}
+
 	/** Mark as used now. */
 	touch(key: string): void {
 		const value = this.#entries.get(key);

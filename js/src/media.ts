@@ -45,6 +45,15 @@ export const neuronKey = (layer: string, neuron: number): string => `${layer}/${
 const largeKey = (layer: string, neuron: number, group: Group, rank: number): string =>
 	`${layer}/${neuron}/${group}/${rank}`;
 
+type Tiles = Map<number, Signal<Thumb | null>>;
+
+function empty(layer: Tiles): void {
+	for (const tile of layer.values()) {
+		dropUrl(tile.peek()?.url);
+		tile.value = null;
+	}
+}
+
 /** Every picture that came from the kernel, bounded; what leaves gives its object URL back. */
 export class Media {
 	readonly pictures: Lru<Picture>;
@@ -53,12 +62,7 @@ export class Media {
 		dropUrl(shot.url);
 		dropUrl(shot.crop);
 	});
-	readonly #thumbs = new Lru<Map<number, Signal<Thumb | null>>>(CACHED_LAYERS, (layer) => {
-		for (const tile of layer.values()) {
-			dropUrl(tile.peek()?.url);
-			tile.value = null;
-		}
-	});
+	readonly #thumbs = new Lru<Tiles>(CACHED_LAYERS, empty);
 
 	/** `held` tells the neurons whose pictures and photos are not forgotten. */
 	constructor(held: (key: string) => boolean = () => false) {
@@ -146,10 +150,10 @@ export class Media {
 		this.large.clear();
 	}
 
-	/** Forget what was rendered. Tiles on screen keep their signals, emptied. */
+	/** Forget what was rendered. Tiles on screen listen to their signals, which stay, emptied. */
 	clearPictures(): void {
 		this.pictures.clear();
-		this.#thumbs.clear();
+		for (const layer of this.#thumbs.values()) empty(layer);
 	}
 
 	clear(): void {

@@ -61,6 +61,8 @@ export class Store {
 	readonly making = new Making((message) => this.#ask(message));
 	readonly pins = new Pins((message) => this.#ask(message));
 	readonly keepsakes = new Keepsakes((message) => this.#ask(message));
+	/** The page was saved: there is no kernel, and nothing is on its way. */
+	readonly saved: boolean;
 	readonly media = new Media((key) => this.pins.holds(key));
 
 	readonly key: ReadonlySignal<string> = computed(() =>
@@ -75,7 +77,8 @@ export class Store {
 	/** A render of the selected neuron runs or waits. */
 	readonly rendering: ReadonlySignal<boolean> = computed(() => {
 		const p = this.progress.render.value;
-		return live(p) && neuronKey(p?.layer ?? "", p?.neuron ?? -1) === this.key.value;
+		const ours = neuronKey(p?.layer ?? "", p?.neuron ?? -1) === this.key.value;
+		return live(p) && ours && !this.gone.value;
 	});
 	readonly busy: ReadonlySignal<boolean> = computed(
 		() =>
@@ -84,12 +87,30 @@ export class Store {
 			Object.values(this.progress).some((p) => live(p.value)),
 	);
 
+	/** The rendering worth a row: one under way, or the one that made the image on screen. */
+	readonly renderRow: ReadonlySignal<P.Progress | null> = computed(() => {
+		const p = this.progress.render.value;
+		if (!p || live(p)) return p;
+		if (neuronKey(p.layer, p.neuron) !== this.key.value) return null;
+		const made = this.media.pictures.get(this.key.value)?.image.step;
+		return p.state === "failed" || made === p.done ? p : null;
+	});
+	/** A scan that goes on, or was stopped in the layer on screen. */
+	readonly scanRow: ReadonlySignal<P.Progress | null> = computed(() => {
+		const p = this.progress.scan.value;
+		if (!p || live(p)) return p;
+		return p.state === "stopped" && p.layer === this.layer.value ? p : null;
+	});
+	readonly gone: ReadonlySignal<boolean> = computed(() => this.contact.state.value === "gone");
+
 	/** How many steps "More steps" goes on to, or 0 where there is nothing to go on from. */
 	readonly moreTo: ReadonlySignal<number> = computed(() => {
 		const image = this.media.pictures.get(this.key.value)?.image;
-		if (!image || this.rendering.value || image.step >= MAX_STEPS) return 0;
+		if (!image || this.rendering.value || this.gone.value || image.step >= MAX_STEPS) return 0;
 		// What was stopped is finished first; then twice as many, as the slider's scale has it.
-		return image.step < image.steps ? image.steps : Math.min(2 * image.step, MAX_STEPS);
+		return image.step < image.steps
+			? Math.max(image.steps, this.steps.value)
+			: Math.min(2 * image.step, MAX_STEPS);
 	});
 
 	readonly #select: Throttle<boolean>;
@@ -112,6 +133,7 @@ export class Store {
 	#off: () => void;
 
 	constructor(readonly model: Model) {
+		this.saved = model.get("saved") === true;
 		this.frames = new Frames(
 			(index) => this.#send({ kind: "ack", index }),
 			() => globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false,

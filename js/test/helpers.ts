@@ -86,13 +86,12 @@ export const strengths = (change: Partial<P.Strengths> = {}): P.Strengths => ({
 	...change,
 });
 
-export const selected = (seq: number, neuron: number, layer = "mixed4a"): P.Selected => ({
-	kind: "selected",
-	seq,
-	layer,
-	neuron,
-	steps: 512,
-});
+export const selected = (
+	seq: number,
+	neuron: number,
+	layer = "mixed4a",
+	steps = 512,
+): P.Selected => ({ kind: "selected", seq, layer, neuron, steps });
 
 export const frame = (index: number, neuron = 3, step = index): P.Frame => ({
 	kind: "frame",

@@ -185,6 +185,9 @@ describe("the page", () => {
 		model.tell(image(3, 200), [view(1)]);
 		await drawn();
 		expect(more().textContent).toContain("to 512");
+		model.tell(selected(-1, 3, "mixed4a", 768));
+		await drawn();
+		expect(more().textContent).toContain("to 768");
 		model.tell(image(3), [view(1)]);
 		await drawn();
 		more().click();
@@ -192,6 +195,39 @@ describe("the page", () => {
 		model.tell(progress("render", "running", 600));
 		await drawn();
 		expect(more().getAttribute("aria-disabled")).toBe("true");
+	});
+
+	it("says of a photo that the neuron does not fire in it, and marks no peak there", async () => {
+		await open();
+		const [info, buffers] = photos(3);
+		model.tell({ ...info, most: info.most.map((p) => ({ ...p, peak: 0, label: "" })) }, buffers);
+		await drawn();
+		const [most, , least] = all("button.nw-photo");
+		most?.click();
+		await drawn();
+		expect(one("[role=dialog]").textContent).toContain("fires nowhere in this photo");
+		expect(one("[role=dialog]").textContent).not.toContain("Class");
+		expect(all(".nw-mark-peak, .nw-mark-field, .nw-crop")).toHaveLength(0);
+		// Escape closes it although the focus is elsewhere.
+		press(document.body, "Escape");
+		await drawn();
+		expect(all("[role=dialog]")).toHaveLength(0);
+		least?.click();
+		await drawn();
+		expect(all(".nw-mark-peak, .nw-mark-field, .nw-crop")).toHaveLength(3);
+	});
+
+	it("offers nothing that needs the kernel when that is gone", async () => {
+		await open();
+		model.tell(image(3), [view(1)]);
+		model.tell(progress("render", "running", 10));
+		model.event("comm_live_update");
+		await drawn();
+		for (const name of ["Render", "Stop", "More steps"]) {
+			expect(button(name).getAttribute("aria-disabled")).toBe("true");
+			button(name).click();
+		}
+		expect(model.sent.filter((m) => ["start", "stop", "more"].includes(m.kind))).toEqual([]);
 	});
 
 	it("filters the gallery by range and by class, and says why it is empty", async () => {
@@ -208,6 +244,9 @@ describe("the page", () => {
 		type(labelled("Filter"), "retriever");
 		await drawn();
 		expect(neurons()).toEqual(["1", "2"]);
+		type(labelled("Filter"), "900");
+		await drawn();
+		expect(el.textContent).toContain("numbered 0 to 507");
 		type(labelled("Filter"), "nothing such");
 		await drawn();
 		expect(neurons()).toEqual([]);
@@ -270,6 +309,10 @@ describe("the page", () => {
 				?.pins.map((p) => p.neuron),
 		).toEqual([3, 4, 5, 6]);
 		expect(all(".nw-pin")).toHaveLength(4);
+		expect(all(".nw-pin .nw-badge")).toHaveLength(0);
+		model.tell(image(3, 1), [view(1)]);
+		await drawn();
+		expect(one(".nw-pin .nw-badge").textContent).toBe("step 1 of 512");
 		expect(all(".nw-pin")[0]?.querySelectorAll(".nw-pin-photos img")).toHaveLength(3);
 		expect(el.querySelectorAll('[alt="Pinned mixed4a neuron 3"]')).toHaveLength(1);
 		button("Unpin mixed4a neuron 4").click();

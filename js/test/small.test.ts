@@ -25,7 +25,7 @@ describe("numbers and times", () => {
 		[80, "1 min 20 s"],
 		[120, "2 min"],
 		[3900, "1 h 5 min"],
-	])("duration(%d) is %s", (s, text) => expect(duration(s)).toBe(text));
+	])("duration(%d) is %s", (s, text) => expect(duration(s).replaceAll("\u00a0", " ")).toBe(text));
 
 	it("counts", () => {
 		expect([count(9469), plural(1, "photo"), plural(2, "photo")]).toEqual([

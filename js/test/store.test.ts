@@ -1,8 +1,10 @@
+import { effect } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type * as P from "../src/protocol";
 import { Store } from "../src/store";
 import { liveUrls } from "../src/urls";
 import {
+	configured,
 	dataset,
 	frame,
 	image,
@@ -202,6 +204,38 @@ describe("Store", () => {
 		expect(store.media.pictures.size).toBe(64);
 		expect(liveUrls() - before).toBe(64);
 		expect(store.media.pictures.get("mixed4a/99")).toBeDefined();
+	});
+
+	it("empties the tiles on screen at every change of settings, and fills them again", () => {
+		// A tile reads its signal when it is drawn, and is drawn again when that one changes.
+		const seen: (string | undefined)[] = [];
+		const end = effect(() => void seen.push(store.media.thumb("mixed4a", 3).value?.url));
+		const thumbs: P.Thumbs = { kind: "thumbs", layer: "mixed4a", neurons: [3], finished: [true] };
+		model.tell(configured());
+		model.tell(thumbs, [view(1)]);
+		model.tell(configured({ seed: 7 }));
+		model.tell(configured());
+		expect(seen.at(-1)).toBeUndefined();
+		model.tell(thumbs, [view(1)]);
+		expect(seen.at(-1)).toBeDefined();
+		end();
+	});
+
+	it("shows how a task ended only beside what it made", () => {
+		model.tell(image(3), [view(1)]);
+		model.tell(progress("render", "done", 512));
+		expect(store.renderRow.value?.state).toBe("done");
+		store.select({ neuron: 4 }, true);
+		expect(store.renderRow.value).toBeNull();
+		store.select({ neuron: 3 }, true);
+		model.tell(image(3, 61), [view(1)]);
+		expect(store.renderRow.value).toBeNull();
+		model.tell(progress("render", "running", 70, 4));
+		expect(store.renderRow.value?.neuron).toBe(4);
+		model.tell(progress("scan", "stopped", 5, -1));
+		expect(store.scanRow.value?.done).toBe(5);
+		store.select({ layer: "mixed3a" }, true);
+		expect(store.scanRow.value).toBeNull();
 	});
 
 	it("gathers the curve of the rendering that runs", () => {

@@ -25,7 +25,7 @@ __all__ = [
     "check_settings",
 ]
 
-ALGORITHM = 4
+ALGORITHM = 5
 """Counts up when the same settings begin to give another picture: part of every cache key."""
 
 ENGINES = ("fast", "lucent")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCAN_ALGORITHM", "Recipes", "image_family", "scan_family"]
 
-SCAN_ALGORITHM = 1
+SCAN_ALGORITHM = 2
 """Counts up when the same scan begins to give other numbers: part of every scan's name."""
 
 OBJECTIVES = ("channel", "neuron")

@@ -207,6 +207,7 @@ def test_a_part_of_a_layer_says_what_it_holds(open_page: Open) -> None:
     page.keyboard.press("End")
     expect(page.get_by_role("alert")).to_contain_text("Neuron 39 is not in this page")
     expect(page.get_by_role("alert")).to_contain_text("0-7, 30")
+    expect(page.get_by_text("No finished image of this neuron was saved.")).to_be_visible()
     page.get_by_role("option", name=re.compile(r"^2 neuron 30\b")).click()
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.get_by_role("region", name="Photos")).to_have_count(0)

@@ -153,6 +153,13 @@ def test_settings_show_no_old_image(open_notebook, cell: str) -> None:  # type: 
     form.get_by_label("Objective").select_option("channel")
     form.get_by_role("button", name="Apply").click()
     expect(settings_line(page)).to_contain_text("seed 0", timeout=5_000)
+    # Two changes in a second: the gallery is not left blank.
+    apply = form.get_by_role("button", name="Apply")
+    for seed in ("7", "0"):
+        form.get_by_label("Seed").fill(seed)
+        apply.click()
+        expect(apply).to_have_attribute("aria-disabled", "true")
+    expect(page.locator("[data-neuron='7'] img")).to_be_visible(timeout=20_000)
 
 
 def test_a_restarted_kernel_is_said_and_the_images_stay(open_notebook, cell: str) -> None:  # type: ignore[no-untyped-def]

@@ -16,6 +16,15 @@ export function Controls() {
 	);
 }
 
+/** A slider's label, and between what it moves. */
+function Name(props: { of: string; name: string; range: string }) {
+	return (
+		<span class="nw-slider-name">
+			<label for={props.of}>{props.name}</label> <span class="nw-muted">{props.range}</span>
+		</span>
+	);
+}
+
 function NeuronControl() {
 	const { store, name } = useView();
 	const last = Math.max(0, (store.layerInfo.value?.channels ?? 1) - 1);
@@ -30,9 +39,7 @@ function NeuronControl() {
 	};
 	return (
 		<div class="nw-slider-row">
-			<label class="nw-label" for={`${name}-neuron`}>
-				Neuron
-			</label>
+			<Name of={`${name}-neuron`} name="Neuron" range={`0–${last}`} />
 			<input
 				id={`${name}-neuron`}
 				class="nw-range"
@@ -91,9 +98,7 @@ function StepsControl() {
 	const stop = stopOf(steps);
 	return (
 		<div class="nw-slider-row">
-			<label class="nw-label" for={`${name}-steps`}>
-				Steps
-			</label>
+			<Name of={`${name}-steps`} name="Steps" range={`${MIN_STEPS}–${MAX_STEPS}`} />
 			<input
 				id={`${name}-steps`}
 				class="nw-range"
@@ -114,7 +119,7 @@ function StepsControl() {
 				max={MAX_STEPS}
 				onSet={(value) => store.select({ steps: value }, true)}
 			/>
-			<span class="nw-steppers nw-muted">16–2048, log</span>
+			<span class="nw-steppers nw-muted">log scale</span>
 		</div>
 	);
 }
@@ -122,11 +127,20 @@ function StepsControl() {
 function Buttons() {
 	const { store } = useView();
 	const asked = store.asked.value;
-	const busy = store.busy.value;
-	const progress = store.progress.render.value;
+	const picture = store.media.pictures.get(store.key.value);
+	const busy = store.busy.value && !store.gone.value;
+	const progress = store.renderRow.value;
+	const gone = store.gone.value;
 	return (
 		<div class="nw-row nw-buttons">
-			<button type="button" class="nw-button nw-primary" onClick={() => store.start()}>
+			<button
+				type="button"
+				class="nw-button nw-primary"
+				aria-disabled={gone}
+				onClick={() => {
+					if (!gone) store.start();
+				}}
+			>
 				Render
 			</button>
 			<button
@@ -141,10 +155,10 @@ function Buttons() {
 			</button>
 			<MoreSteps />
 			<div class="nw-render-state">
-				{progress && <ProgressRow task="render" />}
+				{progress && <ProgressRow task="render" p={progress} />}
 				{asked === "stop" && <span class="nw-asked">Stop requested</span>}
 				{asked === "render" && <span class="nw-asked">Render requested</span>}
-				{!progress && asked === "" && (
+				{!progress && !asked && !picture && (
 					<span class="nw-muted">Render optimises an image until this neuron fires strongly.</span>
 				)}
 			</div>
@@ -157,7 +171,11 @@ function MoreSteps() {
 	const { store } = useView();
 	const to = store.moreTo.value;
 	const there = store.media.pictures.get(store.key.value)?.image.step ?? 0;
-	const reason = there >= MAX_STEPS ? `${count(MAX_STEPS)} steps are the most` : "No image yet";
+	const reason = store.gone.value
+		? "The kernel does not answer"
+		: there >= MAX_STEPS
+			? `${count(MAX_STEPS)} steps are the most`
+			: "No image yet";
 	return (
 		<button
 			type="button"

@@ -11,8 +11,7 @@ export function DatasetPanel() {
 	const [path, setPath] = useState("");
 	const dataset = store.dataset.value;
 	const open = datasetOpen.value ?? dataset === null;
-	const scan = store.progress.scan.value;
-	const scanning = scan?.state === "running" || scan?.state === "waiting";
+	const scan = store.scanRow.value;
 	const asked = store.asked.value === "scan";
 	const scannable = path.trim() !== "" || Boolean(dataset);
 	return (
@@ -80,13 +79,13 @@ export function DatasetPanel() {
 					)}
 				</form>
 			)}
-			{asked && !scanning && (
+			{asked && (!scan || scan.state === "stopped") && (
 				<p class="nw-muted">
 					<span class="nw-spinner" aria-hidden="true" /> Scan requested
 				</p>
 			)}
-			{(scanning || (scan?.state === "stopped" && !store.errors.value.scan)) && (
-				<ProgressRow task="scan" />
+			{scan && !(scan.state === "stopped" && store.errors.value.scan) && (
+				<ProgressRow task="scan" p={scan} />
 			)}
 			<ErrorPanel where="scan" />
 		</div>

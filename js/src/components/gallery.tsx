@@ -211,7 +211,8 @@ function NoMatch() {
 	const words = filter.value.trim();
 	const numbers = /^[\d\s,.–-]+$/.test(words);
 	let why = "";
-	if (numbers) why = "Its neurons are numbered from 0.";
+	const last = (store.layerInfo.value?.channels ?? 1) - 1;
+	if (numbers) why = `Its neurons are numbered 0 to ${last}.`;
 	else if (!store.strength.value) why = "Classes are known when the photos are scanned.";
 	else if (store.strength.value.labels.length === 0) why = "These photos have no classes.";
 	return (
@@ -237,7 +238,7 @@ function Previews() {
 	const { store } = useView();
 	const p = store.progress.preview.value;
 	if (p?.state !== "running" && p?.state !== "waiting") return null;
-	return <ProgressRow task="preview" />;
+	return <ProgressRow task="preview" p={p} />;
 }
 
 function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: boolean }) {

@@ -38,40 +38,41 @@ export function Header() {
 								<span title="Where the network runs">{network.device}</span>
 							</span>
 						)}
-						<span class="nw-spring" />
-						<button
-							type="button"
-							class="nw-button nw-chip"
-							aria-expanded={open}
-							aria-controls={`${name}-dataset`}
-							onClick={() => {
-								datasetOpen.value = !open;
-							}}
-						>
-							<span class="nw-chip-text">
-								{dataset ? dataset.name : dataset === null ? "No photos yet" : "Data set"}
-							</span>
-							{dataset && (
-								<span class="nw-muted">
-									{plural(dataset.photos, "photo")}
-									{dataset.skipped_count > 0 && `, ${count(dataset.skipped_count)} skipped`}
+						<div class="nw-header-tools">
+							<button
+								type="button"
+								class="nw-button nw-chip"
+								aria-expanded={open}
+								aria-controls={`${name}-dataset`}
+								onClick={() => {
+									datasetOpen.value = !open;
+								}}
+							>
+								<span class="nw-chip-text" title={dataset?.name}>
+									{dataset ? dataset.name : dataset === null ? "No photos yet" : "Data set"}
 								</span>
-							)}
-							<span class="nw-caret" aria-hidden="true" />
-						</button>
-						<button
-							type="button"
-							class="nw-button nw-chip"
-							aria-expanded={settingsOpen.value}
-							aria-controls={`${name}-settings`}
-							onClick={() => {
-								settingsOpen.value = !settingsOpen.value;
-							}}
-						>
-							Settings
-							<span class="nw-caret" aria-hidden="true" />
-						</button>
-						<Menu />
+								{dataset && (
+									<span class="nw-muted">
+										{plural(dataset.photos, "photo")}
+										{dataset.skipped_count > 0 && `, ${count(dataset.skipped_count)} skipped`}
+									</span>
+								)}
+								<span class="nw-caret" aria-hidden="true" />
+							</button>
+							<button
+								type="button"
+								class="nw-button nw-chip"
+								aria-expanded={settingsOpen.value}
+								aria-controls={`${name}-settings`}
+								onClick={() => {
+									settingsOpen.value = !settingsOpen.value;
+								}}
+							>
+								Settings
+								<span class="nw-caret" aria-hidden="true" />
+							</button>
+							<Menu />
+						</div>
 					</>
 				)}
 			</div>

@@ -8,11 +8,13 @@ const H = 72;
 export function Histogram() {
 	const { store } = useView();
 	const set = store.media.photos.get(store.key.value);
-	if (!set || set.info.dead) return null;
-	const { counts, edges } = set.info.histogram;
+	const info = set?.info;
+	// Empty while the photos are looked up, so that nothing jumps.
+	if (info ? info.dead : !store.strength.value || store.isDead(store.neuron.value)) return null;
+	const { counts, edges } = info?.histogram ?? { counts: [], edges: [] };
 	const [from, to] = [edges[0] ?? 0, edges.at(-1) ?? 1];
 	const top = Math.max(...counts, 1);
-	if (counts.length === 0 || !(to > from)) return null;
+	if (info && !(counts.length && to > from)) return null;
 	const x = (v: number): number => ((v - from) / (to - from)) * W;
 	// Most photos lie near zero: on a plain scale the tail, which matters, would not be seen.
 	const y = (n: number): number => Math.sqrt(n / top) * (H - 4);
@@ -21,12 +23,12 @@ export function Histogram() {
 			<h3 class="nw-heading">
 				All photos{" "}
 				<span class="nw-muted nw-plain">
-					mean {value(set.info.mean)}, std {value(set.info.std)}
+					{info && `mean ${value(info.mean)}, std ${value(info.std)}`}
 				</span>
 			</h3>
 			<svg viewBox={`0 0 ${W} ${H + 10}`} preserveAspectRatio="none" role="img">
 				<title>
-					{`Scores of ${count(set.info.scanned)} photos from ${value(from)} to ${value(to)}`}
+					{`Scores of ${count(info?.scanned ?? 0)} photos from ${value(from)} to ${value(to)}`}
 				</title>
 				{counts.map((n, i) => {
 					const [a, b] = [x(edges[i] as number), x(edges[i + 1] as number)];
@@ -42,21 +44,21 @@ export function Histogram() {
 					);
 				})}
 				<path class="nw-axis" d={`M0 ${H}H${W}`} vector-effect="non-scaling-stroke" />
-				{[...set.least, ...set.most].map((shot, i) => (
+				{[...(set?.least ?? []), ...(set?.most ?? [])].map((shot, i) => (
 					<path
 						key={i}
-						class={i < set.least.length ? "nw-tick nw-tick-least" : "nw-tick nw-tick-most"}
+						class={i < (set?.least.length ?? 0) ? "nw-tick nw-tick-least" : "nw-tick nw-tick-most"}
 						d={`M${x(shot.photo.score).toFixed(1)} ${H + 1}v9`}
 						vector-effect="non-scaling-stroke"
 					/>
 				))}
 			</svg>
 			<div class="nw-histogram-ends nw-muted">
-				<span>{value(from)}</span>
+				<span>{info && value(from)}</span>
 				<span class="nw-caption">
 					score of a photo; height is the square root of the count; ticks are the photos shown
 				</span>
-				<span>{value(to)}</span>
+				<span>{info && value(to)}</span>
 			</div>
 		</section>
 	);

@@ -56,7 +56,7 @@ function Choices() {
 	const [layer, neuron] = [store.layer.value, store.neuron.value];
 	const picture = store.media.pictures.get(store.key.value);
 	const making = store.keepsakes.figure.value;
-	const gone = store.contact.state.value === "gone";
+	const gone = store.gone.value;
 	return (
 		<div class="nw-menu-panel" id={`${name}-menu`}>
 			<button
@@ -130,12 +130,10 @@ function PythonLine() {
 				id={`${name}-line`}
 				class="nw-input nw-code"
 				readOnly
-				rows={3}
+				rows={4}
 				spellcheck={false}
 				value={line?.line ?? ""}
-				placeholder={
-					store.contact.state.value === "gone" ? "The kernel does not answer" : "Asking the kernel"
-				}
+				placeholder={store.gone.value ? "The kernel does not answer" : "Asking the kernel"}
 				onFocus={(e) => e.currentTarget.select()}
 			/>
 			{line?.note && <p class="nw-muted">{line.note}</p>}

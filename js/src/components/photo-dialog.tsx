@@ -47,6 +47,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 		const dialog = box.current;
 		if (!dialog) return;
 		const { from } = now;
+		dialog.style.setProperty("--nw-sight", `${heightInSight(root)}px`);
 		const top = from.getBoundingClientRect().top - root.getBoundingClientRect().top;
 		const room = Math.max(0, root.clientHeight - dialog.offsetHeight - 8);
 		dialog.style.top = `${Math.min(Math.max(8, top - dialog.offsetHeight / 2), room)}px`;
@@ -59,6 +60,16 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	useEffect(() => {
 		if (!shot) close();
 	}, [shot]);
+
+	// Escape closes it wherever the focus is by now.
+	useEffect(() => {
+		const onKey = (e: KeyboardEvent): void => {
+			if (e.key === "Escape") close();
+		};
+		const home = root.ownerDocument;
+		home.addEventListener("keydown", onKey, true);
+		return () => home.removeEventListener("keydown", onKey, true);
+	}, [root]);
 	if (!shot) return null;
 
 	const onKeyDown = (e: KeyboardEvent): void => {
@@ -155,14 +166,18 @@ function Marks({ shot, scale, quantile }: { shot: Shot; scale: number; quantile:
 		<svg class="nw-marks" viewBox={`0 0 ${w} ${h}`} preserveAspectRatio="none" aria-hidden="true">
 			{line && <path class="nw-mark-under" d={line} />}
 			{line && <path class="nw-mark-line" d={line} />}
-			<rect
-				class="nw-mark-field"
-				x={left * w}
-				y={top * h}
-				width={(right - left) * w}
-				height={(bottom - top) * h}
-			/>
-			<circle class="nw-mark-peak" cx={column + 0.5} cy={row + 0.5} r={w / 72} />
+			{photo.peak > 0 && (
+				<>
+					<rect
+						class="nw-mark-field"
+						x={left * w}
+						y={top * h}
+						width={(right - left) * w}
+						height={(bottom - top) * h}
+					/>
+					<circle class="nw-mark-peak" cx={column + 0.5} cy={row + 0.5} r={w / 72} />
+				</>
+			)}
 		</svg>
 	);
 }
@@ -170,22 +185,31 @@ function Marks({ shot, scale, quantile }: { shot: Shot; scale: number; quantile:
 function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: number }) {
 	const { shot, large, quantile } = props;
 	const { photo } = shot;
+	const fires = photo.peak > 0;
 	const rare = photo.peak >= quantile && quantile > 0;
 	return (
 		<div class="nw-large-facts">
-			<div class="nw-crop">
-				{large ? (
-					<img src={large.crop} alt="What the peak can see" />
-				) : (
-					<span class="nw-muted">The crop is on its way.</span>
-				)}
-			</div>
-			<p class="nw-caption">what the strongest unit can see (its receptive field)</p>
+			{fires ? (
+				<>
+					<div class="nw-crop">
+						{large ? (
+							<img src={large.crop} alt="What the peak can see" />
+						) : (
+							<span class="nw-muted">The crop is on its way.</span>
+						)}
+					</div>
+					<p class="nw-caption">what the strongest unit can see (its receptive field)</p>
+				</>
+			) : (
+				<strong>The neuron fires nowhere in this photo.</strong>
+			)}
 			<dl class="nw-facts nw-facts-stacked">
-				<div>
-					<dt>Class</dt>
-					<dd>{photo.label || "none"}</dd>
-				</div>
+				{photo.label && (
+					<div>
+						<dt>Class</dt>
+						<dd>{photo.label}</dd>
+					</div>
+				)}
 				<div>
 					<dt>Score (mean)</dt>
 					<dd>{value(photo.score)}</dd>
@@ -193,7 +217,8 @@ function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: numb
 				<div>
 					<dt>Peak</dt>
 					<dd>
-						{value(photo.peak)} at row {photo.position[0]}, column {photo.position[1]}
+						{value(photo.peak)}
+						{fires && ` at row ${photo.position[0]}, column ${photo.position[1]}`}
 					</dd>
 				</div>
 				<div>
@@ -210,6 +235,15 @@ function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: numb
 			</dl>
 		</div>
 	);
+}
+
+/** What is seen at once of what the widget lies in: of the lowest box that scrolls it. */
+function heightInSight(root: HTMLElement): number {
+	let height = innerHeight;
+	for (let box = root.parentElement; box; box = box.parentElement)
+		if (getComputedStyle(box).overflowY !== "visible")
+			height = Math.min(height, box.clientHeight || height);
+	return height;
 }
 
 /** Tab goes round inside the dialog. */

@@ -21,14 +21,13 @@ export function Photos() {
 	const partly =
 		set && dataset && !scanning && set.info.scanned + dataset.skipped_count < dataset.photos;
 	const unscanned = !set && !scanning && !store.strength.value && store.asked.value !== "scan";
-	const waiting =
-		store.contact.state.value === "gone"
-			? "not here, and the kernel does not answer"
-			: scanning
-				? "Scanning"
-				: unscanned
-					? "not scanned"
-					: "Looking the photos up";
+	const waiting = store.gone.value
+		? "not here, and the kernel does not answer"
+		: scanning
+			? "Scanning"
+			: unscanned
+				? "not scanned"
+				: "Looking the photos up";
 	if (!dataset && !set) {
 		return (
 			<section class="nw-photos" aria-label="Photos">
@@ -80,6 +79,8 @@ export function Photos() {
 
 function Strip(props: { group: Group; shots: Shot[] | undefined; waiting: string }) {
 	const { group, shots, waiting } = props;
+	const { store } = useView();
+	const named = store.strength.value?.labels.length !== 0;
 	return (
 		// biome-ignore lint/a11y/useSemanticElements: a fieldset is for form fields
 		<div class="nw-strip-block" role="group" aria-label={GROUP_NAMES[group]}>
@@ -87,12 +88,21 @@ function Strip(props: { group: Group; shots: Shot[] | undefined; waiting: string
 				{GROUP_NAMES[group]}
 				{!shots && <span class="nw-muted nw-plain"> · {waiting}</span>}
 			</h4>
-			<div class="nw-strip" aria-busy={!shots && !waiting.startsWith("not")}>
+			<div
+				class={named ? "nw-strip nw-named" : "nw-strip"}
+				aria-busy={!shots && !waiting.startsWith("not")}
+			>
 				{shots
 					? shots.map((shot, i) => (
 							<PhotoTile key={shot.photo.rank} group={group} shot={shot} at={i} />
 						))
-					: Array.from({ length: 9 }, (_, i) => <div key={i} class="nw-photo nw-photo-empty" />)}
+					: Array.from({ length: 9 }, (_, i) => (
+							<div key={i} class="nw-photo">
+								<span class="nw-photo-box" />
+								<span class="nw-photo-score">{"\u00a0"}</span>
+								<span class="nw-photo-label" />
+							</div>
+						))}
 			</div>
 		</div>
 	);

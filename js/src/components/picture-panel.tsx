@@ -1,4 +1,4 @@
-import { duration, neuronName, value } from "../format";
+import { duration, neuronName, plural, value } from "../format";
 import type { Picture } from "../media";
 import type { Frame } from "../protocol";
 import { useView } from "../view";
@@ -28,7 +28,11 @@ export function PicturePanel() {
 				) : picture ? (
 					<Readings picture={picture} />
 				) : (
-					<p class="nw-muted">The readings come with the finished image.</p>
+					<p class="nw-muted">
+						{store.saved
+							? "No finished image of this neuron was saved."
+							: "The readings come with the finished image."}
+					</p>
 				)}
 			</div>
 		</section>
@@ -50,22 +54,20 @@ function Canvas({ picture }: { picture: Picture | undefined }) {
 		caption = `stopped at step ${picture.image.step} of ${picture.image.steps}`;
 	else if (!picture && thumb) caption = thumb.finished ? "small copy" : "preview";
 	return (
-		<>
-			<div class={`nw-image-box${url && !frame && !picture ? " nw-soft" : ""}`}>
-				{url ? (
-					<img class="nw-image" src={url} alt={neuronName(layer, neuron)} decoding="sync" />
-				) : (
-					<p class="nw-image-empty">
-						{rendering
-							? "Rendering: the image appears here"
-							: dead
-								? "Dead: this neuron never fires on these photos, so there may be nothing to see"
-								: "Not rendered yet"}
-					</p>
-				)}
-			</div>
-			{caption && <figcaption class="nw-badge">{caption}</figcaption>}
-		</>
+		<div class={`nw-image-box${url && !frame && !picture ? " nw-soft" : ""}`}>
+			{url ? (
+				<img class="nw-image" src={url} alt={neuronName(layer, neuron)} decoding="sync" />
+			) : (
+				<p class="nw-image-empty">
+					{rendering
+						? "Rendering: the image appears here"
+						: dead
+							? "Dead: this neuron never fires on these photos, so there may be nothing to see"
+							: "Not rendered yet"}
+				</p>
+			)}
+			{caption && <span class="nw-badge">{caption}</span>}
+		</div>
 	);
 }
 
@@ -149,7 +151,7 @@ function Readings({ picture }: { picture: Picture }) {
 			<p class="nw-muted nw-settings">
 				seed {image.seed} · {image.size} px · Adam {image.lr} ·{" "}
 				{image.objective === "neuron" && "centre unit · "}
-				{image.step} steps in {duration(image.seconds)}
+				{plural(image.step, "step")} in {duration(image.seconds)}
 			</p>
 		</>
 	);

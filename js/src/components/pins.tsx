@@ -93,6 +93,9 @@ function Card({ pin }: { pin: Choice }) {
 				) : (
 					<p class="nw-image-empty">Not rendered yet</p>
 				)}
+				{picture && picture.image.step < picture.image.steps && (
+					<span class="nw-badge">{`step ${picture.image.step} of ${picture.image.steps}`}</span>
+				)}
 			</div>
 			<p class="nw-muted nw-pin-value">
 				{picture ? `activation ${value(picture.image.activation)}` : url ? "preview" : " "}

@@ -1,4 +1,5 @@
 import { count, duration, neuronName, rate } from "../format";
+import type { Progress } from "../protocol";
 import type { Task } from "../store";
 import { useView } from "../view";
 
@@ -7,13 +8,12 @@ const NAMES: Record<Task, string> = {
 	scan: "Scanning",
 	preview: "Previews",
 };
+const MEASURED = 10;
 const UNITS: Record<Task, string> = { render: "steps", scan: "photos", preview: "previews" };
 
 /** A named progress bar with done/total, rate and time left; or how the task ended. */
-export function ProgressRow({ task }: { task: Task }) {
+export function ProgressRow({ task, p }: { task: Task; p: Progress }) {
 	const { store } = useView();
-	const p = store.progress[task].value;
-	if (!p) return null;
 	const unit = UNITS[task];
 	const running = p.state === "running" || p.state === "waiting";
 	const other = task === "render" && `${p.layer}/${p.neuron}` !== store.key.value;
@@ -21,11 +21,13 @@ export function ProgressRow({ task }: { task: Task }) {
 	const parts = p.total > 0 || p.done > 0 ? [`${count(p.done)}/${total}`] : [];
 	if (p.state === "running" && p.rate > 0)
 		parts.push(`${rate(p.rate)} ${task === "preview" ? "" : unit}/s`.replace(" /", "/"));
-	if (p.state === "running" && p.left > 0) parts.push(`${duration(p.left)} left`);
-	const gone = running && store.contact.state.value === "gone";
+	// A rate of a few steps says nothing of the time left.
+	if (p.state === "running" && p.left > 0 && p.done >= MEASURED)
+		parts.push(`${duration(p.left)} left`);
+	const gone = running && store.gone.value;
 	const ends = {
 		running: "",
-		waiting: "waits: another task goes first",
+		waiting: "waits for its turn",
 		done: "done",
 		stopped: "stopped",
 		failed: "failed",

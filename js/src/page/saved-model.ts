@@ -31,7 +31,7 @@ export class SavedModel implements Model {
 	}
 
 	get(name: string): unknown {
-		return { ...this.#saved.selected, neuron: this.#neuron }[name];
+		return { ...this.#saved.selected, neuron: this.#neuron, saved: true }[name];
 	}
 
 	on(name: string, callback: Callback): void {
