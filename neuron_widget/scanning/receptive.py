@@ -14,7 +14,7 @@ from neuron_widget.models import VisionModel
 
 __all__ = ["ReceptiveFields", "probe_receptive_fields"]
 
-_WIDE = 8  # strips all over the image, for the stride
+_WIDE = 4  # strips all over the image, for the stride
 _PROBES = 4  # per side; the edges are known to a quarter of the layer's stride
 
 
@@ -51,14 +51,14 @@ def probe_receptive_fields(model: VisionModel, layer: str) -> ReceptiveFields:
 
     NaN spreads through convolution, pooling and ReLU alike, so the units that turn NaN are
     exactly those that can see that part, whatever the network is made of. NaN from row ``r`` on:
-    the first row of units that turns NaN is the first whose field ends at ``r`` or below. Eight
+    the first row of units that turns NaN is the first whose field ends at ``r`` or below. Four
     values of ``r`` all over the image tell the stride, four within one stride of the border (and
     the same for the other three borders) fix the edges to a quarter of a stride, never too small:
-    at most 32 images, once a layer. Units that see everything (attention,
+    at most 24 images, once a layer. Units that see everything (attention,
     squeeze-and-excitation) come out as that.
     """
-    size = model.input_size
-    found = []
+    info, size = model.layer(layer), model.input_size
+    found: list[tuple[int, NDArray[np.float64], NDArray[np.float64]]] = []
     # cuDNN's Winograd kernels would smear NaN over whole tiles.
     with (
         torch.inference_mode(),
@@ -70,8 +70,11 @@ def probe_receptive_fields(model: VisionModel, layer: str) -> ReceptiveFields:
             return _seen(read(_nan_strips(size, axis, widths, at_start, model.device)), axis)
 
         for axis in (0, 1):
-            wide = sorted({max(1, size * (2 * j + 1) // (2 * _WIDE)) for j in range(_WIDE)})
-            stride = _stride(seen(axis, wide, True), wide, size)
+            if found and info.height == info.width:
+                stride = found[0][0]
+            else:
+                wide = sorted({max(1, size * (2 * j + 1) // (2 * _WIDE)) for j in range(_WIDE)})
+                stride = _stride(seen(axis, wide, True), wide, size)
             offsets = sorted({max(1, round(stride * (j + 1) / _PROBES)) for j in range(_PROBES)})
             first = _first(seen(axis, offsets, True), offsets, stride)
             last = _last(seen(axis, offsets, False), offsets, stride, size)
