@@ -137,7 +137,7 @@ def floor_step(model: VisionModel, batch: int, precision: str) -> Callable[[], N
 def seconds_a_step(model: VisionModel, quick: bool) -> tuple[Times, dict[str, float]]:
     """The table of milliseconds, and by setting how many times its floor a step takes."""
     times = Times(model.device)
-    best = default_precision(model.device)
+    best = default_precision(model)
     settings = [(b, p) for p in dict.fromkeys((best, "float32")) for b in (1, 8)]
     ours = {f"ours, batch {b}, {p}": (b, our_steps(model, b, p)) for b, p in settings}
     floors = {f"floor, batch {b}, {p}": (b, floor_step(model, b, p)) for b, p in settings}
@@ -255,7 +255,7 @@ def main() -> None:
         model = load_model("inceptionv1", weights=weights or "random", device=args.device)
         model.layer(LAYER)  # probed before anything is hooked or timed
         print(machine(model.device))
-        print(f"{model.title}, {LAYER}, {SIZE} px, precision {default_precision(model.device)}\n")
+        print(f"{model.title}, {LAYER}, {SIZE} px, precision {default_precision(model)}\n")
         measure(model, args, trained=weights is not None)
 
 
