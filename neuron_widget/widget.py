@@ -16,19 +16,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anywidget
 import traitlets
 
-from neuron_widget import messages
-from neuron_widget.arguments import check_arguments, reject_unknown
 from neuron_widget.errors import ModelError
-from neuron_widget.session import Session, keepsakes
-from neuron_widget.session.commands import obey
+from neuron_widget.session import Session, export, messages
+from neuron_widget.session.arguments import check_arguments, reject_unknown
+from neuron_widget.session.handle import handle_message
 from neuron_widget.session.outbox import Outbox
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from neuron_widget.jobs import Job
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import Example
+    from neuron_widget.session.jobs import Job
 
 __all__ = ["NeuronWidget"]
 
@@ -243,7 +242,7 @@ class NeuronWidget(anywidget.AnyWidget):
         Notebook pages without a kernel (GitHub, nbviewer) show that output. Calling it again
         updates it.
         """
-        sheet = keepsakes.contact_sheet(self._session)
+        sheet = export.contact_sheet(self._session)
         from IPython.core.getipython import get_ipython
         from IPython.display import display
 
@@ -262,7 +261,7 @@ class NeuronWidget(anywidget.AnyWidget):
         RuntimeError
             If nothing is rendered yet.
         """
-        return keepsakes.save_figure(self._session, path)
+        return export.save_figure(self._session, path)
 
     def to_html(
         self,
@@ -280,7 +279,7 @@ class NeuronWidget(anywidget.AnyWidget):
         are those of :func:`neuron_widget.export_html`, and what it raises too.
         """
         from neuron_widget.page.export import check_path
-        from neuron_widget.session.saving import Saving
+        from neuron_widget.page.saving import Saving
 
         file = check_path(Path(path))
         self._wait_until_open()
@@ -304,7 +303,7 @@ class NeuronWidget(anywidget.AnyWidget):
             return None
         data, metadata = bundle
         try:
-            return {**data, **keepsakes.still(self._session)}, metadata
+            return {**data, **export.still(self._session)}, metadata
         except Exception:  # a photo may be gone; the widget itself must be shown all the same
             logging.getLogger(__name__).exception("drawing the still picture")
             return bundle
@@ -318,7 +317,7 @@ class NeuronWidget(anywidget.AnyWidget):
                 if content.get("kind") == "poll":
                     self._on_poll(more=bool(content["more"]))
                 else:
-                    obey(self._session, content)
+                    handle_message(self._session, content)
             except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
                 trace = "".join(traceback.format_exception(error))
                 expected = isinstance(error, (ValueError, TypeError))

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from neuron_widget.cli.tell import EXIT_CODES, Commands, reporting
+from neuron_widget.cli.output import EXIT_CODES, Commands, reporting
 
 __all__ = ["app"]
 
@@ -83,7 +83,7 @@ Split = Annotated[str, typer.Option("--split", help="train or val, where there a
 @app.command()
 def info(stores: Stores = None, as_json: AsJson = False) -> None:
     """Show devices, networks, weights found, and the store."""
-    from neuron_widget.cli.look import show_info
+    from neuron_widget.cli.info import show_info
 
     with reporting(as_json):
         show_info(stores, as_json)
@@ -97,7 +97,7 @@ def layers(
     as_json: AsJson = False,
 ) -> None:
     """List the layers of a network: name, neurons, size of the activation map."""
-    from neuron_widget.cli.look import show_layers
+    from neuron_widget.cli.info import show_layers
 
     with reporting(as_json):
         show_layers(model, weights, device, as_json)
@@ -125,7 +125,7 @@ def render(
     Images that the store has are not rendered again. Ctrl-C keeps the unfinished ones too, and the
     same command goes on from them.
     """
-    from neuron_widget.cli.work import Opened, render_images
+    from neuron_widget.cli.jobs import Opened, render_images
 
     with reporting(as_json):
         opened = Opened(layer, model, weights, device, stores, no_store)
@@ -157,7 +157,7 @@ def scan(
 
     Goes on where it was interrupted: with Ctrl-C, or killed (a checkpoint every 30 s).
     """
-    from neuron_widget.cli.work import Opened, scan_photos
+    from neuron_widget.cli.jobs import Opened, scan_photos
 
     with reporting(as_json):
         opened = Opened(layer, model, weights, device, stores, no_store)
@@ -195,7 +195,7 @@ def prerender(
     A widget on a prerendered layer shows everything at once. Resumable: Ctrl-C keeps what is
     finished, and the same command goes on. Several processes may fill one store together.
     """
-    from neuron_widget.cli.work import Opened, fill_store
+    from neuron_widget.cli.jobs import Opened, fill_store
 
     with reporting(as_json):
         opened = Opened(layer, model, weights, device, stores, no_store=False)
@@ -225,7 +225,7 @@ def analyze(
     as_json: AsJson = False,
 ) -> None:
     """Analyse one neuron: image, best photos with maps, colours, contrast, and the figure."""
-    from neuron_widget.cli.work import Opened, analyze_neuron
+    from neuron_widget.cli.jobs import Opened, analyze_neuron
 
     with reporting(as_json):
         opened = Opened(layer, model, weights, device, stores, no_store)
@@ -265,8 +265,8 @@ def export(
     Gallery, slider, photos, maps and histogram work in it. Nothing is rendered or scanned:
     prerender does that, and the options say what was prerendered.
     """
+    from neuron_widget.cli.jobs import Opened
     from neuron_widget.cli.page import export_page
-    from neuron_widget.cli.work import Opened
 
     with reporting(as_json):
         opened = Opened(layer, model, weights, device, stores, no_store=False)
@@ -307,7 +307,7 @@ def demo(
 @store_app.command("info")
 def store_info(stores: Stores = None, as_json: AsJson = False) -> None:
     """Show where results are, how many, and how large."""
-    from neuron_widget.cli.keep import show_store
+    from neuron_widget.cli.store import show_store
 
     with reporting(as_json):
         show_store(stores, as_json)
@@ -319,7 +319,7 @@ def store_verify(stores: Stores = None, as_json: AsJson = False) -> None:
 
     Nothing is changed or removed.
     """
-    from neuron_widget.cli.keep import verify_store
+    from neuron_widget.cli.store import verify_store
 
     with reporting(as_json):
         verify_store(stores, as_json)
@@ -335,7 +335,7 @@ def store_prune(
 
     Torn, foreign and read-only files stay.
     """
-    from neuron_widget.cli.keep import prune_store
+    from neuron_widget.cli.store import prune_store
 
     with reporting(as_json):
         prune_store(limit, stores, as_json)

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from neuron_widget.cli.keep import as_size
-from neuron_widget.cli.tell import Bars, CtrlC, show
-from neuron_widget.cli.work import Opened
+from neuron_widget.cli.jobs import Opened
+from neuron_widget.cli.output import Bars, CtrlC, show
+from neuron_widget.cli.store import as_size
+from neuron_widget.durable import size_text
 from neuron_widget.errors import StoreError
-from neuron_widget.store.files import size_text
 
 __all__ = ["export_page"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from neuron_widget.errors import StoreError
 
 if TYPE_CHECKING:
-    from neuron_widget.models import LayerInfo, VisionModel
+    from neuron_widget.networks.model import LayerInfo, VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
     from neuron_widget.store import Store
@@ -97,7 +97,7 @@ def from_results(
         Results of another layer or network, or of neurons that have two images.
     """
     from neuron_widget.rendering import RenderResult
-    from neuron_widget.store.images import take
+    from neuron_widget.rendering.files import take
 
     info = model.layer(layer)
     results = [images] if isinstance(images, RenderResult) else list(images or ())
@@ -186,7 +186,7 @@ def from_store(
 
 def _no_images(store: Store, model: VisionModel, layer: str, images: Mapping[str, Any]) -> str:
     """Why there is nothing, with what there is under other settings."""
-    from neuron_widget.store.files import Damaged, read_facts
+    from neuron_widget.durable import Damaged, read_facts
 
     there: dict[tuple[Any, ...], int] = {}
     for _, entry in store.entries():

@@ -50,7 +50,7 @@ def write_page(
     StoreError
         Full disk, folder that cannot be written to, photos that are gone.
     """
-    from neuron_widget.store.files import write_atomically
+    from neuron_widget.durable import write_atomically
 
     path = check_path(path)
     yield from _maps_at_hand(contents)
@@ -128,7 +128,7 @@ def export_html(
     page.html: about ... kB: 2 neurons, 2 images of 32 px
     'page.html'
     """
-    from neuron_widget.zoo import load_model
+    from neuron_widget.networks.zoo import load_model
 
     path = check_path(path)
     contents = from_results(load_model(model), layer, images, scan, neurons)

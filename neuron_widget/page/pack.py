@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget import messages
-from neuron_widget.encode import map_bytes
 from neuron_widget.page.plan import CURVE_POINTS, Plan, webp
+from neuron_widget.protocol.encode import map_bytes, thumb
+from neuron_widget.session import messages
 
 if TYPE_CHECKING:
     from neuron_widget.page.contents import Contents
@@ -33,7 +33,7 @@ def pack_page(contents: Contents, plan: Plan) -> Generator[Step, None, Json]:
     for done, neuron in enumerate(contents.drawn, start=1):
         result = contents.load(neuron)
         picture = result.to_pil(0)
-        tiles[neuron] = (messages.thumb(picture), True)
+        tiles[neuron] = (thumb(picture), True)
         best = float(contents.scan.best[neuron]) if contents.scan is not None else None
         facts = messages.image_facts(result, best)
         facts["history"] = _thin(facts["history"])
@@ -121,10 +121,10 @@ def _short_paths(paths: list[str]) -> list[str]:
 
 def _line(contents: Contents, made: Json) -> Json:
     """The Python line of the view, for neuron 0 and any other; ``made``: settings of images."""
-    from neuron_widget.session.keepsakes import python_line
+    from neuron_widget.session.export import python_line
     from neuron_widget.session.settings import Settings
 
-    model: Any = contents.model.name if contents.model.owned else contents.model
+    model: Any = contents.model.name if contents.model.loaded_here else contents.model
     names = ("size", "lr", "seed", "objective")
     given: Json = {"model": model, **{name: made[name] for name in names if name in made}}
     note = ""

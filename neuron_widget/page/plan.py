@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from neuron_widget.encode import map_bytes
+from neuron_widget.durable import size_text
 from neuron_widget.errors import PageTooLarge
-from neuron_widget.store.files import size_text
+from neuron_widget.protocol.encode import map_bytes
 
 if TYPE_CHECKING:
     from neuron_widget.page.contents import Contents
@@ -122,7 +122,7 @@ class _Measure:
         return int(self._fixed + _base64(pictures))
 
     def _tiles(self) -> int:
-        from neuron_widget.messages import thumb
+        from neuron_widget.protocol.encode import thumb
 
         own = [len(tile) for tile, _ in self._contents.tiles.values()]
         new = len(set(self._contents.drawn) - self._contents.tiles.keys())

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuron_widget.fused import Reader
-from neuron_widget.layers import RedirectedReLU
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.fused import Reader
+from neuron_widget.networks.layers import RedirectedReLU
+from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import AugmentationStream, warp
+from neuron_widget.rendering.batch_invariant import BatchInvariantConvolutions
 from neuron_widget.rendering.param import FourierImage
 from neuron_widget.rendering.result import Spectra
 from neuron_widget.rendering.settings import REDIRECT_STEPS, RenderSettings
-from neuron_widget.rendering.steady import SteadyConvolutions
 
 __all__ = ["Batch", "Snapshot"]
 
@@ -159,7 +159,7 @@ class Batch:
 
     def _read(self, images: Tensor, redirect: bool) -> Tensor:
         """The layer's activation from the module itself."""
-        if self.model.owned:
+        if self.model.loaded_here:
             images = images.contiguous(memory_format=torch.channels_last)
         settings = self.settings
         with (
@@ -170,7 +170,7 @@ class Batch:
                 enabled=settings.precision == "bfloat16",
             ),
             RedirectedReLU() if redirect else nullcontext(),
-            SteadyConvolutions() if self._alone_on_cpu else nullcontext(),
+            BatchInvariantConvolutions() if self._alone_on_cpu else nullcontext(),
         ):
             return read(images)
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from neuron_widget.models import VisionModel
-from neuron_widget.rendering.job import Job
+from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.memory import default_batch_size
 from neuron_widget.rendering.result import RenderResult, RenderStep, Steps
+from neuron_widget.rendering.run import RenderRun
 from neuron_widget.rendering.settings import RenderSettings, check_int, check_settings
 
 __all__ = ["render", "render_steps"]
@@ -184,7 +184,7 @@ def render_steps(
     _check_resume(settings, resume)
     if batch_size is None:
         batch_size = default_batch_size(model, settings.layer, settings.size)
-    return Job(model, settings, batch_size, resume).run()
+    return RenderRun(model, settings, batch_size, resume).run()
 
 
 def _check_resume(settings: RenderSettings, resume: object) -> None:

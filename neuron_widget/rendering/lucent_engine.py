@@ -27,13 +27,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from neuron_widget.errors import RenderError
-from neuron_widget.inception import InceptionV1
-from neuron_widget.layers import eval_mode
-from neuron_widget.models import VisionModel
-from neuron_widget.rendering.job import clean_activation
+from neuron_widget.networks.inception import InceptionV1
+from neuron_widget.networks.layers import eval_mode
+from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.memory import is_out_of_memory
 from neuron_widget.rendering.param import generator_for
 from neuron_widget.rendering.result import RenderResult, RenderStep, Steps, as_history, to_host
+from neuron_widget.rendering.run import clean_activation
 from neuron_widget.rendering.settings import RenderSettings
 
 __all__ = ["RightLRN", "lucent_module", "lucent_steps", "lucents", "seed_transforms"]
@@ -152,7 +152,7 @@ class _Lucent:
             }
             for step in range(1, settings.steps + 1):
                 with (
-                    self.model.alone(),
+                    self.model.exclusive(),
                     globals_.ours(),
                     _as_it_was(self.module),
                     RightLRN(),

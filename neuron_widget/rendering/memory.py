@@ -6,7 +6,7 @@ import gc
 
 import torch
 
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.model import VisionModel
 
 __all__ = ["default_batch_size", "free_memory", "is_out_of_memory", "keep_blocks"]
 

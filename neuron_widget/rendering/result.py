@@ -137,9 +137,9 @@ class RenderResult:
         """Write the images into a folder (or one image to a ``.webp`` or ``.png`` file).
 
         Lossless, with settings, activation and history embedded as JSON; returns the files. See
-        :func:`neuron_widget.store.images.save_images`. Raises ``StoreError``.
+        :func:`neuron_widget.rendering.files.save_images`. Raises ``StoreError``.
         """
-        from neuron_widget.store.images import save_images
+        from neuron_widget.rendering.files import save_images
 
         return save_images(self, path)
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from neuron_widget.errors import nearest
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import Augmentation
+from neuron_widget.rendering.batch_invariant import has_fast_bfloat16
 from neuron_widget.rendering.objective import Objective, as_objective
-from neuron_widget.rendering.steady import has_fast_bfloat16
 
 __all__ = [
     "ALGORITHM",

@@ -16,12 +16,12 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.loading import load_batches
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.running import Checkpoint, ScanPass
-from neuron_widget.zoo import load_model
 
 __all__ = ["Precision", "ScanProgress", "sample", "scan", "scan_steps"]
 
@@ -152,7 +152,7 @@ def scan(
     Parameters
     ----------
     model
-        A :class:`~neuron_widget.models.VisionModel`, or what ``load_model`` takes.
+        A :class:`~neuron_widget.networks.model.VisionModel`, or what ``load_model`` takes.
     layer
         Name of the layer.
     dataset

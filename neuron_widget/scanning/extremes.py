@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Histogram", "Moments", "QuantileSketch", "TopK", "Winners", "occupied"]
+__all__ = ["Histogram", "Moments", "QuantileSketch", "TopK", "TopKResult", "occupied"]
 
 _INDEX_BITS = 32
 _INDEX_MASK = (1 << _INDEX_BITS) - 1
@@ -25,7 +25,7 @@ _NOTHING = torch.iinfo(torch.int64).min
 
 
 @dataclass(frozen=True)
-class Winners:
+class TopKResult:
     """The extreme photos of each neuron, best first; arrays ``(C, k)``.
 
     ``score`` is the spatial mean, ``peak`` the largest activation and ``position`` its flat place
@@ -100,14 +100,14 @@ class TopK(_Running):
         self._peak = torch.cat([self._peak, peak], dim=1).gather(1, chosen)
         self._position = torch.cat([self._position, position], dim=1).gather(1, chosen)
 
-    def result(self) -> Winners:
-        """Winners so far; fewer than ``k`` columns where there were fewer photos."""
+    def result(self) -> TopKResult:
+        """TopKResult so far; fewer than ``k`` columns where there were fewer photos."""
         key = self._key.cpu()
         found = int((key != _NOTHING).sum(dim=1).min())
         key = key[:, :found]
         score = _from_ordered_bits((key >> _INDEX_BITS).to(torch.int32))
         score = score if self.largest else -score
-        return Winners(
+        return TopKResult(
             (_INDEX_MASK - (key & _INDEX_MASK)).numpy(),
             (score + 0.0).numpy(),  # -0.0 -> 0.0
             self._peak[:, :found].cpu().numpy(),

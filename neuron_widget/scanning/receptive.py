@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.model import VisionModel
 
 __all__ = ["ReceptiveFields", "probe_receptive_fields"]
 

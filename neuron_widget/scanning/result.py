@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from neuron_widget.errors import DatasetError, ModelError
-from neuron_widget.fused import FUSED_CHUNK, fused_reader
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
+from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.datasets import ImageDataset
 from neuron_widget.scanning.examples import Example
-from neuron_widget.scanning.extremes import Winners, occupied
+from neuron_widget.scanning.extremes import TopKResult, occupied
 from neuron_widget.scanning.loading import Batch, load_batches, to_images
 from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
 
@@ -36,8 +36,8 @@ _KEPT = 32  # neurons whose maps are kept at hand
 class ScanTables:
     """The numbers of a scan as numpy arrays, one row a neuron."""
 
-    top: Winners
-    bottom: Winners
+    top: TopKResult
+    bottom: TopKResult
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     peak: NDArray[np.float32]
@@ -56,7 +56,9 @@ class ScanTables:
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> ScanTables:
         """Rebuild the tables from what :meth:`arrays` gave."""
         values: dict[str, Any] = {
-            side: Winners(**{name: arrays[f"{side}_{name}"] for name in Winners.__annotations__})
+            side: TopKResult(
+                **{name: arrays[f"{side}_{name}"] for name in TopKResult.__annotations__}
+            )
             for side in _WINNERS
         }
         values |= {name: arrays[name] for name in cls.__annotations__ if name not in values}
@@ -149,27 +151,27 @@ class ScanResult:
 
         Raises ``StoreError`` for another ending or a disk error.
         """
-        from neuron_widget.store.scans import save_scan
+        from neuron_widget.scanning.files import save_scan
 
         return save_scan(self, path)
 
     @classmethod
     def load(cls, path: str | Path, model: Any = None, dataset: Any = None) -> ScanResult:
-        """Return a saved scan; see :func:`neuron_widget.store.scans.load_scan`.
+        """Return a saved scan; see :func:`neuron_widget.scanning.files.load_scan`.
 
         Numbers, paths and labels need neither network nor photos; activation maps need both.
         Raises ``StoreError`` for a torn or foreign file, another network or other photos.
         """
-        from neuron_widget.store.scans import load_scan
+        from neuron_widget.scanning.files import load_scan
 
         return load_scan(path, model, dataset)
 
     def to_frame(self, kind: str = "neurons") -> Any:
         """Return a pandas table with a row for each neuron, or of its ``"photos"``.
 
-        See :func:`neuron_widget.tables.scan_frame`. Raises ``PandasMissing`` without pandas.
+        See :func:`.tables.scan_frame`. Raises ``PandasMissing`` without pandas.
         """
-        from neuron_widget.tables import scan_frame
+        from neuron_widget.scanning.tables import scan_frame
 
         return scan_frame(self, kind)
 
@@ -355,7 +357,7 @@ def _gone(path: str, reason: object) -> DatasetError:
     )
 
 
-def _rows(winners: Winners, neuron: int) -> list[tuple[int, float, float, int]]:
+def _rows(winners: TopKResult, neuron: int) -> list[tuple[int, float, float, int]]:
     columns = (winners.index, winners.score, winners.peak, winners.position)
     return list(zip(*(column[neuron].tolist() for column in columns), strict=True))
 

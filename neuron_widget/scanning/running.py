@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuron_widget.fused import FUSED_CHUNK, fused_reader
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
+from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.loading import to_images

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
-from neuron_widget import messages
 from neuron_widget.errors import NeuronWidgetError
 from neuron_widget.names import EMBEDDED, check_neuron
-from neuron_widget.pace import Throttle
-from neuron_widget.session.kept import Kept
+from neuron_widget.session import messages
+from neuron_widget.session.cache import SessionCache
+from neuron_widget.session.pace import Throttle
 
 if TYPE_CHECKING:
-    from neuron_widget.models import VisionModel
+    from neuron_widget.networks.model import VisionModel
     from neuron_widget.session.session import Session
 
 __all__ = ["Opening"]
@@ -39,11 +39,11 @@ class Opening:
         session = self._session
         session.no_error("network")
         session.show("network", messages.opening("Opening the network"))
-        session.submit("open", self._steps(), self._opened, urgency=0, on_error=self._not_opened)
+        session.submit("open", self._steps(), self._opened, priority=0, on_error=self._not_opened)
 
     def _steps(self) -> Generator[None, None, VisionModel]:
         yield  # the view is on its way before torch is imported, which takes seconds
-        from neuron_widget.zoo import load_model
+        from neuron_widget.networks.zoo import load_model
 
         session = self._session
         settings = session.settings
@@ -74,7 +74,7 @@ class Opening:
                 problem = error
             session.model, session.layer, session.channels = model, info.name, info.channels
             session.neuron = session.neuron if session.neuron < info.channels else 0
-            session.kept = Kept(session.settings.recipe)
+            session.cache = SessionCache(session.settings.recipe)
             asked, self.asked = self.asked, []
         session.pin([])
         session.show("network", messages.opened(model, info))

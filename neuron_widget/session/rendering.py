@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
-from neuron_widget import messages
-from neuron_widget.jobs import Job
-from neuron_widget.pace import Rate, Throttle
+from neuron_widget.protocol.encode import thumb
+from neuron_widget.session import messages
+from neuron_widget.session.jobs import Job
+from neuron_widget.session.pace import Rate, Throttle
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult, RenderStep
-    from neuron_widget.session.kept import Key, Thumb
+    from neuron_widget.session.cache import Key, Thumb
     from neuron_widget.session.session import Session
     from neuron_widget.session.settings import Recipe
 
@@ -35,7 +36,7 @@ class Rendering:
         """Whether the selected neuron has an image that nothing is wanted of."""
         session = self._session
         left = (session.settings.recipe, session.key) in self._left
-        return session.kept.rendering(session.key) is not None and not left
+        return session.cache.rendering(session.key) is not None and not left
 
     def halt(self) -> None:
         """What runs is about to be stopped because a person wants it so."""
@@ -47,7 +48,7 @@ class Rendering:
         session = self._session
         layer, neuron, recipe = session.layer, session.neuron, session.settings.recipe
         steps = session.steps if steps is None else steps
-        result = session.shelf.find(layer, neuron, steps, recipe)
+        result = session.store_adapter.find(layer, neuron, steps, recipe)
         if result is None:
             return False
         self._show(recipe, layer, neuron, result)
@@ -88,7 +89,7 @@ class Rendering:
                 part = messages.frame(index, layer, neuron, step)
                 with session.lock:
                     # After a change of settings the page must see no picture made before it.
-                    if session.kept.recipe == recipe:
+                    if session.cache.recipe == recipe:
                         session.send(*part)
 
         def on_done(result: RenderResult, state: str = "done") -> None:
@@ -96,7 +97,7 @@ class Rendering:
                 self._left.discard((recipe, key))
             self._show(recipe, layer, neuron, result)
             progress(result.steps, state)
-            session.shelf.keep(result)
+            session.store_adapter.keep(result)
 
         def on_stop() -> None:
             if (recipe, key) in self._by_hand:
@@ -105,7 +106,7 @@ class Rendering:
             else:
                 self._left.add((recipe, key))
             result = last[0].result() if last and not session.closed else None
-            known = session.kept.rendering(key, recipe)
+            known = session.cache.rendering(key, recipe)
             if result is not None and (known is None or known.steps <= result.steps):
                 on_done(result, "stopped")
             elif known is not None and not session.closed:
@@ -130,7 +131,7 @@ class Rendering:
             "render",
             self._steps(key, steps, recipe),
             on_done,
-            urgency=2,
+            priority=2,
             # A person watches the image; the scan beside it may take a little longer.
             share=2.0,
             delay=delay,
@@ -150,7 +151,10 @@ class Rendering:
         model = session.model
         assert model is not None
         # Looked up only now: the rendering that this one replaces has been kept.
-        known = session.kept.rendering(key, recipe), session.shelf.begun(*key, steps, recipe)
+        known = (
+            session.cache.rendering(key, recipe),
+            session.store_adapter.begun(*key, steps, recipe),
+        )
         begun = [
             result
             for result in known
@@ -173,10 +177,10 @@ class Rendering:
         whole = result.steps >= result.settings["steps"]
         made: dict[int, Thumb] = {}
         if whole or result.steps >= PREVIEW["steps"]:
-            made[neuron] = messages.thumb(result.to_pil(0)), whole
+            made[neuron] = thumb(result.to_pil(0)), whole
         with session.lock:
-            session.kept.add_rendering(recipe, (layer, neuron), result, part)
-            session.kept.add_thumbs(recipe, layer, made)
+            session.cache.add_rendering(recipe, (layer, neuron), result, part)
+            session.cache.add_thumbs(recipe, layer, made)
         session.send_neurons((layer, neuron))
         add_thumbs(session, recipe, layer, made)
         session.on_change()
@@ -201,31 +205,29 @@ class Previews:
         finished = {**recipe._asdict(), "steps": session.steps}
         quick = {k: v for k, v in {**recipe._asdict(), **PREVIEW}.items() if k != "batch_size"}
         for how, whole in ((quick, False), (finished, True)):
-            tiles = session.shelf.tiles(layer, how)
+            tiles = session.store_adapter.tiles(layer, how)
             add_thumbs(session, recipe, layer, {n: (tile, whole) for n, tile in tiles.items()})
         # What is stored costs nothing and is shown in any case.
         if not (session.settings.auto and session.settings.previews):
             return
 
         def count() -> int:
-            return len(session.kept.thumbs(layer))
+            return len(session.cache.thumbs(layer))
 
         def keep() -> None:
             with session.lock:
-                if session.kept.recipe != recipe:
+                if session.cache.recipe != recipe:
                     return
                 # A finished picture serves as a preview next time.
-                made = {n: tile for n, (tile, _) in session.kept.thumbs(layer).items()}
-            session.shelf.keep_tiles(layer, made, quick)
+                made = {n: tile for n, (tile, _) in session.cache.thumbs(layer).items()}
+            session.store_adapter.keep_tiles(layer, made, quick)
 
         def on_end(done: int, state: str) -> None:
             session.tell_progress("preview", layer, -1, done, total, state=state)
             keep()
 
         def on_batch(result: RenderResult) -> None:
-            made = {
-                n: (messages.thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)
-            }
+            made = {n: (thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)}
             add_thumbs(session, recipe, layer, made)
             per_second, left = rate.update(count(), total)
             session.tell_progress("preview", layer, -1, count(), total, per_second, left)
@@ -234,7 +236,7 @@ class Previews:
             "preview",
             self._steps(layer, recipe, on_batch),
             lambda _: on_end(total, "done"),
-            urgency=3,
+            priority=3,
             on_stop=lambda: on_end(count(), "stopped"),
         )
 
@@ -255,12 +257,12 @@ class Previews:
         with session.lock:
             there = range(session.channels)
             order = [session.neuron, *(n for n in self.in_view if n in there), *there]
-            return session.kept.without_thumb(layer, order, PREVIEW_BATCH)
+            return session.cache.without_thumb(layer, order, PREVIEW_BATCH)
 
 
 def add_thumbs(session: Session, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
     """Keep and send thumbnails."""
     with session.lock:
-        fresh = session.kept.add_thumbs(recipe, layer, made)
+        fresh = session.cache.add_thumbs(recipe, layer, made)
         if fresh and not session.closed:
             session.send(*messages.thumbs(layer, fresh))

@@ -6,11 +6,11 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget import messages
 from neuron_widget.errors import DatasetError, DownloadNeeded
-from neuron_widget.jobs import Job
-from neuron_widget.messages import Part
-from neuron_widget.pace import Rate, Throttle
+from neuron_widget.session import messages
+from neuron_widget.session.jobs import Job
+from neuron_widget.session.messages import Part
+from neuron_widget.session.pace import Rate, Throttle
 
 if TYPE_CHECKING:
     from neuron_widget.scanning import ImageDataset, ScanProgress, ScanResult
@@ -68,7 +68,7 @@ class Scanning:
 
         def on_done(result: ScanResult, state: str = "done") -> None:
             self._keep(layer, result)
-            session.shelf.tell()
+            session.store_adapter.tell()
             progress(result.scanned, state, last[0].total if state == "stopped" else None)
 
         def on_stop() -> None:
@@ -111,7 +111,7 @@ class Scanning:
             "dataset" if opens else "scan",
             steps(),
             on_done,
-            urgency=2,
+            priority=2,
             on_step=on_step,
             on_stop=on_stop,
             on_error=on_error,
@@ -129,7 +129,7 @@ class Scanning:
         with session.lock:
             # Only now: what cannot be opened is not what this view looks into.
             session.settings = replace(session.settings, dataset=wanted)
-            session.kept.forget_data()
+            session.cache.forget_data()
         session.show("dataset", messages.dataset(dataset, []))
 
     def _steps(self, layer: str) -> Generator[ScanProgress, None, ScanResult]:
@@ -141,7 +141,7 @@ class Scanning:
         assert self._dataset is not None
         return (
             yield from scan_steps(
-                session.shelf.store,
+                session.store_adapter.store,
                 model,
                 layer,
                 self._dataset,
@@ -154,7 +154,7 @@ class Scanning:
     def _keep(self, layer: str, result: ScanResult) -> None:
         session = self._session
         with session.lock:
-            session.kept.add_scan(layer, result)
+            session.cache.add_scan(layer, result)
         if self._dataset is not None:
             session.show("dataset", messages.dataset(self._dataset, result.skipped))
         session.send(messages.strengths(result, layer), [])
@@ -165,7 +165,7 @@ class Scanning:
         """Prepare the photo rows of the selected neuron, and of those that are pinned."""
         session = self._session
         with session.lock:
-            kept = session.kept
+            kept = session.cache
             wanted = [
                 (key, kept.scans[key[0]])
                 for key in dict.fromkeys((session.key, *kept.pins))
@@ -184,12 +184,12 @@ class Scanning:
                     kept.add_photos(key, part)
                 session.send(*part)
 
-        session.submit("photos", steps(), lambda _: None, urgency=1)
+        session.submit("photos", steps(), lambda _: None, priority=1)
 
     def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
         """Send one photo large."""
         session = self._session
-        scan = session.kept.scans.get(layer)
+        scan = session.cache.scans.get(layer)
         if scan is None or group not in ("most", "least"):
             return
         found = scan
@@ -198,4 +198,4 @@ class Scanning:
             yield
             return messages.large_photo(found, layer, neuron, group, rank)
 
-        session.submit("enlarge", steps(), lambda part: session.send(*part), urgency=0)
+        session.submit("enlarge", steps(), lambda part: session.send(*part), priority=0)

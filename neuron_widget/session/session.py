@@ -8,22 +8,22 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget import messages
 from neuron_widget.errors import NeuronWidgetError
-from neuron_widget.jobs import Job, Worker, shared_worker
-from neuron_widget.messages import Message, Part
 from neuron_widget.names import EMBEDDED, check_neuron
-from neuron_widget.pace import FrameWindow
-from neuron_widget.protocol import MAX_PINS
-from neuron_widget.session.kept import Kept, Key
+from neuron_widget.protocol.messages import MAX_PINS
+from neuron_widget.session import messages
+from neuron_widget.session.cache import Key, SessionCache
+from neuron_widget.session.jobs import Job, Worker, shared_worker
+from neuron_widget.session.messages import Message, Part
 from neuron_widget.session.opening import Opening
+from neuron_widget.session.pace import FrameWindow
 from neuron_widget.session.rendering import Previews, Rendering
 from neuron_widget.session.scanning import Scanning
 from neuron_widget.session.settings import Settings
-from neuron_widget.session.shelf import Shelf
+from neuron_widget.session.store_adapter import StoreAdapter
 
 if TYPE_CHECKING:
-    from neuron_widget.models import VisionModel
+    from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
 
@@ -42,7 +42,7 @@ class Session:
     """The state and the work behind one widget.
 
     It takes commands (from the page or from Python), runs the work as jobs of the shared worker,
-    keeps the results, and speaks to the page in the words of :mod:`neuron_widget.protocol`.
+    keeps the results, and speaks to the page in the words of the protocol.
     Commands may come from any thread and return at once; results arrive in the worker thread. One
     lock guards the state; it is not held while torch works.
 
@@ -69,7 +69,7 @@ class Session:
         self.worker = worker or shared_worker()
         self.lock = threading.RLock()
         self.frames = FrameWindow()
-        self.kept = Kept(settings.recipe)
+        self.cache = SessionCache(settings.recipe)
         self.model: VisionModel | None = None
         self.layer = settings.layer or ""
         self.neuron = settings.neuron
@@ -84,7 +84,7 @@ class Session:
         self._rendering = Rendering(self)
         self._previews = Previews(self)
         self._scanning = Scanning(self)
-        self.shelf = Shelf(self)
+        self.store_adapter = StoreAdapter(self)
         self.show("configured", messages.configured(settings))
         self._opening.start()
 
@@ -136,8 +136,8 @@ class Session:
     ) -> None:
         """Show what is known of the selection, and begin what is wanted of it."""
         with self.lock:
-            parts = self.kept.gallery(self.layer) if new_layer else []
-            parts += self.kept.neuron(self.key)
+            parts = self.cache.gallery(self.layer) if new_layer else []
+            parts += self.cache.neuron(self.key)
             selected = messages.selected(seq, self.layer, self.neuron, self.steps)
         self.no_error("select")
         self.show("selected", selected)
@@ -147,7 +147,7 @@ class Session:
         if new_layer:
             self.worker.stop(self, "preview", "scan", "photos")
             self._previews.start()
-            if self.settings.auto and self.layer not in self.kept.scans:
+            if self.settings.auto and self.layer not in self.cache.scans:
                 self.scan()
         if settled:
             self._scanning.find_photos()
@@ -183,9 +183,9 @@ class Session:
                 return
             self.settings = changed
             self.worker.stop(self, "preview", *(["render"] if other else []))
-            self.kept.recipe = changed.recipe
+            self.cache.recipe = changed.recipe
             self.show("configured", messages.configured(changed))
-            parts = self.kept.gallery(self.layer) if other else []
+            parts = self.cache.gallery(self.layer) if other else []
         for part in parts:
             self.send(*part)
         if other:
@@ -214,9 +214,9 @@ class Session:
                 for info, neuron in ((self.model.layer(layer), n) for layer, n in pins)
             ]
         with self.lock:
-            fresh = [key for key in pins if key not in self.kept.pins]
-            self.kept.pins = tuple(pins)
-            parts = self.kept.neurons(fresh)
+            fresh = [key for key in pins if key not in self.cache.pins]
+            self.cache.pins = tuple(pins)
+            parts = self.cache.neurons(fresh)
         self.show("pins", messages.pins(pins))
         for part in parts:
             self.send(*part)
@@ -240,7 +240,7 @@ class Session:
         self.closed = True
         self.worker.stop(self)
         with self.lock:
-            self.kept = Kept(self.settings.recipe)
+            self.cache = SessionCache(self.settings.recipe)
 
     def view(self, name: str, *, visible: bool, gone: bool = False) -> None:
         """A view (or a Python call that waits) came, left sight, or is gone.
@@ -256,7 +256,7 @@ class Session:
                 self.stop()
 
         if not self.frames.views and not self.closed:
-            self.submit("leave", leave(), lambda _: None, urgency=0, delay=GONE_S)
+            self.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)
         else:
             self.worker.stop(self, "leave")
 
@@ -278,12 +278,12 @@ class Session:
     @property
     def result(self) -> RenderResult | None:
         """The rendering of the selected neuron."""
-        return self.kept.rendering(self.key)
+        return self.cache.rendering(self.key)
 
     @property
     def scan_result(self) -> ScanResult | None:
         """The scan of the selected layer."""
-        return self.kept.scans.get(self.layer)
+        return self.cache.scans.get(self.layer)
 
     def foreground(self) -> list[Job]:
         """The jobs somebody waits for (all but the gallery's previews)."""
@@ -295,7 +295,7 @@ class Session:
         lines = []
         if self.model is not None:
             lines.append(self.model.title)
-        result, scan = self.kept.rendering((layer, neuron)), self.kept.scans.get(layer)
+        result, scan = self.cache.rendering((layer, neuron)), self.cache.scans.get(layer)
         if result is not None:
             s = result.settings
             lines.append(
@@ -312,8 +312,8 @@ class Session:
         first = ("network", "selected", "configured", "dataset", "pins")
         with self.lock:
             parts: list[Part] = [(self._shown[key], []) for key in first if key in self._shown]
-            parts += self.kept.gallery(self.layer)
-            parts += self.kept.neurons((self.key, *self.kept.pins))
+            parts += self.cache.gallery(self.layer)
+            parts += self.cache.neurons((self.key, *self.cache.pins))
             parts += [(message, []) for key, message in self._shown.items() if key not in first]
         return messages.snapshot(parts)
 
@@ -325,7 +325,7 @@ class Session:
         steps: Generator[Any, None, Any],
         on_done: Callable[[Any], None],
         *,
-        urgency: int,
+        priority: int,
         on_error: Callable[[BaseException], None] | None = None,
         **how: Any,
     ) -> Job:
@@ -334,7 +334,7 @@ class Session:
         def failed(error: BaseException) -> None:
             self.fail("render", "Something went wrong", error)
 
-        job = Job(self, task, steps, urgency, on_done=on_done, on_error=on_error or failed, **how)
+        job = Job(self, task, steps, priority, on_done=on_done, on_error=on_error or failed, **how)
         return self.worker.submit(job)
 
     def running(self, task: str) -> bool:
@@ -351,7 +351,7 @@ class Session:
     def send_neurons(self, *keys: Key) -> None:
         """Send what is known of neurons; without any, of the selected one and those pinned."""
         with self.lock:
-            for part in self.kept.neurons(keys or (self.key, *self.kept.pins)):
+            for part in self.cache.neurons(keys or (self.key, *self.cache.pins)):
                 self.send(*part)
 
     def tell_progress(

@@ -11,7 +11,7 @@
 Importing this imports no torch.
 """
 
-from neuron_widget.store.files import Damaged
+from neuron_widget.durable import Damaged
 from neuron_widget.store.store import Store, StoreLike, default_folder, open_store
 
 __all__ = ["Damaged", "Store", "StoreLike", "default_folder", "open_store"]

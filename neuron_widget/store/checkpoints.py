@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from neuron_widget.durable import Arrays, pack_arrays, read_arrays, read_facts
 from neuron_widget.errors import StoreError
-from neuron_widget.store.files import Arrays, pack_arrays, read_arrays, read_facts
 from neuron_widget.store.keys import digest
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.store.claims import Claims
 from neuron_widget.store.keys import digest
+from neuron_widget.store.locks import Locks
 from neuron_widget.store.maps import LARGEST_MAPS, make_maps, maps_size
 from neuron_widget.store.reuse import find_begun, keep_begun, scan_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from neuron_widget.models import VisionModel
+    from neuron_widget.networks.model import VisionModel
     from neuron_widget.scanning import ScanResult
     from neuron_widget.store.store import Store
 
@@ -72,9 +72,9 @@ def fill_images(
     total, made = len(set(neurons)), 0
     yield Fill("images", total - len(missing), total)
     prefix = digest("claim", {"layer": layer, **store.recipe(model), **_plain(settings)})
-    with closing(Claims(store.own.root)) as claims:
+    with closing(Locks(store.own.root)) as locks:
         while missing:
-            with claims.some([f"{prefix} {n}" for n in missing], most) as taken:
+            with locks.some([f"{prefix} {n}" for n in missing], most) as taken:
                 ours = [int(name.rpartition(" ")[2]) for name in taken]
                 # Another process may have finished one between our look and our claim.
                 work = without(ours)
@@ -110,7 +110,7 @@ def _plain(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _fill_gallery(store: Store, model: VisionModel, layer: str, settings: dict[str, Any]) -> None:
     """The tiles of all images of the layer that are there."""
-    from neuron_widget.messages import thumb
+    from neuron_widget.protocol.encode import thumb
 
     known = store.find_gallery(model, layer, **settings)
     tiles = {}

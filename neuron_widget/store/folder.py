@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from neuron_widget.durable import Damaged, abandoned, read_facts, write_atomically
 from neuron_widget.errors import StoreError
-from neuron_widget.store.files import Damaged, abandoned, read_facts, write_atomically
 
 __all__ = ["Entry", "Folder", "Pruned", "Verified"]
 

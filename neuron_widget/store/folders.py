@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from neuron_widget.durable import read_arrays
 from neuron_widget.errors import StoreError
-from neuron_widget.store.files import read_arrays
+from neuron_widget.rendering.files import read_image
 from neuron_widget.store.folder import Entry, Folder, Pruned, Verified
-from neuron_widget.store.images import read_image
-from neuron_widget.store.keys import Recipes
+from neuron_widget.store.keys import ModelKeys
 
 __all__ = ["DEFAULT_LIMIT", "Folders", "number_in"]
 
@@ -61,7 +61,7 @@ class Folders:
             *(Folder(Path(f).expanduser(), writable=False, report=report) for f in read_only),
             self.own,
         ]
-        self.recipe = Recipes()
+        self.recipe = ModelKeys()
         self._unmeasured = float("inf")
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_widget.store.files import Damaged, pack_arrays, read_arrays
+from neuron_widget.durable import Damaged, pack_arrays, read_arrays
 
 __all__ = ["gallery_bytes", "read_gallery"]
 

@@ -16,12 +16,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuron_widget.models import VisionModel
+    from neuron_widget.networks.model import VisionModel
 
-__all__ = ["SCAN_ALGORITHM", "Recipes", "image_family", "scan_family"]
-
-SCAN_ALGORITHM = 2
-"""Counts up when the same scan begins to give other numbers: part of every scan's name."""
+__all__ = ["ModelKeys", "image_key", "scan_key"]
 
 OBJECTIVES = ("channel", "neuron")
 """Objectives that their name describes; the name of a user's function does not."""
@@ -46,7 +43,7 @@ def digest(kind: str, parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
-def image_family(recipe: Mapping[str, Any], settings: Mapping[str, Any], neuron: int) -> str | None:
+def image_key(recipe: Mapping[str, Any], settings: Mapping[str, Any], neuron: int) -> str | None:
     """Name of the images of one neuron, whatever their number of steps.
 
     None for an objective that its name does not describe: such images are not kept.
@@ -57,7 +54,7 @@ def image_family(recipe: Mapping[str, Any], settings: Mapping[str, Any], neuron:
     return digest("image", {**recipe, **chosen, "neuron": neuron})
 
 
-def scan_family(
+def scan_key(
     recipe: Mapping[str, Any],
     layer: str,
     fingerprint: str,
@@ -68,12 +65,14 @@ def scan_family(
 
     The split is part of the fingerprint.
     """
+    from neuron_widget.scanning.files import ALGORITHM
+
     chosen = {name: settings[name] for name in ("seed", "precision", "input_size")}
-    parts = {"layer": layer, "dataset": fingerprint, "photos": photos, "algorithm": SCAN_ALGORITHM}
+    parts = {"layer": layer, "dataset": fingerprint, "photos": photos, "algorithm": ALGORITHM}
     return digest("scan", {**recipe, **chosen, **parts})
 
 
-class Recipes:
+class ModelKeys:
     """What of a network goes into names, as the network is now."""
 
     def __init__(self) -> None:
@@ -88,13 +87,13 @@ class Recipes:
         What torch does not count (``weight.data``, attributes, hooks) is looked up anew so often
         that it takes a tenth of the time; see :meth:`forget`.
         """
-        from neuron_widget.models import weights_version
+        from neuron_widget.networks.model import weights_version
 
         version, begin = weights_version(model.module), time.monotonic()
         known, due, recipe = self._known.get(model, (None, 0.0, {}))
         if known != version or begin >= due:
             recipe = {"model": model.identity, "input": _describe_input(model)}
-            if not model.owned or _hooked(model):
+            if not model.loaded_here or _hooked(model):
                 recipe["architecture"] = _describe_architecture(model)
                 recipe["behaviour"] = _describe_behaviour(model)
             end = time.monotonic()
@@ -108,7 +107,7 @@ class Recipes:
 
 def _hooked(model: VisionModel) -> bool:
     """Whether hooks of others are on the network: they may change what it computes."""
-    with model.alone():
+    with model.exclusive():
         return any(
             not str(getattr(hook, "__module__", "")).startswith("neuron_widget.")
             for m in model.module.modules()
@@ -155,14 +154,14 @@ def _describe_behaviour(model: VisionModel) -> str:
     """
     import torch
 
-    from neuron_widget.layers import eval_mode
+    from neuron_widget.networks.layers import eval_mode
 
     noise = torch.Generator().manual_seed(0)
     side = model.input_size
     image = torch.rand((1, 3, side, side), generator=noise).to(model.device)
     off = torch.autocast(model.device.type, enabled=False)
     try:
-        with model.alone(), eval_mode(model.module), torch.inference_mode(), off:
+        with model.exclusive(), eval_mode(model.module), torch.inference_mode(), off:
             found = [
                 t.float().flatten().cpu() for t in _tensors(model.module(model.preprocess(image)))
             ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_widget.store.files import pack_arrays, read_facts
+from neuron_widget.durable import pack_arrays, read_facts
 
 if TYPE_CHECKING:
     from neuron_widget.scanning import ScanResult

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.store.files import read_facts
-from neuron_widget.store.folders import Folders, number_in
-from neuron_widget.store.galleries import gallery_bytes, read_gallery
-from neuron_widget.store.images import (
+from neuron_widget.durable import read_facts
+from neuron_widget.rendering.files import (
     image_bytes,
     read_image,
     read_state,
@@ -16,12 +14,14 @@ from neuron_widget.store.images import (
     state_size,
     with_state,
 )
-from neuron_widget.store.keys import image_family
+from neuron_widget.store.folders import Folders, number_in
+from neuron_widget.store.galleries import gallery_bytes, read_gallery
+from neuron_widget.store.keys import image_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from neuron_widget.models import VisionModel
+    from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
 
 __all__ = ["Renderings"]
@@ -73,7 +73,7 @@ class Renderings(Folders):
         if wanted.engine != "fast":
             return None
         plain = wanted.as_dict()
-        family = image_family(self.recipe(model), plain, neuron)
+        family = image_key(self.recipe(model), plain, neuron)
         if family is None:
             return None
         had = sorted((number_in(name, "s") for name in self.names("states", family)), reverse=True)
@@ -107,7 +107,7 @@ class Renderings(Folders):
         if result.settings["model"] != model.identity:
             return  # the network has been changed since
         for i, neuron in enumerate(result.neurons):
-            family = image_family(recipe, result.settings, neuron)
+            family = image_key(recipe, result.settings, neuron)
             steps = result.state.steps[i] if result.state is not None else result.steps
             if family is None or steps < 1:
                 continue
@@ -127,7 +127,7 @@ class Renderings(Folders):
         named = settings.get("precision") is not None
         for precision in dict.fromkeys([wanted["precision"], *(() if named else PRECISIONS)]):
             chosen = {**wanted, "precision": precision}
-            family = image_family(recipe, chosen, neuron)
+            family = image_key(recipe, chosen, neuron)
             if family is not None:
                 yield family, chosen
 

@@ -7,10 +7,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import RenderError
-from neuron_widget.store.images import join, take
+from neuron_widget.rendering.files import join, take
 
 if TYPE_CHECKING:
-    from neuron_widget.models import VisionModel
+    from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.rendering.result import RenderStep, Steps
     from neuron_widget.scanning import ScanProgress, ScanResult

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from neuron_widget.durable import read_facts
 from neuron_widget.store.checkpoints import EVERY_S, FileCheckpoint, checkpoint_name
-from neuron_widget.store.files import read_facts
 from neuron_widget.store.folders import Folders, number_in
-from neuron_widget.store.keys import scan_family
+from neuron_widget.store.keys import scan_key
 from neuron_widget.store.maps import StoredMaps
 
 if TYPE_CHECKING:
-    from neuron_widget.models import VisionModel
+    from neuron_widget.networks.model import VisionModel
     from neuron_widget.scanning import ImageDataset, ScanResult
 
 __all__ = ["Scans"]
@@ -35,7 +35,7 @@ class Scans(Folders):
 
         One with a larger ``top_k`` serves a smaller one.
         """
-        from neuron_widget.store.scans import read_scan
+        from neuron_widget.scanning.files import read_scan
 
         for name in self._scan_names(model, layer, dataset, top_k, num_samples, seed, precision):
             found: ScanResult | None = self.find(
@@ -64,7 +64,7 @@ class Scans(Folders):
         """Names of the files that hold a scan, the smallest that will do first."""
         photos = len(dataset) if num_samples is None else min(num_samples, len(dataset))
         settings = {"seed": seed, "precision": precision, "input_size": model.input_size}
-        family = self.scan_family(model, layer, dataset, settings)
+        family = self.scan_key(model, layer, dataset, settings)
         names = [
             name
             for name in self.names("scans", family)
@@ -81,7 +81,7 @@ class Scans(Folders):
 
     def put_scan(self, model: VisionModel, result: ScanResult) -> None:
         """Write a complete scan; one that was stopped is not kept. Raises StoreError."""
-        from neuron_widget.store.scans import scan_bytes
+        from neuron_widget.scanning.files import scan_bytes
 
         dataset, settings = result._photos, result.settings
         wanted = settings["num_samples"]
@@ -90,7 +90,7 @@ class Scans(Folders):
             return
         if result.model_identity != model.identity:
             return  # the network has been changed since
-        family = self.scan_family(model, result.layer, dataset, settings)
+        family = self.scan_key(model, result.layer, dataset, settings)
         name = f"{family}-n{photos}-k{settings['top_k']}.safetensors"
         if self.find("scans", name, read_facts) is None:
             self.write("scans", name, scan_bytes(result, photos=False))
@@ -113,7 +113,7 @@ class Scans(Folders):
 
         settings = {"seed": seed, "precision": precision, "input_size": model.input_size}
         name = checkpoint_name(
-            self.scan_family(model, layer, dataset, settings),
+            self.scan_key(model, layer, dataset, settings),
             top_k=top_k,
             batch_size=batch_size,
             device=model.device.type,
@@ -121,10 +121,10 @@ class Scans(Folders):
         )
         return FileCheckpoint(self, name, every_s, every_photos)
 
-    def scan_family(
+    def scan_key(
         self, model: VisionModel, layer: str, dataset: ImageDataset, settings: dict[str, Any]
     ) -> str:
         """Return the name of a layer's scans over a data set."""
         layer = model.layer(layer).name
         recipe = self.recipe(model)
-        return scan_family(recipe, layer, dataset.fingerprint, len(dataset), settings)
+        return scan_key(recipe, layer, dataset.fingerprint, len(dataset), settings)

@@ -12,7 +12,7 @@ from neuron_widget.store.renderings import Renderings
 from neuron_widget.store.scan_store import Scans
 
 if TYPE_CHECKING:
-    from neuron_widget.models import VisionModel
+    from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
 

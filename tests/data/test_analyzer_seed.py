@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import neuron_widget.analyzer
-from neuron_widget.analyzer import Analyzer
+import neuron_widget.analysis.analyzer
+from neuron_widget.analysis.analyzer import Analyzer
 
 pytestmark = pytest.mark.data
 
@@ -18,9 +18,9 @@ def test_the_two_cells(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     scans = []
-    scan = neuron_widget.analyzer.scan
+    scan = neuron_widget.analysis.analyzer.scan
     monkeypatch.setattr(
-        neuron_widget.analyzer, "scan", lambda *a, **k: scans.append(k) or scan(*a, **k)
+        neuron_widget.analysis.analyzer, "scan", lambda *a, **k: scans.append(k) or scan(*a, **k)
     )
 
     # The first cell.

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import PREVIEW, RenderResult, render
-from neuron_widget.zoo import load_model
 
 pytestmark = pytest.mark.data
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning import ScanResult, scan
-from neuron_widget.zoo import load_model
 
 pytestmark = pytest.mark.data
 PHOTOS, NEURONS = 140, 508

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuron_widget.models import VisionModel
+from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render
 from neuron_widget.scanning import ScanResult, open_dataset, scan
 from neuron_widget.store import Store
 from neuron_widget.store.fill import fill_images, fill_photos
 from neuron_widget.store.reuse import scan_steps
-from neuron_widget.zoo import load_model
 
 pytestmark = pytest.mark.data
 

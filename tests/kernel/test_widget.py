@@ -113,7 +113,7 @@ def test_newest_wins_and_stop_keeps_what_is_there(kernel: Kernel, make: Any) -> 
     assert 0 < image["step"] < 5000
     assert time.monotonic() - sent < 5
     assert "True 2" in kernel.run(
-        "print(1 in {n for _, n in w._session.kept.renderings}, w.neuron)"
+        "print(1 in {n for _, n in w._session.cache.renderings}, w.neuron)"
     )
 
 

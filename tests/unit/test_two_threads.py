@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from neuron_widget import load_model, render_steps, scan
-from neuron_widget.jobs import Job, Worker
 from neuron_widget.scanning import ScanResult
+from neuron_widget.session.jobs import Job, Worker
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 

@@ -1,0 +1,104 @@
+"""What a session has, as a page without a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.session.jobs import Job
+
+if TYPE_CHECKING:
+    from neuron_widget.page import Contents, Plan
+    from neuron_widget.rendering import RenderResult
+    from neuron_widget.session.session import Session
+
+__all__ = ["Saving"]
+
+
+class Saving:
+    """Makes a page of the selected layer, in the worker, beside whatever else runs.
+
+    Parameters
+    ----------
+    session
+        An opened one.
+    neurons
+        Those to show; default all that there is something of.
+    photos, limit, title
+        See :func:`neuron_widget.export_html`.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        neurons: Sequence[int] | None,
+        photos: bool,
+        limit: int | None,
+        title: str,
+    ):
+        self._session = session
+        self._neurons = neurons
+        self._photos, self._limit, self._title = photos, limit, title
+        self._contents: Contents | None = None
+        self.plan: Plan | None = None
+
+    def planning(self) -> Job:
+        """A job that looks what there is and sets :attr:`plan`."""
+
+        def steps() -> Generator[None, None, None]:
+            from neuron_widget.page import plan_page
+
+            yield
+            self._contents = yield from self._gather()
+            self.plan = plan_page(self._contents, photos=self._photos, limit=self._limit)
+
+        return self._submit(steps())
+
+    def writing(self, path: Path) -> Job:
+        """A job that writes the page as planned."""
+        from neuron_widget.page import write_page
+
+        assert self._contents is not None
+        assert self.plan is not None
+        return self._submit(write_page(self._contents, self.plan, path, self._title))
+
+    def _submit(self, steps: Generator[Any, None, Any]) -> Job:
+        # Who waits for the job is told what ended it.
+        return self._session.submit(
+            "page", steps, lambda _: None, priority=1, on_error=lambda _: None
+        )
+
+    def _gather(self) -> Generator[None, None, Contents]:
+        from neuron_widget.page import Contents
+
+        session = self._session
+        with session.lock:
+            model, layer, steps = session.model, session.layer, session.steps
+            assert model is not None
+            made = {n: r for (name, n), (r, _) in session.cache.renderings.items() if name == layer}
+            tiles = dict(session.cache.thumbs(layer))
+            scan, recipe = session.cache.scans.get(layer), session.settings.recipe
+            neuron, channels = session.neuron, session.channels
+        store = session.store_adapter.store
+        how = {**recipe._asdict(), "steps": steps}
+        looked = range(channels)
+        if self._neurons is not None:
+            looked = model.check_neurons(layer, self._neurons)  # type: ignore[assignment]
+        drawn = []
+        for n in looked:
+            if n in made or (store is not None and store.has_render(model, layer, n, **how)):
+                drawn.append(n)
+            if n % 16 == 0:
+                yield  # a thousand look-ups take a second: others may have a turn
+
+        def load(n: int) -> RenderResult:
+            result = made.get(n)
+            return result if result is not None else store.find_render(model, layer, n, **how)  # type: ignore[union-attr, return-value]
+
+        known = {*drawn, *tiles}
+        some = looked if scan is not None or self._neurons is not None else sorted(known)
+        return Contents(
+            model, model.layer(layer), list(some), drawn, load, tiles, scan, neuron, steps
+        )

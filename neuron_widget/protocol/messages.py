@@ -1,0 +1,542 @@
+"""The messages the kernel and the page speak. Every message is JSON plus binary buffers.
+
+Two channels, two purposes:
+
+* **Traits** (``layer``, ``neuron``, ``steps``, ``status``, ``progress``) are for Python and for
+  ipywidgets' ``link``. The page reads them but never relies on them: a trait written by the page
+  can stick while a cell runs, and trait writes from the worker are coalesced.
+* **Custom messages** (this module) carry everything else. The page's commands hold all their
+  parameters, so that one message is enough and a lost one harms nothing.
+
+Handshake: a page sends ``ready`` when it has a view; the kernel answers with a ``snapshot`` that
+holds everything the view shows. Messages sent before that are lost, and a reload is the same
+handshake again. Applying a message twice must do no harm (two browser tabs each ask).
+
+Frames follow jupyter_rfb: each has an ``index``; the page sends ``ack`` when it has drawn one. At
+most ``MAX_FRAMES_IN_FLIGHT`` are unacknowledged and at most ``MAX_FRAMES_PER_SECOND`` are sent. An
+unacknowledged frame counts as lost after ``ACK_TIMEOUT_S`` (while a cell runs, acks wait for it to
+end, and the picture should still move). No frame is sent while no view is visible. Moving frames
+are JPEG, the final ``image`` is PNG.
+
+Some notebooks (Colab) show nothing that a background thread sends. A page that hears nothing of a
+running task for two seconds sends ``poll`` every 250 ms, see there.
+
+Buffers: a message's ``buffers`` are listed in its docstring, in order. An activation map is sent
+as ``h * w`` bytes, row by row, ``255 = scale`` (the neuron's largest value in the data set, so that
+a weak map looks weak; maps are never stretched one by one).
+
+Never use the key ``id``: ipykernel 7.4 keeps one entry for every message that has it.
+
+``python -m neuron_widget.protocol.typescript`` makes ``js/src/protocol.ts`` from this file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+MAX_PINS = 4
+MAX_FRAMES_PER_SECOND = 10
+MAX_FRAMES_IN_FLIGHT = 2
+ACK_TIMEOUT_S = 1.0
+
+# ------------------------------------------------------------------ parts of messages
+
+
+class Layer(TypedDict):
+    """One layer of the network: its name and the shape of its activation."""
+
+    name: str
+    channels: int
+    height: int
+    width: int
+
+
+class Network(TypedDict):
+    """The network in use. ``note`` says why it was chosen where the user did not name it."""
+
+    name: str
+    title: str
+    identity: str
+    device: str
+    note: str
+    layers: list[Layer]
+
+
+class Dataset(TypedDict):
+    """The data set in use. ``skipped`` lists files that could not be read (at most 100 names)."""
+
+    name: str
+    photos: int
+    skipped: list[str]
+    skipped_count: int
+    note: str
+
+
+class Photo(TypedDict):
+    """One photo that fires the neuron most or least.
+
+    ``score`` is the spatial mean of the activation, ``peak`` its largest value at row, column
+    ``position`` of a ``map_height`` x ``map_width`` map. ``receptive_field`` is the part of the
+    photo (left, top, right, bottom, as fractions 0..1 of the square shown) that the peak can see.
+    """
+
+    index: int
+    rank: int
+    label: str
+    path: str
+    score: float
+    peak: float
+    position: list[int]
+    map_height: int
+    map_width: int
+    receptive_field: list[float]
+
+
+class Histogram(TypedDict):
+    """Scores of one neuron over the data set: ``counts[i]`` in ``edges[i]..edges[i+1]``."""
+
+    counts: list[int]
+    edges: list[float]
+
+
+class Choice(TypedDict):
+    """One neuron of one layer."""
+
+    layer: str
+    neuron: int
+
+
+class Look(TypedDict):
+    """Colour and contrast of the rendered image on 0..255, with the pattern labels."""
+
+    mean_rgb: list[float]
+    std_rgb: list[float]
+    patterns: list[str]
+
+
+# ------------------------------------------------------------------ page -> kernel
+
+
+class Ready(TypedDict):
+    """A view is there. The kernel answers with ``snapshot``."""
+
+    kind: Literal["ready"]
+    view: str
+
+
+class Visible(TypedDict):
+    """A view came into sight, left it, or (``gone``) was removed from the page."""
+
+    kind: Literal["visible"]
+    view: str
+    visible: bool
+    gone: bool
+
+
+class Select(TypedDict):
+    """The person chose a layer, a neuron or steps.
+
+    While a slider is dragged ``settled`` is false (at most ten of these a second); on release it
+    is true, and the kernel starts rendering by itself if ``auto`` is on and nothing is known.
+    ``seq`` counts up; the kernel repeats it in ``selected`` so that the page can ignore old echoes.
+    """
+
+    kind: Literal["select"]
+    seq: int
+    layer: str
+    neuron: int
+    steps: int
+    settled: bool
+
+
+class Start(TypedDict):
+    """The person pressed Render."""
+
+    kind: Literal["start"]
+    layer: str
+    neuron: int
+    steps: int
+
+
+class More(TypedDict):
+    """The person pressed More steps: go on from the present image, up to ``steps`` in all.
+
+    Unlike ``start`` it leaves the number of steps that other neurons get alone.
+    """
+
+    kind: Literal["more"]
+    layer: str
+    neuron: int
+    steps: int
+
+
+class Configure(TypedDict):
+    """The person changed how images are made. Fields as in ``configured``."""
+
+    kind: Literal["configure"]
+    size: int
+    lr: float
+    seed: int
+    objective: Literal["channel", "neuron"]
+    previews: bool
+
+
+class Pin(TypedDict):
+    """The person pinned or unpinned a neuron: all that are pinned now, at most ``MAX_PINS``."""
+
+    kind: Literal["pin"]
+    pins: list[Choice]
+
+
+class AskFigure(TypedDict):
+    """The person wants the figure of a neuron as a file: the kernel answers with ``file``.
+
+    ``asker`` names the page, so that no other tab saves it too.
+    """
+
+    kind: Literal["figure"]
+    asker: str
+    layer: str
+    neuron: int
+
+
+class AskLine(TypedDict):
+    """The person wants the Python line that makes this view: the kernel answers with ``line``."""
+
+    kind: Literal["line"]
+    asker: str
+
+
+class Stop(TypedDict):
+    """The person pressed Stop: everything that runs ends within one step."""
+
+    kind: Literal["stop"]
+
+
+class StartScan(TypedDict):
+    """Scan a data set: a folder path or a name (``samples``, ``imagenette``).
+
+    ``download`` must be true for a data set that has to be fetched first (the person confirmed).
+    """
+
+    kind: Literal["scan"]
+    dataset: str
+    download: bool
+
+
+class OpenEmbedded(TypedDict):
+    """The person chose to open the embedded network instead of the one that failed."""
+
+    kind: Literal["open_embedded"]
+
+
+class Ack(TypedDict):
+    """Frame ``index`` was drawn."""
+
+    kind: Literal["ack"]
+    index: int
+
+
+class Poll(TypedDict):
+    """Nothing is heard of a running task: the page asks for what background threads had to say.
+
+    With ``more`` the kernel holds their messages from now on, for the page to ask for, and says
+    ``pulse`` from a background thread. A page that hears it needs no asking, and says so with
+    ``more: false``. The answer to each is ``polled``; the first is preceded by a ``snapshot``.
+    """
+
+    kind: Literal["poll"]
+    more: bool
+
+
+class InView(TypedDict):
+    """The gallery's visible neurons, in order: their previews are rendered first."""
+
+    kind: Literal["in_view"]
+    neurons: list[int]
+
+
+class Enlarge(TypedDict):
+    """The person opened a photo: the kernel answers with ``photo``."""
+
+    kind: Literal["enlarge"]
+    layer: str
+    neuron: int
+    group: Literal["most", "least"]
+    rank: int
+
+
+# ------------------------------------------------------------------ kernel -> page
+
+
+class Selected(TypedDict):
+    """What is selected now (``seq`` of the ``select`` that caused it, -1 if Python did)."""
+
+    kind: Literal["selected"]
+    seq: int
+    layer: str
+    neuron: int
+    steps: int
+
+
+class Opening(TypedDict):
+    """The network is being loaded; ``text`` says what is going on."""
+
+    kind: Literal["opening"]
+    text: str
+
+
+class Opened(TypedDict):
+    """The network is ready."""
+
+    kind: Literal["opened"]
+    network: Network
+
+
+class Configured(TypedDict):
+    """How images are made now; pictures made otherwise are not this view's.
+
+    ``size`` in pixels, ``lr`` of Adam, ``seed`` of the first image and the augmentations.
+    ``objective`` ``channel`` is the mean of the neuron's whole map, ``neuron`` its centre unit.
+    ``previews``: whether the gallery fills by itself. Where size, lr, seed or objective differ
+    from what the page knew, it forgets its pictures and previews; those that belong follow.
+    """
+
+    kind: Literal["configured"]
+    size: int
+    lr: float
+    seed: int
+    objective: Literal["channel", "neuron"]
+    previews: bool
+
+
+class Pins(TypedDict):
+    """The neurons that are pinned; their pictures and photos come as for the selected one."""
+
+    kind: Literal["pins"]
+    pins: list[Choice]
+
+
+class File(TypedDict):
+    """A file for the page ``asker`` to save. Buffers: its bytes."""
+
+    kind: Literal["file"]
+    asker: str
+    name: str
+    mime: str
+
+
+class Line(TypedDict):
+    """The Python line that makes this view; ``note`` says what in it has to be filled in."""
+
+    kind: Literal["line"]
+    asker: str
+    line: str
+    note: str
+
+
+class DatasetChanged(TypedDict):
+    """The data set that photos are taken from (null: none yet)."""
+
+    kind: Literal["dataset"]
+    dataset: Dataset | None
+
+
+class Progress(TypedDict):
+    """How far a task is. ``rate`` in steps or photos a second, ``left`` in seconds; 0 = unknown.
+
+    ``state`` is ``running``, ``waiting`` (another task goes first), ``done``, ``stopped`` or
+    ``failed``. ``total`` 0 means unknown.
+    """
+
+    kind: Literal["progress"]
+    task: Literal["render", "scan", "preview"]
+    layer: str
+    neuron: int
+    done: int
+    total: int
+    rate: float
+    left: float
+    state: Literal["running", "waiting", "done", "stopped", "failed"]
+
+
+class Frame(TypedDict):
+    """A moving picture of the neuron being rendered. Buffers: JPEG.
+
+    ``value`` is the objective at this step (on augmented images, as in ``Image.history``); with it
+    the page draws the curve while the picture forms, without it when the picture is finished.
+    """
+
+    kind: Literal["frame"]
+    index: int
+    layer: str
+    neuron: int
+    step: int
+    steps: int
+    value: NotRequired[float]
+
+
+class Image(TypedDict):
+    """A finished (or stopped: ``step < steps``) picture. Buffers: PNG.
+
+    ``activation`` is the objective on the clean image, without augmentation. ``history`` holds
+    ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
+    ``best_photo`` is the best photo's score of this neuron, null before a scan.
+    """
+
+    kind: Literal["image"]
+    layer: str
+    neuron: int
+    step: int
+    steps: int
+    size: int
+    seed: int
+    lr: float
+    objective: Literal["channel", "neuron"]
+    seconds: float
+    activation: float
+    best_photo: float | None
+    history: list[list[float]]
+    look: Look
+
+
+class Thumbs(TypedDict):
+    """Previews for the gallery. Buffers: one JPEG for each of ``neurons``, in order.
+
+    ``finished[i]`` is true where the tile shows a full rendering rather than a quick preview.
+    """
+
+    kind: Literal["thumbs"]
+    layer: str
+    neurons: list[int]
+    finished: list[bool]
+
+
+class Strengths(TypedDict):
+    """After a scan, of every neuron: the best photo's score, and whether it never fired.
+
+    ``top[neuron]`` are the classes of its best photos as places in ``labels``, without repeats.
+    """
+
+    kind: Literal["strengths"]
+    layer: str
+    best: list[float]
+    dead: list[int]
+    labels: list[str]
+    top: list[list[int]]
+
+
+class Photos(TypedDict):
+    """The photos of one neuron.
+
+    Buffers: for each of ``most`` then ``least``: a JPEG of the square the network saw, then the
+    activation map bytes (255 = ``scale``). ``quantile`` is the 99 % quantile of the neuron's
+    positions over the data set: what lies above it is rare.
+    """
+
+    kind: Literal["photos"]
+    layer: str
+    neuron: int
+    dataset: str
+    scanned: int
+    scale: float
+    quantile: float
+    mean: float
+    std: float
+    dead: bool
+    most: list[Photo]
+    least: list[Photo]
+    histogram: Histogram
+
+
+class LargePhoto(TypedDict):
+    """One photo, large. Buffers: JPEG of the square, map bytes, JPEG of the crop it can see."""
+
+    kind: Literal["photo"]
+    layer: str
+    neuron: int
+    group: Literal["most", "least"]
+    scale: float
+    quantile: float
+    photo: Photo
+
+
+class Polled(TypedDict):
+    """All that was held was sent."""
+
+    kind: Literal["polled"]
+
+
+class Pulse(TypedDict):
+    """Sent by a background thread: where it arrives, all that such threads send does."""
+
+    kind: Literal["pulse"]
+
+
+class Error(TypedDict):
+    """Something went wrong. ``where`` says what it belongs to; an empty ``message`` clears it.
+
+    ``action`` names a button that helps: ``embedded`` opens the embedded network, ``download``
+    repeats the scan with ``download: true``.
+    """
+
+    kind: Literal["error"]
+    where: Literal["network", "render", "scan", "select", "save"]
+    title: str
+    message: str
+    traceback: str
+    action: Literal["", "embedded", "download"]
+    dataset: str
+
+
+class Snapshot(TypedDict):
+    """Everything a new view needs: the messages that built the present state, in order.
+
+    ``messages[i]`` is followed by ``counts[i]`` of this message's buffers. The page forgets what
+    it knew and applies them one after the other.
+    """
+
+    kind: Literal["snapshot"]
+    messages: list[dict[str, object]]
+    counts: list[int]
+
+
+FromPage = (
+    Ready
+    | Visible
+    | Select
+    | Start
+    | More
+    | Configure
+    | Pin
+    | AskFigure
+    | AskLine
+    | Stop
+    | StartScan
+    | OpenEmbedded
+    | Ack
+    | Poll
+    | InView
+    | Enlarge
+)
+ToPage = (
+    Selected
+    | Opening
+    | Opened
+    | Configured
+    | Pins
+    | File
+    | Line
+    | DatasetChanged
+    | Progress
+    | Frame
+    | Image
+    | Thumbs
+    | Strengths
+    | Photos
+    | LargePhoto
+    | Polled
+    | Pulse
+    | Error
+    | Snapshot
+)

@@ -1,0 +1,271 @@
+"""A rendering under way: which batches are done, which runs, which wait."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuron_widget.errors import RenderError
+from neuron_widget.networks.fused import fused_reader
+from neuron_widget.networks.model import VisionModel
+from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
+from neuron_widget.rendering.memory import free_memory, is_out_of_memory, keep_blocks
+from neuron_widget.rendering.objective import Objective
+from neuron_widget.rendering.param import FourierImage
+from neuron_widget.rendering.result import (
+    RenderResult,
+    RenderState,
+    RenderStep,
+    Spectra,
+    Steps,
+    as_history,
+    to_host,
+)
+from neuron_widget.rendering.settings import RenderSettings
+
+__all__ = ["RenderRun", "clean_activation"]
+
+# Above this the optimiser's state is not kept with the result (a whole layer at 224 px is 0.9 GB).
+_MAX_STATE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One image with all that a result says of it, on the host."""
+
+    place: int
+    pixels: NDArray[np.float32]
+    activation: float
+    step: int
+    history: dict[int, float]
+    spectra: Spectra | None
+
+
+class RenderRun:
+    """A rendering: what is finished, what is under way, what is to come.
+
+    Parameters
+    ----------
+    model, settings
+        What is rendered.
+    batch_size
+        Images side by side, at most.
+    resume
+        A result to go on from. Its images are found by their neuron; others begin at step 0.
+    """
+
+    def __init__(
+        self,
+        model: VisionModel,
+        settings: RenderSettings,
+        batch_size: int,
+        resume: RenderResult | None = None,
+    ):
+        self.model, self.settings = model, settings
+        keep_blocks(model.device)
+        with torch.inference_mode(False):
+            self._image = FourierImage(settings.size, settings.size, model.device)
+            precision = getattr(torch, settings.precision)
+            self._fused = fused_reader(model, settings.layer, precision)
+        state_bytes = 12 * len(settings.neurons) * int(np.prod(self._image.shape))
+        self._keep_state = state_bytes <= _MAX_STATE_BYTES
+        self._seconds = resume.seconds if resume is not None else 0.0
+        self._resumed = resume.state if resume is not None else None
+        self._row = {n: row for row, n in enumerate(resume.neurons)} if resume is not None else {}
+        self._finished: list[_Image] = []
+        # The last one is under way; the others are halves that wait for memory.
+        self._open: list[Batch] = []
+        self._waiting: deque[tuple[int, tuple[int, ...]]] = deque(self._plan(batch_size))
+
+    def _plan(self, batch_size: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """``(first step, places)`` of each batch: images of one batch begin at one step."""
+        groups: dict[int, list[int]] = {}
+        for place, neuron in enumerate(self.settings.neurons):
+            first = 0
+            if self._resumed is not None and neuron in self._row:
+                first = self._resumed.steps[self._row[neuron]]
+            groups.setdefault(first, []).append(place)
+        for first, places in groups.items():
+            for i in range(0, len(places), batch_size):
+                yield first, tuple(places[i : i + batch_size])
+
+    def run(self) -> Steps:
+        """Every step of every batch."""
+        steps, done = self.settings.steps, 0
+        since = time.perf_counter()
+        while self._open or self._waiting:
+            if not self._open:
+                self._open.append(self._begin(*self._waiting.popleft()))
+            batch = self._open[-1]
+            if batch.step >= steps:
+                self._finished += self._images(batch)
+                self._open.pop()
+            elif self._advance(batch):
+                done += 1
+                if batch.step % CHECK_EVERY == 0 or batch.step == steps:
+                    self._stop_if_not_finite(batch)
+                now = self._now(batch, done)
+                self._seconds += time.perf_counter() - since
+                yield now
+                since = time.perf_counter()
+            else:
+                self._halve()
+        self._seconds += time.perf_counter() - since
+        return self.result()
+
+    def _begin(self, first: int, places: tuple[int, ...]) -> Batch:
+        start = None
+        if first and self._resumed is not None:
+            rows = [self._row[self.settings.neurons[place]] for place in places]
+            device = self.model.device
+            start = Snapshot(first, self._resumed.spectra.each(lambda t: t[rows].to(device)))
+        with torch.inference_mode(False):
+            return Batch(self.model, self.settings, self._image, places, start, self._fused)
+
+    def _now(self, batch: Batch, done: int) -> RenderStep:
+        steps = self.settings.steps
+        left = sum(steps - b.step for b in self._open) + sum(steps - s for s, _ in self._waiting)
+        return RenderStep(
+            step=batch.step,
+            steps=steps,
+            neurons=batch.neurons,
+            done=done,
+            total=done + left,
+            _images=lambda: to_host(batch.images()),
+            _result=self.result,
+            _values=lambda: _on_host(batch.values),
+        )
+
+    # -------------------------------------------------------------- what can go wrong
+
+    def _advance(self, batch: Batch) -> bool:
+        """One step; False if it does not fit into memory and the batch can be halved."""
+        try:
+            batch.advance()
+            return True
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch.places) == 1:
+                size = self.settings.size
+                raise self._error(
+                    f"out of memory on {self.model.device} rendering a single image of {size} px "
+                    f"up to layer {self.settings.layer}: choose a smaller size (e.g. "
+                    f"size={max(16, size // 2)}) or an earlier layer, or close what else uses "
+                    "the memory"
+                ) from error
+        return False
+
+    def _halve(self) -> None:
+        """Go on with half the images, and with no larger batch from now on."""
+        # Outside any except block: a traceback keeps the failed step's tensors alive.
+        free_memory(self.model.device)
+        now, later = self._open.pop().split()
+        self._open += [later, now]
+        limit = len(now.places)
+        self._waiting = deque(
+            (first, places[i : i + limit])
+            for first, places in self._waiting
+            for i in range(0, len(places), limit)
+        )
+
+    def _stop_if_not_finite(self, batch: Batch) -> None:
+        bad = batch.check()
+        if bad is None:
+            return
+        step, neuron = bad
+        raise self._error(
+            f"neuron {neuron} of {self.settings.layer}: the objective is not finite (NaN or "
+            f"infinity) at step {step}; the images of step {batch.saved.step}, the last known "
+            "to be finite, are kept in this error's .result. A smaller lr than "
+            f"{self.settings.lr:g} may help; if it is step 1, the network itself gives NaN"
+        )
+
+    def _error(self, message: str) -> RenderError:
+        error = RenderError(message)
+        try:
+            error.result = self.result()
+        except (RuntimeError, MemoryError) as second:
+            if not is_out_of_memory(second):
+                raise
+            error.result = None
+        return error
+
+    # -------------------------------------------------------------- results
+
+    def _images(self, batch: Batch) -> list[_Image]:
+        """The images of a batch as they last were finite, measured."""
+        batch.check()
+        kept = batch.saved
+        with torch.inference_mode():
+            images = self._image.decode(kept.spectra.spectrum)
+            values = clean_activation(
+                self.model, self.settings.layer, self.settings.objective, images, batch.neurons
+            )
+        pixels = to_host(images)
+        spectra = kept.spectra.each(Tensor.cpu) if self._keep_state else None
+        samples = [(step, v.tolist()) for step, v in batch.samples if step <= kept.step]
+        found = []
+        for i, place in enumerate(batch.places):
+            history: dict[int, float] = {}
+            if self._resumed is not None and batch.neurons[i] in self._row:
+                history.update(self._resumed.history[self._row[batch.neurons[i]]])
+            history.update((step, v[i]) for step, v in samples)
+            one = spectra.each(lambda t, i=i: t[i]) if spectra is not None else None  # type: ignore[misc]
+            found.append(_Image(place, pixels[i], values[i], kept.step, history, one))
+        return found
+
+    def result(self) -> RenderResult:
+        """Everything there is, in the order of the neurons asked for."""
+        images = [
+            *self._finished,
+            *(image for batch in self._open for image in self._images(batch)),
+        ]
+        images.sort(key=lambda image: image.place)
+        settings, size = self.settings, self.settings.size
+        neurons = tuple(settings.neurons[image.place] for image in images)
+        pixels = [image.pixels for image in images]
+        history = tuple(image.history for image in images)
+        state = None
+        kept = [image.spectra for image in images if image.spectra is not None]
+        if kept:
+            state = RenderState(Spectra.stack(kept), tuple(i.step for i in images), history)
+        return RenderResult(
+            images=np.stack(pixels) if pixels else np.empty((0, size, size, 3), np.float32),
+            neurons=neurons,
+            layer=settings.layer,
+            activation=np.array([image.activation for image in images], np.float32),
+            history=as_history(history),
+            seconds=self._seconds,
+            settings={**settings.as_dict(), "neurons": neurons},
+            steps=min((image.step for image in images), default=0),
+            state=state,
+        )
+
+
+def _on_host(values: Tensor | None) -> NDArray[np.float32] | None:
+    return values.float().cpu().numpy() if values is not None else None
+
+
+def clean_activation(
+    model: VisionModel,
+    layer: str,
+    objective: Objective,
+    images: Tensor,
+    neurons: tuple[int, ...],
+) -> list[float]:
+    """The objective on images ``(N, 3, H, W)`` as they are: one forward pass in float32."""
+    if model.loaded_here:
+        images = images.contiguous(memory_format=torch.channels_last)
+    off = torch.autocast(images.device.type, enabled=False)
+    with torch.inference_mode(), model.reading(layer) as read, off:
+        values = objective(read(images), torch.tensor(neurons, device=images.device))
+    found: list[float] = values.tolist()
+    return found

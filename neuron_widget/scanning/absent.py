@@ -1,0 +1,90 @@
+"""Stand-ins for the network and the photos of a scan that was loaded without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from PIL import Image
+
+from neuron_widget.errors import DatasetError, ModelError
+from neuron_widget.names import check_neuron, resolve_layer
+from neuron_widget.networks.model import LayerInfo
+from neuron_widget.scanning.decode import to_rgb
+from neuron_widget.scanning.image_dataset import ImageDataset
+
+__all__ = ["AbsentModel", "AbsentPhotos"]
+
+
+class AbsentModel:
+    """What a file says of a network: enough for the numbers, not for activation maps."""
+
+    def __init__(self, facts: dict[str, Any], layer: str, shape: Sequence[int]):
+        self.identity = str(facts["identity"])
+        self.name = str(facts["name"])
+        self.title = str(facts["title"])
+        self.input_size = int(facts["input_size"])
+        channels, height, width = (int(n) for n in shape)
+        self._layer = LayerInfo(layer, channels, height, width)
+
+    def layer(self, name: str) -> LayerInfo:
+        """Return the scanned layer."""
+        resolve_layer(name, [self._layer.name], model=f"this scan of {self.title}")
+        return self._layer
+
+    def check_neurons(self, _layer: str, neurons: int) -> tuple[int, ...]:
+        """Return the neuron as a tuple; NeuronOutOfRange with the valid range."""
+        return (check_neuron(neurons, self._layer.channels, self._layer.name),)
+
+    def reading(self, _layer: str) -> NoReturn:
+        """Raise ModelError: there is no network to read."""
+        raise self._missing()
+
+    def _missing(self) -> ModelError:
+        return ModelError(
+            f"activation maps need the network {self.identity}: load the scan with "
+            "ScanResult.load(path, model=load_model(...), dataset=...)"
+        )
+
+    @property
+    def device(self) -> NoReturn:
+        """Raise ModelError: there is no network."""
+        raise self._missing()
+
+
+class AbsentPhotos(ImageDataset):
+    """What a file says of the photos it names; those that still are files can be loaded."""
+
+    def __init__(self, facts: dict[str, Any], known: dict[str, Any]):
+        self.name = str(facts["name"])
+        self._fingerprint = str(facts["fingerprint"])
+        self._count = int(facts["photos"])
+        self._known = {int(i): (str(path), str(label)) for i, (path, label) in known.items()}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def load(self, i: int) -> Image.Image:
+        """Return photo ``i`` if its file is where it was; DatasetError otherwise."""
+        path = Path(self.path(i))
+        if not path.is_file():
+            raise DatasetError(
+                f"{path} is not there; load the scan with the photos it was made from: "
+                "ScanResult.load(path, model=..., dataset=...)"
+            )
+        with Image.open(path) as image:
+            return to_rgb(image)
+
+    def label(self, i: int) -> str:
+        """Return the class name that the file gives."""
+        return self._known.get(i, ("", ""))[1]
+
+    def path(self, i: int) -> str:
+        """Return the path that the file gives."""
+        return self._known.get(i, (f"{self.name}[{i}]", ""))[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the photos that were scanned."""
+        return self._fingerprint

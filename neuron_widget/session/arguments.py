@@ -1,0 +1,157 @@
+"""What is wrong with a cell's arguments, as far as it can be told without torch or the network."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from neuron_widget.errors import DatasetError, ModelError, nearest
+from neuron_widget.names import (
+    EFFICIENTNET_LAYERS,
+    EMBEDDED,
+    INCEPTION,
+    INCEPTION_LAYERS,
+    INCEPTION_MODULES,
+    check_neuron,
+    path_as_typed,
+    resolve_layer,
+)
+from neuron_widget.session import Settings
+from neuron_widget.session.messages import check_steps
+from neuron_widget.session.settings import check_int
+
+__all__ = ["check_arguments", "reject_unknown"]
+
+_ANY_NEURON = 1 << 30
+
+
+def reject_unknown(unknown: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Raise TypeError for keyword arguments that ``function`` does not have.
+
+    Traitlets would ignore them, and a misspelt one would go unnoticed.
+    """
+    if not unknown:
+        return
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds]
+    known.remove("self")
+    name = next(iter(unknown))
+    hint = nearest(name, known) or f"expected {', '.join(known)}"
+    raise TypeError(f"NeuronWidget() has no argument {name!r}; {hint}")
+
+
+def check_arguments(
+    *,
+    layer: Any,
+    model: Any,
+    weights: Any,
+    dataset: Any,
+    neuron: Any,
+    steps: Any,
+    size: Any,
+    seed: Any,
+    top_k: Any,
+    device: Any,
+    auto: Any,
+    lr: Any = 0.05,
+    objective: Any = "channel",
+    previews: Any = True,
+    store: Any = None,
+) -> Settings:
+    """The arguments of a widget as settings.
+
+    Raises
+    ------
+    UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError, ValueError
+    """
+    if layer is not None and not isinstance(layer, str):
+        raise TypeError(f"layer must be a name such as 'mixed4a', got {layer!r}")
+    if weights is not None and not isinstance(weights, (str, os.PathLike)):
+        raise TypeError(f"weights must be the path of a file, got {type(weights).__name__}")
+    _check_dataset(dataset)
+    neuron = check_neuron(neuron, _ANY_NEURON, "") if layer is None else neuron
+    if model is None and layer is not None:
+        # A layer names its network: that one is opened, or the widget says why it could not be.
+        embedded = _find(layer, EFFICIENTNET_LAYERS) and not _find(layer, INCEPTION_MODULES)
+        model = EMBEDDED if embedded else INCEPTION
+    if isinstance(model, str):
+        model = _check_model_name(model)
+        layer = _check_layer(layer, neuron, model)
+    settings = Settings(
+        model=model,
+        weights=weights,
+        device=device,
+        dataset=dataset,
+        layer=layer,
+        neuron=check_neuron(neuron, _ANY_NEURON, layer or ""),
+        steps=check_steps(steps),
+        top_k=check_int("top_k", top_k, 1, 50),
+        auto=bool(auto),
+        store=_check_store(store),
+    )
+    return settings.configured(size=size, lr=lr, seed=seed, objective=objective, previews=previews)
+
+
+def _check_store(store: Any) -> Any:
+    """StoreError for what is no folder, list of folders, True-or-False or Store."""
+    if store is not None:
+        from neuron_widget.store import open_store
+
+        open_store(store)
+    return store
+
+
+def _check_layer(layer: str | None, neuron: Any, model: str) -> str | None:
+    """The layer's own name, if the network is a built-in one."""
+    if layer is None:
+        return None
+    if model == INCEPTION:
+        # Suggestions come from the names people use, the branches of blocks are found too.
+        known = INCEPTION_MODULES if _find(layer, INCEPTION_MODULES) else INCEPTION_LAYERS
+    elif model == EMBEDDED and (
+        _find(layer, EFFICIENTNET_LAYERS) or not layer.startswith("blocks")
+    ):
+        known = EFFICIENTNET_LAYERS
+    else:
+        return layer  # only the opened network can tell
+    layer = resolve_layer(layer, known, model=model)
+    check_neuron(neuron, known[layer], layer)
+    return layer
+
+
+def _find(layer: str, known: Mapping[str, int]) -> bool:
+    try:
+        resolve_layer(layer, known)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_model_name(model: str) -> str:
+    plain = model.lower().replace("_", "").replace("-", "")
+    for name in (INCEPTION, EMBEDDED):
+        if plain == name.replace("_", ""):
+            return name
+    if model.startswith(("torchvision/", "timm/")):
+        return model
+    known = [INCEPTION, EMBEDDED, "torchvision/<name>", "timm/<name>"]
+    hint = nearest(model, known) or f"expected {', '.join(map(repr, known))} or an nn.Module"
+    raise ModelError(f"unknown model {model!r}; {hint}")
+
+
+def _check_dataset(dataset: Any) -> None:
+    ways = "a folder, a data set, a list of images, 'samples' or 'imagenette'"
+    if isinstance(dataset, (bool, int, float)):
+        raise DatasetError(f"dataset must be {ways}; got {dataset!r}")
+    names = ("samples", "imagenette")
+    if isinstance(dataset, str):
+        dataset = path_as_typed(dataset)
+    is_path = isinstance(dataset, os.PathLike) or (
+        isinstance(dataset, str) and dataset not in names
+    )
+    if is_path and not Path(dataset).expanduser().exists():
+        hint = nearest(str(dataset), names)
+        raise DatasetError(f"there is no folder '{dataset}'; {hint or f'expected {ways}'}")

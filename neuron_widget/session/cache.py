@@ -1,0 +1,127 @@
+"""What a session has made so far, and what of it a view needs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from neuron_widget.session import messages
+from neuron_widget.session.messages import Part
+from neuron_widget.session.settings import Recipe
+
+if TYPE_CHECKING:
+    from neuron_widget.rendering import RenderResult
+    from neuron_widget.scanning import ScanResult
+
+__all__ = ["Key", "SessionCache", "Thumb"]
+
+Key = tuple[str, int]  # layer, neuron
+Thumb = tuple[bytes, bool]  # JPEG, whether it shows a finished rendering
+
+# Pictures and photo rows: enough for a lesson, small enough to forget about (some 100 MB).
+MOST = 64
+
+V = TypeVar("V")
+
+
+class SessionCache:
+    """Renderings, photo rows, scans and thumbnails of one network (under the session's lock).
+
+    Pictures and thumbnails belong to a recipe: under another one they are not shown, and are there
+    again when the person goes back to it.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        # Pinned neurons are not forgotten.
+        self.pins: tuple[Key, ...] = ()
+        self._renderings: dict[Recipe, OrderedDict[Key, tuple[RenderResult, Part]]] = {}
+        self._thumbs: dict[tuple[Recipe, str], dict[int, Thumb]] = {}
+        self.photos: OrderedDict[Key, Part] = OrderedDict()
+        self.scans: dict[str, ScanResult] = {}
+
+    @property
+    def renderings(self) -> OrderedDict[Key, tuple[RenderResult, Part]]:
+        """Renderings of the present recipe."""
+        return self._renderings.setdefault(self.recipe, OrderedDict())
+
+    def thumbs(self, layer: str) -> dict[int, Thumb]:
+        """Thumbnails of the present recipe."""
+        return self._thumbs.setdefault((self.recipe, layer), {})
+
+    def add_rendering(self, recipe: Recipe, key: Key, result: RenderResult, part: Part) -> None:
+        """Keep a rendering and its message; of all recipes together, so many and the pins."""
+        there = self._renderings.setdefault(recipe, OrderedDict())
+        _keep(there, key, (result, part), self.pins)
+        for other, some in self._renderings.items():
+            while other != recipe and some and self._total() > MOST:
+                some.popitem(last=False)
+
+    def _total(self) -> int:
+        return sum(map(len, self._renderings.values()))
+
+    def add_photos(self, key: Key, part: Part) -> None:
+        """Keep the photo rows of a neuron."""
+        _keep(self.photos, key, part, self.pins)
+
+    def add_scan(self, layer: str, result: ScanResult) -> None:
+        """Keep a scan; photo rows of an earlier one are forgotten."""
+        self.scans[layer] = result
+        for key in [key for key in self.photos if key[0] == layer]:
+            del self.photos[key]
+
+    def forget_data(self) -> None:
+        """Forget what came from the data set."""
+        self.scans.clear()
+        self.photos.clear()
+
+    def add_thumbs(self, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> dict[int, Thumb]:
+        """Keep thumbnails; those that are news. A quick preview never covers a finished picture."""
+        there = self._thumbs.setdefault((recipe, layer), {})
+        fresh = {n: t for n, t in made.items() if t[1] or not there.get(n, (b"", False))[1]}
+        there.update(fresh)
+        return fresh if recipe == self.recipe else {}
+
+    def without_thumb(self, layer: str, order: Iterable[int], most: int) -> list[int]:
+        """The first neurons in ``order`` that have no thumbnail yet."""
+        there = self.thumbs(layer)
+        return list(dict.fromkeys(n for n in order if n not in there))[:most]
+
+    def rendering(self, key: Key, recipe: Recipe | None = None) -> RenderResult | None:
+        """The rendering of a neuron, by the present recipe or another one."""
+        found = self._renderings.get(recipe or self.recipe, OrderedDict()).get(key)
+        return found[0] if found is not None else None
+
+    def gallery(self, layer: str) -> list[Part]:
+        """Messages about all neurons of a layer."""
+        parts: list[Part] = []
+        if layer in self.scans:
+            parts.append((messages.strengths(self.scans[layer], layer), []))
+        if self.thumbs(layer):
+            parts.append(messages.thumbs(layer, self.thumbs(layer)))
+        return parts
+
+    def neuron(self, key: Key) -> list[Part]:
+        """Messages about one neuron."""
+        parts: list[Part] = []
+        if key in self.renderings:
+            message, buffers = self.renderings[key][1]
+            scan = self.scans.get(key[0])
+            best = float(scan.best[key[1]]) if scan is not None else None
+            parts.append(({**message, "best_photo": best}, buffers))
+        if key in self.photos:
+            parts.append(self.photos[key])
+        return parts
+
+    def neurons(self, keys: Iterable[Key]) -> list[Part]:
+        """Messages about several neurons, each once."""
+        return [part for key in dict.fromkeys(keys) for part in self.neuron(key)]
+
+
+def _keep(kept: OrderedDict[Key, V], key: Key, value: V, pins: Collection[Key]) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    loose = [k for k in kept if k not in pins]
+    for old in loose[: max(0, len(loose) - MOST)]:
+        del kept[old]

@@ -1,0 +1,214 @@
+"""What a person can take away: the figure, the contact sheet, the Python line of the view."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import io
+import os
+import re
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_MODULES
+from neuron_widget.protocol.encode import jpeg, png
+from neuron_widget.session import messages
+from neuron_widget.session.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    from neuron_widget.session.session import Session
+
+__all__ = [
+    "contact_sheet",
+    "figure",
+    "figure_bytes",
+    "file_name",
+    "python_line",
+    "save_figure",
+    "send_figure",
+    "send_line",
+    "still",
+]
+
+# A screen's worth: the figure that Python saves has 300.
+PAGE_DPI = 150
+
+_PLAIN = ("steps", "size", "lr", "seed", "objective", "top_k", "auto", "previews")
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Settings)}
+
+
+def python_line(settings: Settings, layer: str, neuron: int, steps: int) -> tuple[str, str]:
+    """The call that makes this view again, and what in it the reader has to fill in.
+
+    Only what differs from the defaults is said. Objects that were given (a module, a data set)
+    have no text: a name stands for them, and the note says so.
+    """
+    settings = dataclasses.replace(settings, steps=steps)
+    parts = [_quoted(layer)] if layer else []
+    note = ""
+    if isinstance(settings.model, str):
+        embedded = layer in EFFICIENTNET_LAYERS and layer not in INCEPTION_MODULES
+        if settings.model != (EMBEDDED if embedded else INCEPTION):
+            parts.append(f"model={_quoted(settings.model)}")
+    elif settings.model is not None:
+        parts.append("model=model")
+        note = "model stands for your network. "
+    given = {name: getattr(settings, name) for name in ("weights", "device")}
+    parts += [f"{name}={_text(value)}" for name, value in given.items() if value is not None]
+    if isinstance(settings.dataset, (str, os.PathLike)):
+        if settings.dataset != _DEFAULTS["dataset"]:
+            parts.append(f"dataset={_text(settings.dataset)}")
+    else:
+        parts.append("dataset=dataset")
+        note += "dataset stands for your data set. "
+    if neuron:
+        parts.append(f"neuron={neuron}")
+    stored, more = _store_text(settings.store)
+    parts += [f"store={stored}"] if stored else []
+    note += more
+    plain = {name: getattr(settings, name) for name in _PLAIN}
+    parts += [f"{n}={_quoted(value)}" for n, value in plain.items() if value != _DEFAULTS[n]]
+    return f"NeuronWidget({', '.join(parts)})", note.strip()
+
+
+def _store_text(store: object) -> tuple[str, str]:
+    """The argument ``store`` as text where one was given, and what in it stands for an object."""
+    if store is None:
+        return "", ""
+    if store is False:
+        return "False", ""
+    if isinstance(store, (str, os.PathLike)):
+        return _text(store), ""
+    if isinstance(store, (list, tuple)):
+        return f"[{', '.join(map(_text, store))}]", ""
+    return "store", "store stands for your store. "
+
+
+def _text(value: object) -> str:
+    """A path or a device in quotes; what a web address may hold of a login is left out."""
+    return _quoted(re.sub(r"//[^/@\s]*@", "//", str(value)))
+
+
+def _quoted(value: object) -> str:
+    """``repr``, with the double quotes that the examples have where the text allows them."""
+    text = repr(value)
+    plain = text.startswith("'") and '"' not in text
+    return f'"{text[1:-1]}"' if plain else text
+
+
+def file_name(layer: str, neuron: int, what: str) -> str:
+    """A name for a file that every file system takes."""
+    return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', layer)}_{neuron}_{what}.png"
+
+
+def figure(session: Session, layer: str, neuron: int) -> Figure:
+    """The figure of a neuron: the image, then its photos with their maps.
+
+    Raises
+    ------
+    RuntimeError
+        If it is not rendered yet.
+    """
+    from neuron_widget.analysis.figures import neuron_figure
+
+    result = session.cache.rendering((layer, neuron))
+    if result is None:
+        raise RuntimeError(
+            f"{layer} neuron {neuron} is not rendered yet; call widget.render(wait=True) first"
+        )
+    scan = session.cache.scans.get(layer)
+    most = scan.top(neuron) if scan is not None else []
+    return neuron_figure(
+        layer,
+        neuron,
+        result.images[0],
+        [(e.image(), e.score, e.activation_map()) for e in most],
+        notes=session.notes((layer, neuron)),
+        labels=[e.label for e in most],
+    )
+
+
+def figure_bytes(session: Session, layer: str, neuron: int) -> bytes:
+    """The figure as PNG. matplotlib's object API: it may be called in the worker."""
+    buffer = io.BytesIO()
+    figure(session, layer, neuron).savefig(buffer, format="png", dpi=PAGE_DPI)
+    return buffer.getvalue()
+
+
+def send_figure(session: Session, asker: str, layer: str, neuron: int) -> None:
+    """Make the figure of a neuron in the worker and send it as a file."""
+
+    def steps() -> Generator[None, None, bytes]:
+        yield
+        return figure_bytes(session, layer, neuron)
+
+    def done(data: bytes) -> None:
+        name = file_name(layer, neuron, "figure")
+        session.send(*messages.file(asker, name, "image/png", data))
+
+    def failed(error: BaseException) -> None:
+        session.fail("save", "The figure could not be made", error)
+
+    session.no_error("save")
+    session.submit("figure", steps(), done, priority=1, on_error=failed)
+
+
+def send_line(session: Session, asker: str) -> None:
+    """Send the Python line that makes the view."""
+    line, note = python_line(session.settings, *session.key, session.steps)
+    session.send(messages.line(asker, line, note), [])
+
+
+def contact_sheet(session: Session, *, at_hand: bool = False) -> Image.Image:
+    """The image and the photos of the selected neuron as one picture.
+
+    ``at_hand``: only photos that need no pass of the network.
+    """
+    from neuron_widget.analysis.contact_sheet import contact_sheet as draw
+
+    layer, neuron = key = session.key
+    result, scan = session.result, session.scan_result
+    if at_hand and key not in session.cache.photos:
+        scan = None
+    return draw(
+        f"{layer} neuron {neuron}",
+        result.to_pil(0) if result is not None else None,
+        scan.top(neuron) if scan is not None else [],
+        scan.bottom(neuron) if scan is not None else [],
+        session.notes(),
+    )
+
+
+def still(session: Session) -> dict[str, str]:
+    """What a page without a kernel (GitHub, nbviewer) can show of this view, by MIME type.
+
+    Nothing is computed for it, and it is empty before there is something to show.
+    """
+    if session.result is None and session.key not in session.cache.photos:
+        return {}
+    sheet = contact_sheet(session, at_hand=True)
+    layer, neuron = session.key
+    name = html.escape(f"{layer} neuron {neuron}")
+    small = base64.b64encode(jpeg(sheet, quality=80)).decode()
+    line, _ = python_line(session.settings, layer, neuron, session.steps)
+    return {
+        "image/png": base64.b64encode(png(sheet)).decode(),
+        "text/html": (
+            f'<figure><img alt="{name}: image and photos" '
+            f'src="data:image/jpeg;base64,{small}" style="max-width:100%"/>'
+            f"<figcaption>{name}. Run <code>{html.escape(line)}</code> to explore it."
+            "</figcaption></figure>"
+        ),
+    }
+
+
+def save_figure(session: Session, path: str | os.PathLike[str]) -> Path:
+    """Write the figure of the selected neuron."""
+    from neuron_widget.analysis.figures import save_figure as save
+
+    return save(figure(session, *session.key), Path(path))

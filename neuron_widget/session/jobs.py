@@ -1,0 +1,218 @@
+"""One worker thread that runs generators: newest request wins, a stop takes one step.
+
+Long work in this package is a generator that yields progress. The worker advances one job by one
+step, then looks again at what is most wanted. So a job can be set aside in the middle (a scan,
+while something urgent is done) and resumed, and a stop or a newer request takes effect within one
+step. All callbacks run in the worker thread, without a lock held.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+from neuron_widget.session.openmp import end_helpers
+
+__all__ = ["Job", "Worker", "shared_worker"]
+
+# The thread ends when there has been nothing to do for so long; the next job starts a new one.
+IDLE_S = 1.0
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+@dataclass(eq=False)
+class Job:
+    """A generator and what to do with what it yields.
+
+    Attributes
+    ----------
+    owner
+        Whose job it is. A newer job of the same owner and task replaces this one.
+    task
+        What kind of work: ``"open"``, ``"dataset"``, ``"photos"``, ``"render"``, ``"scan"``,
+        ``"preview"``.
+    steps
+        The generator. It is advanced and closed in the worker thread only, and must leave no
+        thread-local state (grad mode, autocast) behind when it yields: jobs take turns.
+    priority
+        A job of a lower number goes first. Jobs of the same priority share the time.
+    share
+        How much of the time this job gets beside others of the same priority.
+    delay
+        Seconds to wait before the first step, so that a person can go on choosing.
+    on_step, on_done
+        Called with what the generator yields, and with what it returns.
+    on_stop
+        Called when the job is stopped or replaced. What it had was given to ``on_step``.
+    on_error
+        Called with the exception that ended the job.
+    """
+
+    owner: object
+    task: str
+    steps: Generator[Any, None, Any]
+    priority: int = 0
+    share: float = 1.0
+    delay: float = 0.0
+    on_step: Callable[[Any], None] = _nothing
+    on_done: Callable[[Any], None] = _nothing
+    on_stop: Callable[[], None] = _nothing
+    on_error: Callable[[BaseException], None] = _nothing
+    finished: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+    stopped: bool = False
+    _ready_at: float = 0.0
+    _spent: float = 0.0
+
+
+class Worker:
+    """Runs jobs in one thread. All methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: list[Job] = []
+        self._thread: threading.Thread | None = None
+
+    def submit(self, job: Job) -> Job:
+        """Queue a job; an older one of the same owner and task is stopped."""
+        end_helpers()
+        with self._changed:
+            for other in self._jobs:
+                if other.owner is job.owner and other.task == job.task:
+                    other.stopped = True
+            job._ready_at = time.monotonic() + job.delay
+            # A newcomer neither waits for, nor makes up for, the time others have had.
+            peers = [j._spent for j in self._jobs if j.priority == job.priority and not j.stopped]
+            job._spent = min(peers, default=0.0)
+            self._jobs.append(job)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="neuron-widget", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        return job
+
+    def stop(self, owner: object, *tasks: str) -> None:
+        """Stop the owner's jobs (of the tasks named, or all); returns at once."""
+        with self._changed:
+            for job in self._jobs:
+                if job.owner is owner and (not tasks or job.task in tasks):
+                    job.stopped = True
+            self._changed.notify_all()
+
+    def rename(self, owner: object, task: str, new: str) -> None:
+        """A job of the owner goes on as another task, whose older job is stopped."""
+        with self._changed:
+            for job in self._jobs:
+                if job.owner is owner and job.task == new:
+                    job.stopped = True
+            for job in self._jobs:
+                if job.owner is owner and job.task == task and not job.stopped:
+                    job.task = new
+
+    def jobs(self, owner: object) -> list[Job]:
+        """The owner's jobs that are neither finished nor stopped, oldest first."""
+        with self._changed:
+            return [j for j in self._jobs if j.owner is owner and not j.stopped]
+
+    def close(self) -> None:
+        """Stop everything and wait for the thread to end (a few seconds at the most)."""
+        with self._changed:
+            for job in self._jobs:
+                job.stopped = True
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5)
+
+    # -------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                job = self._next()
+                if job is None:
+                    self._thread = None
+                    return
+            self._advance(job)
+
+    def _next(self) -> Job | None:
+        """The job to advance by one step; None when there has been nothing to do for a while."""
+        idle_since = time.monotonic()
+        while True:
+            # A stopped job goes first: closing it frees what it holds.
+            for job in self._jobs:
+                if job.stopped:
+                    return job
+            now = time.monotonic()
+            ready = [job for job in self._jobs if job._ready_at <= now]
+            if ready:
+                most_urgent = min(job.priority for job in ready)
+                return min(
+                    (job for job in ready if job.priority == most_urgent),
+                    key=lambda job: job._spent,
+                )
+            if self._jobs:
+                self._changed.wait(min(job._ready_at for job in self._jobs) - now)
+                idle_since = time.monotonic()
+            elif now - idle_since >= IDLE_S:
+                return None
+            else:
+                self._changed.wait(IDLE_S - (now - idle_since))
+
+    def _advance(self, job: Job) -> None:
+        """One step of a job; where it ends, tell its owner and then those who wait for it."""
+        started = time.perf_counter()
+        ended = True
+        try:
+            if job.stopped:
+                job.steps.close()
+                self._forget(job)
+                job.on_stop()
+            else:
+                try:
+                    value = next(job.steps)
+                except StopIteration as end:
+                    self._forget(job)
+                    job.on_done(end.value)
+                else:
+                    ended = False
+                    if not job.stopped:
+                        job.on_step(value)
+        except BaseException as error:  # noqa: BLE001  # errors are values: shown, never lost
+            ended = True
+            job.error = error
+            self._forget(job)
+            with contextlib.suppress(Exception):
+                job.steps.close()
+            try:
+                job.on_error(error)
+            except Exception:  # the worker must live on, whatever an owner does
+                logging.getLogger(__name__).exception("while reporting %r", error)
+        finally:
+            job._spent += (time.perf_counter() - started) / job.share
+            if ended:
+                job.finished.set()
+
+    def _forget(self, job: Job) -> None:
+        with self._changed:
+            if job in self._jobs:
+                self._jobs.remove(job)
+
+
+@functools.cache
+def shared_worker() -> Worker:
+    """The one worker of this process: two widgets share the device, so they share a thread."""
+    worker = Worker()
+    # A thread inside torch while the interpreter goes away ends the process with a crash message.
+    atexit.register(worker.close)
+    return worker

@@ -1,0 +1,324 @@
+"""The messages to the page, made from results. Their meaning stands in :mod:`.protocol`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuron_widget.protocol.encode import jpeg, map_bytes, png, to_pil
+
+if TYPE_CHECKING:
+    from neuron_widget.networks.model import LayerInfo, VisionModel
+    from neuron_widget.rendering import RenderResult, RenderStep
+    from neuron_widget.scanning import Example, ImageDataset, ScanResult
+    from neuron_widget.session.settings import Settings
+
+__all__ = ["Message", "Part", "check_steps"]
+
+Message = dict[str, Any]
+Part = tuple[Message, list[bytes]]
+
+PHOTO_PX = 112
+LARGE_PX = 448
+TOP_CLASSES = 3
+MOST_STEPS = 100_000
+
+
+def check_steps(steps: object) -> int:
+    """The number of optimisation steps as an int; TypeError or ValueError with the range."""
+    if isinstance(steps, bool) or not hasattr(steps, "__index__"):
+        raise TypeError(f"steps must be an integer from 1 to {MOST_STEPS:,}, got {steps!r}")
+    number: int = steps.__index__()
+    if not 1 <= number <= MOST_STEPS:
+        raise ValueError(f"steps must be from 1 to {MOST_STEPS:,}, got {number}")
+    return number
+
+
+# ------------------------------------------------------------------ state
+
+
+def selected(seq: int, layer: str, neuron: int, steps: int) -> Message:
+    """See :class:`.protocol.Selected`."""
+    return {"kind": "selected", "seq": seq, "layer": layer, "neuron": neuron, "steps": steps}
+
+
+def opening(text: str) -> Message:
+    """See :class:`.protocol.Opening`."""
+    return {"kind": "opening", "text": text}
+
+
+def opened(model: VisionModel, layer: LayerInfo) -> Message:
+    """See :class:`.protocol.Opened`; ``layer`` is listed even where it is not a main one."""
+    layers = list(model.layers)
+    if layer not in layers:
+        layers.append(layer)
+    network = {
+        "name": model.name,
+        "title": model.title,
+        "identity": model.identity,
+        "device": str(model.device),
+        "note": model.note,
+        "layers": [
+            {"name": x.name, "channels": x.channels, "height": x.height, "width": x.width}
+            for x in layers
+        ],
+    }
+    return {"kind": "opened", "network": network}
+
+
+def configured(settings: Settings) -> Message:
+    """See :class:`.protocol.Configured`."""
+    return {
+        "kind": "configured",
+        **settings.recipe._asdict(),
+        "previews": settings.previews,
+    }
+
+
+def pins(keys: Sequence[tuple[str, int]]) -> Message:
+    """See :class:`.protocol.Pins`."""
+    return {"kind": "pins", "pins": [{"layer": layer, "neuron": n} for layer, n in keys]}
+
+
+def file(asker: str, name: str, mime: str, data: bytes) -> Part:
+    """See :class:`.protocol.File`."""
+    return {"kind": "file", "asker": asker, "name": name, "mime": mime}, [data]
+
+
+def line(asker: str, text: str, note: str) -> Message:
+    """See :class:`.protocol.Line`."""
+    return {"kind": "line", "asker": asker, "line": text, "note": note}
+
+
+def dataset(data: ImageDataset | None, skipped: Sequence[tuple[str, str]]) -> Message:
+    """See :class:`.protocol.DatasetChanged`."""
+    if data is None:
+        return {"kind": "dataset", "dataset": None}
+    described = {
+        "name": data.name,
+        "photos": len(data),
+        "skipped": [f"{path}: {reason}" for path, reason in skipped[:100]],
+        "skipped_count": len(skipped),
+        "note": "",
+    }
+    return {"kind": "dataset", "dataset": described}
+
+
+def progress(
+    task: str,
+    layer: str,
+    neuron: int,
+    done: int,
+    total: int,
+    rate: float,
+    left: float,
+    state: str,
+) -> Message:
+    """See :class:`.protocol.Progress`."""
+    return {
+        "kind": "progress",
+        "task": task,
+        "layer": layer,
+        "neuron": neuron,
+        "done": done,
+        "total": total,
+        "rate": rate,
+        "left": left,
+        "state": state,
+    }
+
+
+def error(
+    where: str, title: str, problem: BaseException, trace: str, action: str, data: str
+) -> Message:
+    """See :class:`.protocol.Error`."""
+    return {
+        "kind": "error",
+        "where": where,
+        "title": title,
+        "message": str(problem) or type(problem).__name__,
+        "traceback": trace,
+        "action": action,
+        "dataset": data,
+    }
+
+
+def no_error(where: str) -> Message:
+    """Take an error off the page."""
+    return {
+        "kind": "error",
+        "where": where,
+        "title": "",
+        "message": "",
+        "traceback": "",
+        "action": "",
+        "dataset": "",
+    }
+
+
+def snapshot(parts: Sequence[Part]) -> Part:
+    """See :class:`.protocol.Snapshot`."""
+    message = {
+        "kind": "snapshot",
+        "messages": [message for message, _ in parts],
+        "counts": [len(buffers) for _, buffers in parts],
+    }
+    return message, [buffer for _, buffers in parts for buffer in buffers]
+
+
+# ------------------------------------------------------------------ rendering
+
+
+def frame(index: int, layer: str, neuron: int, step: RenderStep) -> Part:
+    """See :class:`.protocol.Frame`. Reads the image and the objective from the device."""
+    message = {
+        "kind": "frame",
+        "index": index,
+        "layer": layer,
+        "neuron": neuron,
+        "step": step.step,
+        "steps": step.steps,
+    }
+    values = step.values()
+    if values is not None and np.isfinite(values[0]):  # JSON knows no NaN
+        message["value"] = float(values[0])
+    return message, [jpeg(to_pil(step.images()[0]))]
+
+
+def image(result: RenderResult, best_photo: float | None) -> Part:
+    """See :class:`.protocol.Image`; of the first (only) neuron of ``result``."""
+    return image_facts(result, best_photo), [png(result.to_pil(0))]
+
+
+def image_facts(result: RenderResult, best_photo: float | None) -> Message:
+    """The message of :func:`image`, without the picture."""
+    from neuron_widget.analysis.statistics import colour_statistics, pattern_labels
+
+    settings = result.settings
+    return {
+        "kind": "image",
+        "layer": result.layer,
+        "neuron": result.neurons[0],
+        "step": result.steps,
+        "steps": settings["steps"],
+        "size": settings["size"],
+        "seed": settings["seed"],
+        "lr": settings["lr"],
+        "objective": settings["objective"],
+        "seconds": result.seconds,
+        "activation": float(result.activation[0]),
+        "best_photo": best_photo,
+        "history": [[step, float(values[0])] for step, values in result.history],
+        "look": {
+            **colour_statistics(result.images[0]),
+            "patterns": pattern_labels(result.images[0]),
+        },
+    }
+
+
+def thumbs(layer: str, made: Mapping[int, tuple[bytes, bool]]) -> Part:
+    """See :class:`.protocol.Thumbs`."""
+    message = {
+        "kind": "thumbs",
+        "layer": layer,
+        "neurons": list(made),
+        "finished": [finished for _, finished in made.values()],
+    }
+    return message, [data for data, _ in made.values()]
+
+
+# ------------------------------------------------------------------ photos
+
+
+def strengths(scan: ScanResult, layer: str) -> Message:
+    """See :class:`.protocol.Strengths`."""
+    labels: dict[str, int] = {}
+    top = [
+        [labels.setdefault(label, len(labels)) for label in dict.fromkeys(names) if label]
+        for names in scan.top_labels(TOP_CLASSES)
+    ]
+    return {
+        "kind": "strengths",
+        "layer": layer,
+        "best": [float(v) for v in scan.best],
+        "dead": [int(n) for n in scan.dead],
+        "labels": list(labels),
+        "top": top,
+    }
+
+
+def photos(scan: ScanResult, layer: str, neuron: int) -> Part:
+    """See :class:`.protocol.Photos`. Reads the photos and runs the network on them."""
+    groups = {"most": scan.top(neuron), "least": scan.bottom(neuron)}
+    message = scores(scan, layer, neuron)
+    scale = message["scale"]
+    buffers: list[bytes] = []
+    for group, examples in groups.items():
+        message[group] = []
+        for example in examples:
+            activation = example.activation_map()
+            message[group].append(_photo(example, activation))
+            buffers += [jpeg(example.image(), PHOTO_PX), map_bytes(activation, scale)]
+    return message, buffers
+
+
+def scores(scan: ScanResult, layer: str, neuron: int) -> Message:
+    """The message of :func:`photos` without the photos: how the neuron fires on all of them."""
+    counts, edges = scan.histogram(neuron)
+    scale = float(scan.peak[neuron])
+    return {
+        "kind": "photos",
+        "layer": layer,
+        "neuron": neuron,
+        "dataset": scan.dataset,
+        "scanned": scan.scanned,
+        "scale": scale,
+        "quantile": float(scan.quantile(neuron)),
+        "mean": float(scan.mean[neuron]),
+        "std": float(scan.std[neuron]),
+        "dead": neuron in scan.dead,
+        "histogram": {
+            "counts": [int(c) for c in counts],
+            "edges": [float(e) for e in edges],
+        },
+    }
+
+
+def large_photo(scan: ScanResult, layer: str, neuron: int, group: str, rank: int) -> Part:
+    """See :class:`.protocol.LargePhoto`."""
+    examples = scan.top(neuron) if group == "most" else scan.bottom(neuron)
+    example = examples[max(0, min(rank, len(examples) - 1))]
+    activation = example.activation_map()
+    scale = float(scan.peak[neuron])
+    message = {
+        "kind": "photo",
+        "layer": layer,
+        "neuron": neuron,
+        "group": group,
+        "scale": scale,
+        "quantile": float(scan.quantile(neuron)),
+        "photo": _photo(example, activation),
+    }
+    crop = jpeg(example.crop(), LARGE_PX)
+    return message, [
+        jpeg(example.image(), LARGE_PX, quality=92),
+        map_bytes(activation, scale),
+        crop,
+    ]
+
+
+def _photo(example: Example, activation: np.ndarray[Any, Any]) -> Message:
+    return {
+        "index": example.index,
+        "rank": example.rank,
+        "label": example.label,
+        "path": example.path,
+        "score": float(example.score),
+        "peak": float(example.peak),
+        "position": [int(p) for p in example.position],
+        "map_height": activation.shape[0],
+        "map_width": activation.shape[1],
+        "receptive_field": [float(v) for v in example.receptive_field],
+    }

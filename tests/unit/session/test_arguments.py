@@ -1,0 +1,96 @@
+"""What is wrong with a cell's arguments is said in the cell, at once, with the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neuron_widget import NeuronWidget
+from neuron_widget.errors import DatasetError, ModelError, NeuronOutOfRange, UnknownLayer
+from neuron_widget.session.arguments import check_arguments
+
+DEFAULTS: dict[str, Any] = {
+    "layer": None,
+    "model": None,
+    "weights": None,
+    "dataset": "samples",
+    "neuron": 0,
+    "steps": 512,
+    "size": 224,
+    "seed": 0,
+    "top_k": 9,
+    "device": None,
+    "auto": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"layer": "mixed4z"}, UnknownLayer, "did you mean 'mixed4e'"),
+        ({"layer": "layer3"}, UnknownLayer, "it has conv2d0"),
+        ({"layer": 4}, TypeError, "layer must be a name such as 'mixed4a', got 4"),
+        ({"layer": "mixed4a", "neuron": 508}, NeuronOutOfRange, "508 neurons, 0 to 507"),
+        ({"layer": "mixed_4a", "neuron": -1}, NeuronOutOfRange, "no neuron -1"),
+        ({"layer": "mixed4a.1x1", "neuron": 192}, NeuronOutOfRange, "192 neurons"),
+        ({"neuron": "68"}, NeuronOutOfRange, "must be an integer"),
+        ({"neuron": 1.5, "layer": "mixed4a"}, NeuronOutOfRange, "got 1.5"),
+        ({"neuron": -3}, NeuronOutOfRange, "no neuron -3"),
+        ({"model": "resnet50"}, ModelError, "torchvision/<name>"),
+        ({"model": "inceptionv3"}, ModelError, "did you mean 'inceptionv1'"),
+        ({"model": "efficientnet_lite0", "layer": "mixed4a"}, UnknownLayer, "it has conv_stem"),
+        ({"model": "efficientnet_lite0", "layer": "conv_stm"}, UnknownLayer, "'conv_stem'"),
+        ({"steps": 0}, ValueError, "steps must be from 1 to 100,000, got 0"),
+        ({"steps": 1.5}, TypeError, "steps must be an integer"),
+        ({"steps": True}, TypeError, "got True"),
+        ({"size": 8}, ValueError, "size must be from 32 to 1024, got 8"),
+        ({"size": "224"}, TypeError, "size must be an integer"),
+        ({"seed": -1}, ValueError, "seed must be from 0"),
+        ({"top_k": 0}, ValueError, "top_k must be from 1 to 50"),
+        ({"lr": 0}, ValueError, "lr must be above 0"),
+        ({"lr": "fast"}, TypeError, "lr must be a number"),
+        ({"objective": "layer"}, ValueError, "objective must be 'channel'"),
+        ({"weights": 3}, TypeError, "weights must be the path of a file, got int"),
+        ({"dataset": 7}, DatasetError, "'samples' or 'imagenette'; got 7"),
+        ({"dataset": "sampels"}, DatasetError, "did you mean 'samples'"),
+        ({"dataset": "/no/such/folder"}, DatasetError, "there is no folder '/no/such/folder'"),
+        ({"dataset": Path("nowhere")}, DatasetError, "there is no folder 'nowhere'"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
+    with pytest.raises(error) as raised:
+        check_arguments(**(DEFAULTS | arguments))
+    assert says in str(raised.value)
+
+
+def test_the_widget_raises_in_the_cell() -> None:
+    with pytest.raises(TypeError, match="no argument 'nueron'; did you mean 'neuron'"):
+        NeuronWidget("mixed4a", nueron=3)
+    with pytest.raises(NeuronOutOfRange):
+        NeuronWidget("mixed4a", neuron=999)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model", "layer"),
+    [
+        ({}, None, None),
+        ({"layer": "mixed_4a"}, "inceptionv1", "mixed4a"),
+        ({"layer": "mixed4a_1x1"}, "inceptionv1", "mixed4a.1x1"),
+        ({"layer": "blocks.4"}, "efficientnet_lite0", "blocks.4"),
+        ({"layer": "blocks_4"}, "efficientnet_lite0", "blocks.4"),
+        ({"model": "InceptionV1"}, "inceptionv1", None),
+        (
+            {"model": "efficientnet_lite0", "layer": "blocks.3.0.conv_dw"},
+            "efficientnet_lite0",
+            "blocks.3.0.conv_dw",
+        ),
+        ({"model": "torchvision/resnet18", "layer": "layer3"}, "torchvision/resnet18", "layer3"),
+    ],
+)
+def test_a_layer_names_its_network(
+    arguments: dict[str, Any], model: str | None, layer: str | None
+) -> None:
+    settings = check_arguments(**(DEFAULTS | arguments))
+    assert (settings.model, settings.layer) == (model, layer)
