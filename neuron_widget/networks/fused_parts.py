@@ -5,30 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Conv", "Kernel", "MaxPool3", "empty_like", "masked", "rectify"]
+from neuron_widget.networks.arithmetic import onednn_takes
 
-# Whether torch was built with oneDNN's convolutions on laid out weights.
-ONEDNN = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+__all__ = ["Conv", "Kernel", "MaxPool3", "empty_like", "masked", "rectify"]
 
 
 class Kernel:
     """A convolution with fixed weights, laid out once as oneDNN reads them.
 
     ``torch.conv2d`` lays them out again at every call, which for a single image takes as long as
-    the work itself. A torch without oneDNN's operators does so still; the numbers are the same.
+    the work itself. Where oneDNN does not take the type (bfloat16 on a CPU without AVX-512, or a
+    torch without oneDNN) it is done so still; the numbers are the same.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, pad: int, stride: int = 1):
         # Copies: they stay what they are, whatever becomes of the network's.
         self._weight = weight.detach().clone(memory_format=torch.channels_last)
         self._bias = bias.detach().clone() if bias is not None else None
+        self._laid_out = onednn_takes(weight.dtype)
         self._pad, self._stride = [pad, pad], [stride, stride]
         # The best layout depends on the input's size.
         self._packed: dict[torch.Size, Tensor] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` -> ``(N, C', H', W')``, both channels_last."""
-        if not ONEDNN:
+        if not self._laid_out:
             return torch.conv2d(x, self._weight, self._bias, self._stride, self._pad)
         weight = self._packed.get(x.shape)
         if weight is None:

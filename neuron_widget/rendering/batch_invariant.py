@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["BatchInvariantConvolutions", "has_fast_bfloat16"]
+__all__ = ["BatchInvariantConvolutions"]
 
 
 class BatchInvariantConvolutions(TorchFunctionMode):
@@ -30,12 +30,3 @@ class BatchInvariantConvolutions(TorchFunctionMode):
             if x.ndim == 4 and len(x) == 1 and x.numel() <= 20_480 and x.dtype == torch.float32:
                 return func(x.expand(2, -1, -1, -1), *args[1:], **(kwargs or {}))[:1]
         return func(*args, **(kwargs or {}))
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware (AVX512-BF16, AMX); False if unknown."""
-    found = False
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        # Not public in torch, and not in every version.
-        found = found or bool(getattr(torch.cpu, name, bool)())
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field, fields
 from numbers import Real
@@ -10,9 +11,9 @@ from typing import Any
 import torch
 
 from neuron_widget.errors import nearest
+from neuron_widget.networks.arithmetic import computes_bfloat16, has_fast_bfloat16
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import Augmentation
-from neuron_widget.rendering.batch_invariant import has_fast_bfloat16
 from neuron_widget.rendering.objective import Objective, as_objective
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "check_int",
     "check_settings",
 ]
+
+_log = logging.getLogger("neuron_widget.rendering")
 
 ALGORITHM = 5
 """Counts up when the same settings begin to give another picture: part of every cache key."""
@@ -113,6 +116,10 @@ def check_settings(
     engine = _choice("engine", engine, ENGINES)
     if precision is None:
         precision = default_precision(model) if engine == "fast" else "float32"
+    precision = _choice("precision", precision, PRECISIONS)
+    if precision == "bfloat16" and not computes_bfloat16(model.device):
+        _log.info("%s computes no bfloat16: rendering in float32", model.device)
+        precision = "float32"
     if engine == "lucent" and precision != "float32":
         raise ValueError(f"precision {precision!r}: engine 'lucent' renders in 'float32' only")
     return RenderSettings(
@@ -126,7 +133,7 @@ def check_settings(
         objective=as_objective(objective, name),
         engine=engine,
         redirect_relu=redirect_relu,
-        precision=_choice("precision", precision, PRECISIONS),
+        precision=precision,
         device=model.device.type,
     )
 
@@ -139,7 +146,7 @@ def default_precision(model: VisionModel) -> str:
     for a network of another type than float32, which autocast would mix with its own.
     """
     plain = all(p.dtype == torch.float32 for p in model.module.parameters())
-    fast = plain and model.device.type == "cpu" and has_fast_bfloat16()
+    fast = plain and model.device.type == "cpu" and has_fast_bfloat16(model.device)
     return "bfloat16" if fast else "float32"
 
 

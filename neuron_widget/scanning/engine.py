@@ -16,6 +16,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from neuron_widget.errors import DatasetError
+from neuron_widget.networks.arithmetic import scan_precision
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning.datasets import open_dataset
@@ -121,7 +122,7 @@ def scan_steps(
         "num_samples": num_samples,
         "split": split,
         "seed": seed,
-        "precision": precision,
+        "precision": scan_precision(precision, vision.device),
         "input_size": vision.input_size,
     }
     pass_ = ScanPass(vision, info.name, info.channels, photos, settings, batch_size)
@@ -175,7 +176,8 @@ def scan(
         ``"exact"``: float32. ``"fast"``: a bfloat16 pass keeps more candidates than ``top_k``;
         those of a neuron are scored again in float32 when it is looked at, so that its photos,
         scores and maps are exact, while ``mean``, ``std``, ``best`` and the histogram are those
-        of the bfloat16 pass (within about 1 %).
+        of the bfloat16 pass (within about 1 %). On a processor without bfloat16 arithmetic it is
+        the exact pass, and ``result.settings["precision"]`` says so.
     checkpoint
         Where to go on from and to keep what is done; see :func:`scan_steps`.
 

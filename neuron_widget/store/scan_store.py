@@ -37,7 +37,13 @@ class Scans(Folders):
         """
         from neuron_widget.scanning.files import read_scan
 
-        for name in self._scan_names(model, layer, dataset, top_k, num_samples, seed, precision):
+        # An exact scan has everything that a fast one has.
+        names = (
+            name
+            for how in dict.fromkeys([precision, "exact"])
+            for name in self._scan_names(model, layer, dataset, top_k, num_samples, seed, how)
+        )
+        for name in names:
             found: ScanResult | None = self.find(
                 "scans", name, lambda path: read_scan(path, model, dataset)
             )
@@ -111,6 +117,9 @@ class Scans(Folders):
         """Return the checkpoint of a scan, for :func:`neuron_widget.scan_steps`."""
         import torch
 
+        from neuron_widget.networks.arithmetic import scan_precision
+
+        precision = scan_precision(precision, model.device)
         settings = {"seed": seed, "precision": precision, "input_size": model.input_size}
         name = checkpoint_name(
             self.scan_key(model, layer, dataset, settings),

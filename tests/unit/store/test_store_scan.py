@@ -222,9 +222,21 @@ def test_a_known_scan_reads_no_photo(store: Store, model: VisionModel, folder: P
     assert same(everything, first)
 
 
-@pytest.mark.parametrize(
-    "other", [{"top_k": 5}, {"num_samples": 9}, {"seed": 1}, {"precision": "fast"}], ids=str
-)
+def test_an_exact_scan_serves_a_fast_one_and_never_the_other_way(
+    store: Store, model: VisionModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = open_dataset(folder)
+    monkeypatch.setattr("neuron_widget.networks.arithmetic.has_fast_bfloat16", lambda _: True)
+    drain(scan_steps(store, model, "2", photos, precision="fast"))
+    assert store.find_scan(model, "2", photos, precision="fast") is not None
+    assert store.find_scan(model, "2", photos) is None
+    drain(scan_steps(store, model, "0", photos))
+    found = store.find_scan(model, "0", photos, precision="fast")
+    assert found is not None
+    assert found.settings["precision"] == "exact"
+
+
+@pytest.mark.parametrize("other", [{"top_k": 5}, {"num_samples": 9}, {"seed": 1}], ids=str)
 def test_another_scan_is_another_file(
     store: Store, model: VisionModel, folder: Path, other: dict[str, Any]
 ) -> None:
