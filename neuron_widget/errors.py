@@ -14,6 +14,7 @@ __all__ = [
     "PageTooLarge",
     "RenderError",
     "StoreError",
+    "TargetError",
     "UnknownLayer",
     "WeightsRefused",
     "WeightsUnavailable",
@@ -43,6 +44,10 @@ class UnknownLayer(NeuronWidgetError, ValueError):
 
 class NeuronOutOfRange(NeuronWidgetError, ValueError):
     """A neuron (channel) number the layer does not have."""
+
+
+class TargetError(NeuronWidgetError, ValueError):
+    """A text or value that names no target."""
 
 
 class DatasetError(NeuronWidgetError, ValueError):

@@ -20,7 +20,7 @@ from neuron_widget.networks.weights import (
     find_inception_weights,
     read_state_dict,
 )
-from neuron_widget.rendering.settings import check_int
+from neuron_widget.settings import check_int
 
 __all__ = ["load_model", "pick_device"]
 

@@ -99,11 +99,27 @@ class Histogram(TypedDict):
     edges: list[float]
 
 
-class Choice(TypedDict):
-    """One neuron of one layer."""
+class ChannelTarget(TypedDict):
+    """A neuron: one channel of a layer's map."""
 
+    kind: Literal["channel"]
     layer: str
     neuron: int
+
+
+class UnitTarget(TypedDict):
+    """One unit of a neuron: a position of its map, counted at the network's own input size."""
+
+    kind: Literal["unit"]
+    layer: str
+    neuron: int
+    row: int
+    column: int
+
+
+Target = ChannelTarget | UnitTarget
+
+Settings = dict[str, str | float | bool]
 
 
 class Look(TypedDict):
@@ -143,8 +159,7 @@ class Select(TypedDict):
 
     kind: Literal["select"]
     seq: int
-    layer: str
-    neuron: int
+    target: Target
     steps: int
     settled: bool
 
@@ -153,8 +168,7 @@ class Start(TypedDict):
     """The person pressed Render."""
 
     kind: Literal["start"]
-    layer: str
-    neuron: int
+    target: Target
     steps: int
 
 
@@ -165,27 +179,22 @@ class More(TypedDict):
     """
 
     kind: Literal["more"]
-    layer: str
-    neuron: int
+    target: Target
     steps: int
 
 
 class Configure(TypedDict):
-    """The person changed how images are made. Fields as in ``configured``."""
+    """The person changed how images are made: every setting in ``SETTINGS``, by name."""
 
     kind: Literal["configure"]
-    size: int
-    lr: float
-    seed: int
-    objective: Literal["channel", "neuron"]
-    previews: bool
+    settings: Settings
 
 
 class Pin(TypedDict):
     """The person pinned or unpinned a neuron: all that are pinned now, at most ``MAX_PINS``."""
 
     kind: Literal["pin"]
-    pins: list[Choice]
+    pins: list[Target]
 
 
 class AskFigure(TypedDict):
@@ -196,8 +205,7 @@ class AskFigure(TypedDict):
 
     kind: Literal["figure"]
     asker: str
-    layer: str
-    neuron: int
+    target: Target
 
 
 class AskLine(TypedDict):
@@ -260,8 +268,7 @@ class Enlarge(TypedDict):
     """The person opened a photo: the kernel answers with ``photo``."""
 
     kind: Literal["enlarge"]
-    layer: str
-    neuron: int
+    target: Target
     group: Literal["most", "least"]
     rank: int
 
@@ -274,8 +281,7 @@ class Selected(TypedDict):
 
     kind: Literal["selected"]
     seq: int
-    layer: str
-    neuron: int
+    target: Target
     steps: int
 
 
@@ -294,27 +300,21 @@ class Opened(TypedDict):
 
 
 class Configured(TypedDict):
-    """How images are made now; pictures made otherwise are not this view's.
+    """How images are made now: every setting in ``SETTINGS``, by name.
 
-    ``size`` in pixels, ``lr`` of Adam, ``seed`` of the first image and the augmentations.
-    ``objective`` ``channel`` is the mean of the neuron's whole map, ``neuron`` its centre unit.
-    ``previews``: whether the gallery fills by itself. Where size, lr, seed or objective differ
-    from what the page knew, it forgets its pictures and previews; those that belong follow.
+    Where one that ``remakes`` differs from what the page knew, it forgets its pictures and
+    previews; those that belong follow.
     """
 
     kind: Literal["configured"]
-    size: int
-    lr: float
-    seed: int
-    objective: Literal["channel", "neuron"]
-    previews: bool
+    settings: Settings
 
 
 class Pins(TypedDict):
     """The neurons that are pinned; their pictures and photos come as for the selected one."""
 
     kind: Literal["pins"]
-    pins: list[Choice]
+    pins: list[Target]
 
 
 class File(TypedDict):
@@ -352,7 +352,7 @@ class Progress(TypedDict):
     kind: Literal["progress"]
     task: Literal["render", "scan", "preview"]
     layer: str
-    neuron: int
+    target: Target | None
     done: int
     total: int
     rate: float
@@ -369,8 +369,7 @@ class Frame(TypedDict):
 
     kind: Literal["frame"]
     index: int
-    layer: str
-    neuron: int
+    target: Target
     step: int
     steps: int
     value: NotRequired[float]
@@ -385,14 +384,10 @@ class Image(TypedDict):
     """
 
     kind: Literal["image"]
-    layer: str
-    neuron: int
+    target: Target
     step: int
     steps: int
-    size: int
-    seed: int
-    lr: float
-    objective: Literal["channel", "neuron"]
+    settings: Settings
     seconds: float
     activation: float
     best_photo: float | None
@@ -435,8 +430,7 @@ class Photos(TypedDict):
     """
 
     kind: Literal["photos"]
-    layer: str
-    neuron: int
+    target: Target
     dataset: str
     scanned: int
     scale: float
@@ -453,8 +447,7 @@ class LargePhoto(TypedDict):
     """One photo, large. Buffers: JPEG of the square, map bytes, JPEG of the crop it can see."""
 
     kind: Literal["photo"]
-    layer: str
-    neuron: int
+    target: Target
     group: Literal["most", "least"]
     scale: float
     quantile: float

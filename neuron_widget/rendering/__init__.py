@@ -1,7 +1,6 @@
 """Rendering what a neuron responds to: a parameterisation, an objective and a loop."""
 
 from neuron_widget.rendering.engine import render, render_steps
-from neuron_widget.rendering.preview import PREVIEW
 from neuron_widget.rendering.result import RenderResult, RenderStep
 
-__all__ = ["PREVIEW", "RenderResult", "RenderStep", "render", "render_steps"]
+__all__ = ["RenderResult", "RenderStep", "render", "render_steps"]

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neuron_widget.rendering.param import generator_for
+from neuron_widget.targets import Target
 
 __all__ = ["Augmentation", "AugmentationStream", "warp"]
 
@@ -84,8 +85,8 @@ class AugmentationStream:
 
     Parameters
     ----------
-    augmentation, seed, layer, neurons
-        What to draw and for whom; one image a neuron.
+    augmentation, seed, targets
+        What to draw and for whom; one image a target.
     height, width, device
         Size of the images, and where the matrices go.
     """
@@ -94,14 +95,13 @@ class AugmentationStream:
         self,
         augmentation: Augmentation,
         seed: int,
-        layer: str,
-        neurons: Sequence[int],
+        targets: Sequence[Target],
         height: int,
         width: int,
         device: torch.device | str = "cpu",
     ):
         self.augmentation = augmentation
-        self.seed, self.layer, self.neurons = seed, layer, tuple(neurons)
+        self.seed, self.targets = seed, tuple(targets)
         self.height, self.width, self.device = height, width, torch.device(device)
         self._block = -1
         self._matrices = torch.empty(0)
@@ -117,11 +117,11 @@ class AugmentationStream:
                 [
                     torch.rand(
                         (_BLOCK, 6),
-                        generator=generator_for("augment", self.seed, self.layer, neuron, block),
+                        generator=generator_for("augment", self.seed, target, block),
                         dtype=torch.float32,
                         device="cpu",
                     )
-                    for neuron in self.neurons
+                    for target in self.targets
                 ],
                 dim=1,
             )

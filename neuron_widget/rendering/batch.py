@@ -15,9 +15,11 @@ from neuron_widget.networks.layers import RedirectedReLU
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import AugmentationStream, warp
 from neuron_widget.rendering.batch_invariant import BatchInvariantConvolutions
+from neuron_widget.rendering.objective import at_positions
 from neuron_widget.rendering.param import FourierImage
 from neuron_widget.rendering.result import Spectra
 from neuron_widget.rendering.settings import REDIRECT_STEPS, RenderSettings
+from neuron_widget.targets import Target
 
 __all__ = ["Batch", "Snapshot"]
 
@@ -49,7 +51,8 @@ class Batch:
     model, settings
         What is rendered.
     places
-        For each image its index in ``settings.neurons``.
+        For each image its index in ``settings.targets``. All of one layer, and all with a position
+        or none.
     start
         The state to begin from: a snapshot, or ``None`` for fresh noise.
     fused
@@ -73,10 +76,13 @@ class Batch:
         self.model, self.settings, self.image = model, settings, image
         self._fused = fused
         self.places = places
-        self.neurons = tuple(settings.neurons[i] for i in places)
-        device = model.device
+        self.targets = tuple(settings.targets[i] for i in places)
+        self.neurons = tuple(target.neuron for target in self.targets)
+        self.layer = self.targets[0].layer
+        self._info = model.layer(self.layer)
+        options, device = settings.options, model.device
         if start is None:
-            fresh = [image.start(settings.seed, settings.layer, n) for n in self.neurons]
+            fresh = [image.start(options["seed"], target) for target in self.targets]
             noise = torch.stack(fresh)
             zero = torch.zeros_like(noise)
             start = Snapshot(0, Spectra(noise, zero, zero))
@@ -89,9 +95,8 @@ class Batch:
         self._channels = torch.tensor(channels, device=device)
         self._augmentation = AugmentationStream(
             settings.augmentation,
-            settings.seed,
-            settings.layer,
-            self.neurons,
+            options["seed"],
+            self.targets,
             image.height,
             image.width,
             device,
@@ -100,7 +105,7 @@ class Batch:
         # element depends on the size of the tensor it is updated in, see FourierImage.decode.
         self._parameters = list(self._spectra.spectrum.unbind())
         one_kernel = device.type in ("cpu", "cuda", "mps")
-        self._adam = torch.optim.Adam(self._parameters, lr=settings.lr, fused=one_kernel)
+        self._adam = torch.optim.Adam(self._parameters, lr=options["lr"], fused=one_kernel)
         for i, parameter in enumerate(self._parameters):
             self._adam.state[parameter] = {
                 "step": torch.tensor(float(start.step), device=device if one_kernel else "cpu"),
@@ -108,7 +113,7 @@ class Batch:
                 "exp_avg_sq": self._spectra.exp_avg_sq[i],
             }
         self._alone_on_cpu = (
-            device.type == "cpu" and len(places) == 1 and settings.precision == "float32"
+            device.type == "cpu" and len(places) == 1 and options["precision"] == "float32"
         )
         most = len(places)
         if device.type == "cpu":
@@ -130,7 +135,7 @@ class Batch:
             scope.enter_context(torch.inference_mode(False))
             scope.enter_context(torch.enable_grad())
             scope.enter_context(torch.autocast(self.model.device.type, enabled=False))
-            redirect = settings.redirect_relu and step < REDIRECT_STEPS
+            redirect = bool(settings.options["redirect_relu"]) and step < REDIRECT_STEPS
             found = [self._ascend(part, redirect) for part in self._parts]
             self._adam.step()
         self.step = step + 1
@@ -150,7 +155,8 @@ class Batch:
             activation = self._fused(images, redirect, neurons)
         else:
             activation = self._read(images, redirect)
-        values = self.settings.objective(activation, self._channels[part])
+        maps = at_positions(activation, self.targets[part], self._info.height, self._info.width)
+        values = self.settings.objective(maps, self._channels[part])
         # Only the spectrum's gradient: none for the weights, whatever their flags say.
         (gradient,) = torch.autograd.grad(-values.sum(), spectrum)
         for parameter, own in zip(self._parameters[part], gradient.unbind(), strict=True):
@@ -161,13 +167,12 @@ class Batch:
         """The layer's activation from the module itself."""
         if self.model.loaded_here:
             images = images.contiguous(memory_format=torch.channels_last)
-        settings = self.settings
         with (
-            self.model.reading(settings.layer) as read,
+            self.model.reading(self.layer) as read,
             torch.autocast(
                 images.device.type,
                 dtype=torch.bfloat16,
-                enabled=settings.precision == "bfloat16",
+                enabled=self.settings.options["precision"] == "bfloat16",
             ),
             RedirectedReLU() if redirect else nullcontext(),
             BatchInvariantConvolutions() if self._alone_on_cpu else nullcontext(),
@@ -183,8 +188,8 @@ class Batch:
         """A copy of the present state."""
         return Snapshot(self.step, self._spectra.each(torch.clone))
 
-    def check(self) -> tuple[int, int] | None:
-        """``(step, neuron)`` where the objective first was not finite, or ``None``. A host read.
+    def check(self) -> tuple[int, Target] | None:
+        """``(step, target)`` where the objective first was not finite, or ``None``. A host read.
 
         While all is well, the present state becomes the one to go back to (:attr:`saved`).
         """
@@ -196,7 +201,7 @@ class Batch:
             self.saved = self.snapshot()
             return None
         step, place = min((int(s), i) for i, s in enumerate(bad) if s)
-        return step, self.neurons[place]
+        return step, self.targets[place]
 
     def split(self) -> tuple[Batch, Batch]:
         """Two halves that go on from the present state."""

@@ -1,4 +1,4 @@
-"""Activation maximisation: many neurons side by side, step by step.
+"""Activation maximisation: many targets side by side, step by step.
 
 :func:`render_steps` is the work, as a generator; :func:`render` drains it. Between two steps
 nothing of ours is on the model or in torch's global state, so the generator can be left or closed
@@ -11,45 +11,47 @@ Distill 2017): a Fourier spectrum in decorrelated colour, random movements, Adam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.memory import default_batch_size
 from neuron_widget.rendering.result import RenderResult, RenderStep, Steps
 from neuron_widget.rendering.run import RenderRun
-from neuron_widget.rendering.settings import RenderSettings, check_int, check_settings
+from neuron_widget.rendering.settings import RenderSettings, render_settings
+from neuron_widget.settings import RenderOptions, check_int, documented_options
+from neuron_widget.targets import TargetLike, as_targets
 
 __all__ = ["render", "render_steps"]
 
 
+@documented_options(RenderOptions)
 def render(
     model: VisionModel,
-    layer: str,
-    neurons: int | Sequence[int],
+    target: TargetLike,
+    neurons: int | Sequence[int] | None = None,
     *,
-    steps: int = 512,
-    size: int = 224,
-    lr: float = 0.05,
-    seed: int = 0,
-    objective: object = "channel",
-    engine: str = "fast",
     batch_size: int | None = None,
-    redirect_relu: bool | None = None,
-    precision: str | None = None,
     resume: RenderResult | None = None,
     progress: bool = True,
+    **settings: Unpack[RenderOptions],
 ) -> RenderResult:
     """Render the images that neurons respond to most.
 
     Parameters
     ----------
-    model, layer, neurons
-        A network from :func:`neuron_widget.load_model`, one of its layers, one or many channels.
+    model
+        A network from :func:`neuron_widget.load_model`.
+    target, neurons
+        A layer's name and one or many of its channels; or, without ``neurons``, one or many
+        targets: ``"mixed4a:68"``, ``"mixed4a:70-80"``, ``["mixed4a:68", "mixed4b:3"]``, or
+        :class:`neuron_widget.targets.Target`. Targets may be of several layers.
     steps, size, lr, seed
         Optimisation steps (1 to 100,000), side of the image in pixels (16 to 4096), Adam's step
         size (above 0), random seed (0 or more).
     objective
-        ``"channel"``, ``"neuron"`` (the centre position), an objective of torch-lucent, or a
-        function of the activation; see :mod:`neuron_widget.rendering.objective`.
+        A name in :data:`neuron_widget.objectives.OBJECTIVES` (``"channel"``, the mean of the map;
+        ``"unit"``, its centre position), an objective of torch-lucent, or a function of the
+        activation; see :mod:`neuron_widget.rendering.objective`.
     engine
         ``"fast"``, or ``"lucent"``: torch-lucent's own ``render_vis``, to compare with.
     batch_size
@@ -72,7 +74,7 @@ def render(
     ------
     TypeError, ValueError
         For an argument of the wrong type or out of range.
-    UnknownLayer, NeuronOutOfRange
+    TargetError, UnknownLayer, NeuronOutOfRange
         With the nearest names or the valid range.
     RenderError
         Out of memory with a single image, or NaN; ``error.result`` holds what there is.
@@ -90,27 +92,15 @@ def render(
     >>> result = render(model, "blocks.1", [3, 11], steps=8, size=64, progress=False)
     >>> result.images.shape, result.activation.shape
     ((2, 64, 64, 3), (2,))
+    >>> render(model, "blocks.1:3@5,5", steps=2, size=64, progress=False).targets
+    (Unit(layer='blocks.1', neuron=3, row=5, column=5),)
     """
-    work = render_steps(
-        model,
-        layer,
-        neurons,
-        steps=steps,
-        size=size,
-        lr=lr,
-        seed=seed,
-        objective=objective,
-        engine=engine,
-        batch_size=batch_size,
-        redirect_relu=redirect_relu,
-        precision=precision,
-        resume=resume,
-    )
+    work = render_steps(model, target, neurons, batch_size=batch_size, resume=resume, **settings)
     if not progress:
         return _drain(work, lambda _step: None)
     from tqdm.auto import tqdm
 
-    with tqdm(desc=f"Rendering {layer}", unit="step") as bar:
+    with tqdm(desc=f"Rendering {target if isinstance(target, str) else ''}", unit="step") as bar:
 
         def show(now: RenderStep) -> None:
             bar.total = now.total
@@ -129,21 +119,15 @@ def _drain(work: Steps, show: Callable[[RenderStep], None]) -> RenderResult:
         show(step)
 
 
+@documented_options(RenderOptions)
 def render_steps(
     model: VisionModel,
-    layer: str,
-    neurons: int | Sequence[int],
+    target: TargetLike,
+    neurons: int | Sequence[int] | None = None,
     *,
-    steps: int = 512,
-    size: int = 224,
-    lr: float = 0.05,
-    seed: int = 0,
-    objective: object = "channel",
-    engine: str = "fast",
     batch_size: int | None = None,
-    redirect_relu: bool | None = None,
-    precision: str | None = None,
     resume: RenderResult | None = None,
+    **settings: Unpack[RenderOptions],
 ) -> Steps:
     """As :func:`render`, one :class:`RenderStep` at a time; the generator returns the result.
 
@@ -160,31 +144,20 @@ def render_steps(
     >>> now.images().shape, now.result().steps
     ((1, 64, 64, 3), 4)
     """
-    settings = check_settings(
-        model,
-        layer,
-        neurons,
-        steps=steps,
-        size=size,
-        lr=lr,
-        seed=seed,
-        objective=objective,
-        engine=engine,
-        redirect_relu=redirect_relu,
-        precision=precision,
-    )
+    chosen = render_settings(model, as_targets(target, neurons), settings)
     if batch_size is not None:
         batch_size = check_int("batch_size", batch_size, 1, 4096)
-    if settings.engine == "lucent":
+    if chosen.options["engine"] == "lucent":
         from neuron_widget.rendering.lucent_engine import lucent_steps
 
         if resume is not None:
             raise ValueError("resume: engine 'lucent' cannot continue an earlier result")
-        return lucent_steps(model, settings)
-    _check_resume(settings, resume)
+        return lucent_steps(model, chosen)
+    _check_resume(chosen, resume)
     if batch_size is None:
-        batch_size = default_batch_size(model, settings.layer, settings.size)
-    return RenderRun(model, settings, batch_size, resume).run()
+        size = chosen.options["size"]
+        batch_size = min(default_batch_size(model, layer, size) for layer in chosen.layers)
+    return RenderRun(model, chosen, batch_size, resume).run()
 
 
 def _check_resume(settings: RenderSettings, resume: object) -> None:
@@ -199,8 +172,8 @@ def _check_resume(settings: RenderSettings, resume: object) -> None:
             "resume: this result was rendered with other settings, "
             f"so it cannot be continued: {'; '.join(different)}"
         )
-    if (had := max(resume.state.steps)) > settings.steps:
+    if (had := max(resume.state.steps)) > settings.options["steps"]:
         raise ValueError(
             f"resume: this result has had {had} steps already; steps must be at least that, "
-            f"got {settings.steps}"
+            f"got {settings.options['steps']}"
         )

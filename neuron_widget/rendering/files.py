@@ -29,6 +29,8 @@ from neuron_widget.durable import (
     write_atomically,
 )
 from neuron_widget.errors import StoreError
+from neuron_widget.objectives import canonical_objective
+from neuron_widget.targets import Channel, Target, parse
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult
@@ -77,11 +79,16 @@ def _facts(result: RenderResult, i: int, picture: Image.Image) -> dict[str, Any]
         "kind": "image",
         "layer": result.layer,
         "neuron": result.neurons[i],
+        "target": str(result.targets[i]),
         "steps": steps,
         "activation": float(result.activation[i]),
         "history": [pair for pair in history if np.isfinite(pair[1])],
         "seconds": result.seconds / max(1, len(result)),
-        "settings": {**result.settings, "neurons": [result.neurons[i]]},
+        "settings": {
+            **result.settings,
+            "neurons": [result.neurons[i]],
+            "targets": [str(result.targets[i])],
+        },
         "pixels": _pixel_hash(picture),
     }
 
@@ -112,11 +119,11 @@ def read_image(path: Path) -> RenderResult:
     if facts.get("pixels") != _pixel_hash(picture):
         raise Damaged("its pixels have changed: their hash is another")
     try:
-        neuron = int(facts["neuron"])
+        layer, neuron = str(facts["layer"]), int(facts["neuron"])
+        target = parse(facts["target"]) if "target" in facts else Channel(layer, neuron)
         return RenderResult(
             images=np.asarray(picture, np.float32)[None] / np.float32(255),
-            neurons=(neuron,),
-            layer=str(facts["layer"]),
+            targets=(target,),
             activation=np.array([facts["activation"]], np.float32),
             history=[(int(s), np.array([v], np.float32)) for s, v in facts["history"]],
             seconds=float(facts["seconds"]),
@@ -138,7 +145,8 @@ def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
         return value
 
     plain: dict[str, Any] = tuples(settings)
-    return plain
+    # A unit's objective had another name in the first files.
+    return {**plain, "objective": canonical_objective(plain["objective"])}
 
 
 # ------------------------------------------------------------------ the optimiser's state
@@ -198,17 +206,21 @@ def take(result: RenderResult, i: int) -> RenderResult:
     return replace(
         result,
         images=result.images[i : i + 1],
-        neurons=(result.neurons[i],),
+        targets=(result.targets[i],),
         activation=result.activation[i : i + 1],
         history=[(s, v[i : i + 1]) for s, v in result.history if np.isfinite(v[i])],
         seconds=result.seconds / len(result),
-        settings={**result.settings, "neurons": (result.neurons[i],)},
+        settings={
+            **result.settings,
+            "neurons": (result.neurons[i],),
+            "targets": (str(result.targets[i]),),
+        },
         state=None,
     )
 
 
-def join(results: Sequence[RenderResult], neurons: Sequence[int]) -> RenderResult:
-    """Results of one neuron each as one result, in the order of ``neurons``.
+def join(results: Sequence[RenderResult], targets: Sequence[Target]) -> RenderResult:
+    """Results of one target each as one result, in the order of ``targets``.
 
     With the optimiser's state if each of them has one.
     """
@@ -216,24 +228,35 @@ def join(results: Sequence[RenderResult], neurons: Sequence[int]) -> RenderResul
 
     from neuron_widget.rendering.result import RenderState, as_history
 
-    by_neuron = {result.neurons[0]: result for result in results}
-    chosen = [by_neuron[neuron] for neuron in neurons]
+    by_target = {result.targets[0]: result for result in results}
+    chosen = [by_target[target] for target in targets]
     histories = [{step: float(values[0]) for step, values in one.history} for one in chosen]
     states = [one.state for one in chosen if one.state is not None]
     return replace(
         chosen[0],
         images=np.concatenate([one.images for one in chosen]),
-        neurons=tuple(neurons),
+        targets=tuple(targets),
         activation=np.concatenate([one.activation for one in chosen]),
         history=as_history(histories),
         seconds=sum(one.seconds for one in chosen),
-        settings={**chosen[0].settings, "neurons": tuple(neurons)},
+        settings={
+            **chosen[0].settings,
+            "layer": ", ".join(dict.fromkeys(target.layer for target in targets)),
+            "neurons": tuple(target.neuron for target in targets),
+            "targets": tuple(map(str, targets)),
+        },
         steps=min(one.steps for one in chosen),
         state=RenderState.join(states) if len(states) == len(chosen) else None,
     )
 
 
 # ------------------------------------------------------------------ for people
+
+
+def file_stem(target: Target) -> str:
+    """``mixed4a_neuron_68``, with the position of a unit: a name that every file system takes."""
+    place = "" if target.position is None else "_at_{}_{}".format(*target.position)
+    return re.sub(r"[^\w.-]", "_", f"{target.layer}_neuron_{target.neuron}{place}")
 
 
 def save_images(result: RenderResult, path: str | Path) -> list[Path]:
@@ -264,8 +287,7 @@ def save_images(result: RenderResult, path: str | Path) -> list[Path]:
             "lossless)"
         )
     else:
-        layer = re.sub(r"[^\w.-]", "_", result.layer)
-        files = [path / f"{layer}_neuron_{neuron}.webp" for neuron in result.neurons]
+        files = [path / f"{file_stem(target)}.webp" for target in result.targets]
     for i, file in enumerate(files):
         form = "PNG" if file.suffix.lower() == ".png" else "WEBP"
         write_atomically(file, image_bytes(result, i, form))

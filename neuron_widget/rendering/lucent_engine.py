@@ -31,10 +31,12 @@ from neuron_widget.networks.inception import InceptionV1
 from neuron_widget.networks.layers import eval_mode
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.memory import is_out_of_memory
+from neuron_widget.rendering.objective import at_positions
 from neuron_widget.rendering.param import generator_for
 from neuron_widget.rendering.result import RenderResult, RenderStep, Steps, as_history, to_host
 from neuron_widget.rendering.run import clean_activation
 from neuron_widget.rendering.settings import RenderSettings
+from neuron_widget.targets import Target
 
 __all__ = ["RightLRN", "lucent_module", "lucent_steps", "lucents", "seed_transforms"]
 
@@ -106,18 +108,23 @@ def lucent_steps(model: VisionModel, settings: RenderSettings) -> Steps:
             "engine='fast'"
         )
     module = lucent_module(model)
-    layer = settings.layer.replace(".", "_")
     names = lucents("modelzoo.util").get_model_layers(module)
-    if layer not in names:
-        raise RenderError(
-            f"torch-lucent's network has no layer {layer!r}, so engine='lucent' cannot render it"
-        )
-    return _Lucent(model, settings, module, layer).run()
+    for layer in settings.layers:
+        if _lucent_name(layer) not in names:
+            raise RenderError(
+                f"torch-lucent's network has no layer {_lucent_name(layer)!r}, so engine='lucent' "
+                "cannot render it"
+            )
+    return _Lucent(model, settings, module).run()
+
+
+def _lucent_name(layer: str) -> str:
+    return layer.replace(".", "_")
 
 
 class _Lucent:
-    def __init__(self, model: VisionModel, settings: RenderSettings, module: nn.Module, layer: str):
-        self.model, self.settings, self.module, self.layer = model, settings, module, layer
+    def __init__(self, model: VisionModel, settings: RenderSettings, module: nn.Module):
+        self.model, self.settings, self.module = model, settings, module
         self.finished: list[Tensor] = []
         self.present: Callable[[], Tensor] | None = None
         self.history: list[dict[int, float]] = []
@@ -125,21 +132,21 @@ class _Lucent:
         self.seconds = 0.0
 
     def run(self) -> Steps:
-        settings, done = self.settings, 0
+        options, targets, done = self.settings.options, self.settings.targets, 0
         render_vis = lucents("optvis.render").render_vis
         param = lucents("optvis.param")
-        for neuron in settings.neurons:
+        for target in targets:
             since = time.perf_counter()
-            globals_ = _GlobalGenerators(self._seed_of(neuron))
+            globals_ = _GlobalGenerators(self._seed_of(target))
             samples: list[tuple[int, Tensor]] = []
             seen: list[Tensor] = []
             with globals_.ours():
-                params, image_f = param.image(settings.size, fft=True, decorrelate=True)
-            adam = torch.optim.Adam(params, lr=settings.lr)
+                params, image_f = param.image(options["size"], fft=True, decorrelate=True)
+            adam = torch.optim.Adam(params, lr=options["lr"])
             self.present, self.steps = image_f, 0
             self.history.append({})
             arguments = {
-                "objective_f": self._watched(self._objective(neuron), seen),
+                "objective_f": self._watched(self._objective(target), seen),
                 "param_f": lambda p=params, f=image_f: (p, f),
                 "optimizer": lambda _params, a=adam: a,
                 "transforms": [*seed_transforms(), self.model.preprocess],
@@ -148,9 +155,9 @@ class _Lucent:
                 "progress": False,
                 "show_image": False,
                 # Lucent enlarges what is smaller than 224 px, unless it is told a size.
-                "fixed_image_size": settings.size if settings.size < 224 else None,
+                "fixed_image_size": options["size"] if options["size"] < 224 else None,
             }
-            for step in range(1, settings.steps + 1):
+            for step in range(1, options["steps"] + 1):
                 with (
                     self.model.exclusive(),
                     globals_.ours(),
@@ -168,10 +175,10 @@ class _Lucent:
                 self.seconds += time.perf_counter() - since
                 yield RenderStep(
                     step=step,
-                    steps=settings.steps,
-                    neurons=(neuron,),
+                    steps=options["steps"],
+                    targets=(target,),
                     done=done,
-                    total=settings.steps * len(settings.neurons),
+                    total=options["steps"] * len(targets),
                     _images=lambda f=image_f: to_host(f()),  # type: ignore[misc]
                     _result=self.result,
                 )
@@ -180,14 +187,19 @@ class _Lucent:
             self.present = None
         return self.result()
 
-    def _seed_of(self, neuron: int) -> int:
-        return generator_for(
-            "lucent", self.settings.seed, self.settings.layer, neuron
-        ).initial_seed()
+    def _seed_of(self, target: Target) -> int:
+        return generator_for("lucent", self.settings.options["seed"], target).initial_seed()
 
-    def _objective(self, neuron: int) -> Callable[[Callable[[str], Tensor]], Tensor]:
-        channels = torch.tensor([neuron], device=self.model.device)
-        return lambda hook: -self.settings.objective(hook(self.layer), channels)[0]
+    def _objective(self, target: Target) -> Callable[[Callable[[str], Tensor]], Tensor]:
+        channels = torch.tensor([target.neuron], device=self.model.device)
+        info = self.model.layer(target.layer)
+
+        def value(hook: Callable[[str], Tensor]) -> Tensor:
+            activation = hook(_lucent_name(target.layer))
+            maps = at_positions(activation, [target], info.height, info.width)
+            return -self.settings.objective(maps, channels)[0]
+
+        return value
 
     @staticmethod
     def _watched(
@@ -206,23 +218,21 @@ class _Lucent:
         images = list(self.finished)
         if self.present is not None:
             images.append(self.present().detach())
-        neurons = settings.neurons[: len(images)]
+        targets = settings.targets[: len(images)]
         pixels = [to_host(image)[0] for image in images]
         activation = [
-            clean_activation(self.model, settings.layer, settings.objective, image, (neuron,))[0]
-            for image, neuron in zip(images, neurons, strict=True)
+            clean_activation(self.model, settings.objective, image, (target,))[0]
+            for image, target in zip(images, targets, strict=True)
         ]
-        size = settings.size
+        size = settings.options["size"]
         return RenderResult(
             images=np.stack(pixels) if pixels else np.empty((0, size, size, 3), np.float32),
-            neurons=neurons,
-            layer=settings.layer,
+            targets=targets,
             activation=np.array(activation, np.float32),
             history=as_history(self.history[: len(images)]),
             seconds=self.seconds,
             settings={
-                **settings.as_dict(),
-                "neurons": neurons,
+                **settings.as_dict_of(targets),
                 "torch-lucent": version("torch-lucent"),
             },
             steps=self.steps,

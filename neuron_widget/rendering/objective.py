@@ -1,8 +1,9 @@
 """What is maximised: one number for each image, from the activation of one layer.
 
-``"channel"`` is the mean of a channel over all positions (what the seed notebook and lucent's
-``channel`` maximise), ``"neuron"`` its value at the centre position (lucent's ``neuron``).
-Besides these, torch-lucent's own objectives and any function of the activation are accepted.
+Named objectives stand in :mod:`neuron_widget.objectives`; ``"channel"`` is the mean of a channel
+over all positions (what the course notebook and lucent's ``channel`` maximise), ``"unit"`` its
+value at the centre position (lucent's ``neuron``). Besides these, torch-lucent's own objectives and
+any function of the activation are accepted.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor
 
 from neuron_widget.errors import RenderError, nearest
+from neuron_widget.objectives import OBJECTIVES, canonical_objective
+from neuron_widget.targets import Target
 
-__all__ = ["NAMES", "Objective", "as_objective"]
-
-NAMES = ("channel", "neuron")
+__all__ = ["Objective", "as_objective", "at_positions"]
 
 Values = Callable[[Tensor, Tensor], Tensor]
 
@@ -54,8 +55,9 @@ def as_objective(objective: object, layer: str) -> Objective:
     Parameters
     ----------
     objective
-        ``"channel"``, ``"neuron"``; an objective of torch-lucent (which is *minimised*, as lucent
-        does); or a function of one image's activation ``(1, C, h, w)`` that returns what is to be
+        A name in :data:`neuron_widget.objectives.OBJECTIVES` (``"neuron"``, lucent's word, is
+        ``"unit"``); an objective of torch-lucent (which is *minimised*, as lucent does); or a
+        function of one image's activation ``(1, C, h, w)`` that returns what is to be
         *maximised*, as a tensor (averaged, if it has several elements).
     layer
         The layer that is read: the only one a torch-lucent objective can ask for.
@@ -67,16 +69,16 @@ def as_objective(objective: object, layer: str) -> Objective:
     """
     if isinstance(objective, Objective):
         return objective
-    if objective == "channel":
-        return Objective("channel", _channel, of_one_neuron=True)
-    if objective == "neuron":
-        return Objective("neuron", _centre, of_one_neuron=True)
+    known = ", ".join(map(repr, OBJECTIVES))
     if isinstance(objective, str):
-        hint = nearest(objective, NAMES) or "expected 'channel', 'neuron' or a function"
-        raise ValueError(f"unknown objective {objective!r}; {hint}")
+        name = canonical_objective(objective)
+        if name not in OBJECTIVES:
+            hint = nearest(objective, OBJECTIVES) or f"expected {known} or a function"
+            raise ValueError(f"unknown objective {objective!r}; {hint}")
+        return Objective(name, _of_one_channel(OBJECTIVES[name].values), of_one_neuron=True)
     if not callable(objective):
         raise TypeError(
-            "objective must be 'channel', 'neuron', a torch-lucent objective or a function of the "
+            f"objective must be {known}, a torch-lucent objective or a function of the "
             f"activation, got {type(objective).__name__}"
         )
     if type(objective).__module__.split(".")[0] == "lucent":
@@ -87,16 +89,44 @@ def as_objective(objective: object, layer: str) -> Objective:
     return Objective(f"{module}.{name}", _one_by_one(objective))
 
 
-def _channel(activation: Tensor, neurons: Tensor) -> Tensor:
-    # The mean of every channel, then ours: gathering first would make the gradient a scatter.
-    means = activation.flatten(2).mean(dim=2, dtype=torch.float32)
-    return means.gather(1, neurons[:, None])[:, 0]
+def _of_one_channel(values: Callable[[Tensor], Tensor]) -> Values:
+    """An objective of every channel, for the channel of each image."""
+
+    def chosen(activation: Tensor, neurons: Tensor) -> Tensor:
+        # Of every channel, then ours: gathering first would make the gradient a scatter.
+        return values(activation).gather(1, neurons[:, None])[:, 0]
+
+    return chosen
 
 
-def _centre(activation: Tensor, neurons: Tensor) -> Tensor:
-    # As lucent's: of an even number of positions, the one right and below the middle.
-    centre = activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2]
-    return centre.gather(1, neurons[:, None])[:, 0]
+def at_positions(activation: Tensor, targets: Sequence[Target], height: int, width: int) -> Tensor:
+    """The part of each image's activation that its target speaks of.
+
+    Parameters
+    ----------
+    activation
+        ``(n, C, h, w)``.
+    targets
+        One an image: all of them with a position, or none.
+    height, width
+        Size of the layer's map at the network's own input size, on which positions count. On an
+        image of another size it is the unit at the same place of the image.
+
+    Returns
+    -------
+    Tensor
+        ``(n, C, 1, 1)`` where the targets have a position, else the activation.
+    """
+    if targets[0].position is None:
+        return activation
+    h, w = activation.shape[2:]
+    units = []
+    for one, target in zip(activation.unbind(), targets, strict=True):
+        assert target.position is not None
+        row, column = target.position
+        r, c = int((row + 0.5) * h / height), int((column + 0.5) * w / width)
+        units.append(one[:, r : r + 1, c : c + 1])
+    return torch.stack(units)
 
 
 def _one_by_one(value: Callable[[Tensor], Any]) -> Values:

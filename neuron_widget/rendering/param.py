@@ -13,6 +13,9 @@ import hashlib
 import torch
 from torch import Tensor
 
+from neuron_widget.settings import RenderOptions
+from neuron_widget.targets import Target
+
 __all__ = ["FourierImage", "generator_for"]
 
 START_SD = 0.01
@@ -22,16 +25,14 @@ START_SD = 0.01
 _COLOUR_SVD_SQRT = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
-def generator_for(
-    purpose: str, seed: int, layer: str, neuron: int, part: int = 0
-) -> torch.Generator:
+def generator_for(purpose: str, seed: int, target: Target, part: int = 0) -> torch.Generator:
     """The random numbers of one image: a CPU generator of its own.
 
-    Two images never share a generator, so what a neuron gets does not depend on what else is
+    Two targets never share a generator, so what a target gets does not depend on what else is
     rendered beside it, in which order, or on which device. The same arguments give the same
     numbers in every process (the hash is SHA-256, not Python's salted one).
     """
-    key = f"neuron-widget|{purpose}|{seed}|{layer}|{neuron}|{part}".encode()
+    key = f"neuron-widget|{purpose}|{seed}|{target.random_stream}|{part}".encode()
     # 63 bits: what torch.Generator.manual_seed takes without a sign.
     number = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1
     return torch.Generator(device="cpu").manual_seed(number)
@@ -69,9 +70,14 @@ class FourierImage:
         colour = colour / colour.norm(dim=0).max()
         self._colour = colour.float().to(self.device)
 
-    def start(self, seed: int, layer: str, neuron: int) -> Tensor:
+    @classmethod
+    def of(cls, options: RenderOptions, device: torch.device | str = "cpu") -> FourierImage:
+        """The parameterisation that the settings of a rendering ask for."""
+        return cls(options["size"], options["size"], device)
+
+    def start(self, seed: int, target: Target) -> Tensor:
         """The starting spectrum of one image, :attr:`shape`, noise of its own generator."""
-        generator = generator_for("start", seed, layer, neuron)
+        generator = generator_for("start", seed, target)
         noise = torch.randn(self.shape, generator=generator, dtype=torch.float32, device="cpu")
         return (noise * START_SD).to(self.device)
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from neuron_widget.targets import Target
+
 __all__ = [
     "RenderResult",
     "RenderState",
@@ -79,10 +81,8 @@ class RenderResult:
     ----------
     images
         ``(N, H, W, 3)`` float32 in 0..1.
-    neurons
-        The neuron (channel) of each image.
-    layer
-        Name of the layer.
+    targets
+        What each image maximises.
     activation
         ``(N,)`` float32: the objective on the final image itself, without augmentation, one
         forward pass in float32. In units of the layer's activation.
@@ -93,7 +93,7 @@ class RenderResult:
     seconds
         Time spent rendering, without the time a consumer of the generator took for itself.
     settings
-        What made the images: model identity, layer, neurons, steps, size, lr, seed, objective,
+        What made the images: model identity, targets, steps, size, lr, seed, objective,
         engine, augmentation, precision, versions.
     steps
         Steps that every image has had: fewer than ``settings["steps"]`` if it was stopped.
@@ -111,8 +111,7 @@ class RenderResult:
     """
 
     images: NDArray[np.float32]
-    neurons: tuple[int, ...]
-    layer: str
+    targets: tuple[Target, ...]
     activation: NDArray[np.float32]
     history: History
     seconds: float
@@ -122,12 +121,23 @@ class RenderResult:
 
     def __repr__(self) -> str:
         return (
-            f"<RenderResult {self.layer} neurons {list(self.neurons)}, {self.steps} steps, "
+            f"<RenderResult {', '.join(map(str, self.targets))}: {self.steps} steps, "
             f"activation {np.round(self.activation, 2).tolist()}>"
         )
 
     def __len__(self) -> int:
-        return len(self.neurons)
+        return len(self.targets)
+
+    @property
+    def layer(self) -> str:
+        """Name of the layer; of several, all of them."""
+        layers = ", ".join(dict.fromkeys(target.layer for target in self.targets))
+        return layers or str(self.settings["layer"])
+
+    @property
+    def neurons(self) -> tuple[int, ...]:
+        """The neuron (channel) of each image."""
+        return tuple(target.neuron for target in self.targets)
 
     def to_pil(self, i: int = 0) -> Image.Image:
         """Image ``i`` as an RGB PIL image."""
@@ -152,20 +162,25 @@ class RenderStep:
     ----------
     step, steps
         Steps of the present batch done, and to be done.
-    neurons
-        Neurons of the present batch.
+    targets
+        What the images of the present batch maximise.
     done, total
         Steps done and to be done over all batches.
     """
 
     step: int
     steps: int
-    neurons: tuple[int, ...]
+    targets: tuple[Target, ...]
     done: int
     total: int
     _images: Callable[[], NDArray[np.float32]] = field(repr=False)
     _result: Callable[[], RenderResult] = field(repr=False)
     _values: Callable[[], NDArray[np.float32] | None] = field(repr=False, default=lambda: None)
+
+    @property
+    def neurons(self) -> tuple[int, ...]:
+        """Neurons (channels) of the present batch."""
+        return tuple(target.neuron for target in self.targets)
 
     def images(self) -> NDArray[np.float32]:
         """The present batch as it is at the time of the call: ``(n, H, W, 3)`` float32 in 0..1."""

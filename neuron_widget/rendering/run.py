@@ -17,7 +17,7 @@ from neuron_widget.networks.fused import fused_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
 from neuron_widget.rendering.memory import free_memory, is_out_of_memory, keep_blocks
-from neuron_widget.rendering.objective import Objective
+from neuron_widget.rendering.objective import Objective, at_positions
 from neuron_widget.rendering.param import FourierImage
 from neuron_widget.rendering.result import (
     RenderResult,
@@ -29,6 +29,7 @@ from neuron_widget.rendering.result import (
     to_host,
 )
 from neuron_widget.rendering.settings import RenderSettings
+from neuron_widget.targets import Target
 
 __all__ = ["RenderRun", "clean_activation"]
 
@@ -58,7 +59,7 @@ class RenderRun:
     batch_size
         Images side by side, at most.
     resume
-        A result to go on from. Its images are found by their neuron; others begin at step 0.
+        A result to go on from. Its images are found by their target; others begin at step 0.
     """
 
     def __init__(
@@ -71,34 +72,40 @@ class RenderRun:
         self.model, self.settings = model, settings
         keep_blocks(model.device)
         with torch.inference_mode(False):
-            self._image = FourierImage(settings.size, settings.size, model.device)
-            precision = getattr(torch, settings.precision)
-            self._fused = fused_reader(model, settings.layer, precision)
-        state_bytes = 12 * len(settings.neurons) * int(np.prod(self._image.shape))
+            self._image = FourierImage.of(settings.options, model.device)
+            precision = getattr(torch, str(settings.options["precision"]))
+            self._fused = {
+                layer: fused_reader(model, layer, precision) for layer in settings.layers
+            }
+        state_bytes = 12 * len(settings.targets) * int(np.prod(self._image.shape))
         self._keep_state = state_bytes <= _MAX_STATE_BYTES
         self._seconds = resume.seconds if resume is not None else 0.0
         self._resumed = resume.state if resume is not None else None
-        self._row = {n: row for row, n in enumerate(resume.neurons)} if resume is not None else {}
+        self._row = {t: row for row, t in enumerate(resume.targets)} if resume is not None else {}
         self._finished: list[_Image] = []
         # The last one is under way; the others are halves that wait for memory.
         self._open: list[Batch] = []
         self._waiting: deque[tuple[int, tuple[int, ...]]] = deque(self._plan(batch_size))
 
     def _plan(self, batch_size: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """``(first step, places)`` of each batch: images of one batch begin at one step."""
-        groups: dict[int, list[int]] = {}
-        for place, neuron in enumerate(self.settings.neurons):
+        """``(first step, places)`` of each batch.
+
+        Images of one batch begin at one step, and one reading of one layer serves them all.
+        """
+        groups: dict[tuple[int, str, bool], list[int]] = {}
+        for place, target in enumerate(self.settings.targets):
             first = 0
-            if self._resumed is not None and neuron in self._row:
-                first = self._resumed.steps[self._row[neuron]]
-            groups.setdefault(first, []).append(place)
-        for first, places in groups.items():
+            if self._resumed is not None and target in self._row:
+                first = self._resumed.steps[self._row[target]]
+            alike = (first, target.layer, target.position is not None)
+            groups.setdefault(alike, []).append(place)
+        for (first, *_), places in groups.items():
             for i in range(0, len(places), batch_size):
                 yield first, tuple(places[i : i + batch_size])
 
     def run(self) -> Steps:
         """Every step of every batch."""
-        steps, done = self.settings.steps, 0
+        steps, done = self.settings.options["steps"], 0
         since = time.perf_counter()
         while self._open or self._waiting:
             if not self._open:
@@ -123,19 +130,20 @@ class RenderRun:
     def _begin(self, first: int, places: tuple[int, ...]) -> Batch:
         start = None
         if first and self._resumed is not None:
-            rows = [self._row[self.settings.neurons[place]] for place in places]
+            rows = [self._row[self.settings.targets[place]] for place in places]
             device = self.model.device
             start = Snapshot(first, self._resumed.spectra.each(lambda t: t[rows].to(device)))
         with torch.inference_mode(False):
-            return Batch(self.model, self.settings, self._image, places, start, self._fused)
+            fused = self._fused[self.settings.targets[places[0]].layer]
+            return Batch(self.model, self.settings, self._image, places, start, fused)
 
     def _now(self, batch: Batch, done: int) -> RenderStep:
-        steps = self.settings.steps
+        steps = self.settings.options["steps"]
         left = sum(steps - b.step for b in self._open) + sum(steps - s for s, _ in self._waiting)
         return RenderStep(
             step=batch.step,
             steps=steps,
-            neurons=batch.neurons,
+            targets=batch.targets,
             done=done,
             total=done + left,
             _images=lambda: to_host(batch.images()),
@@ -154,10 +162,10 @@ class RenderRun:
             if not is_out_of_memory(error):
                 raise
             if len(batch.places) == 1:
-                size = self.settings.size
+                size = self.settings.options["size"]
                 raise self._error(
                     f"out of memory on {self.model.device} rendering a single image of {size} px "
-                    f"up to layer {self.settings.layer}: choose a smaller size (e.g. "
+                    f"up to layer {batch.layer}: choose a smaller size (e.g. "
                     f"size={max(16, size // 2)}) or an earlier layer, or close what else uses "
                     "the memory"
                 ) from error
@@ -180,12 +188,13 @@ class RenderRun:
         bad = batch.check()
         if bad is None:
             return
-        step, neuron = bad
+        step, target = bad
         raise self._error(
-            f"neuron {neuron} of {self.settings.layer}: the objective is not finite (NaN or "
+            f"{target}: the objective is not finite (NaN or "
             f"infinity) at step {step}; the images of step {batch.saved.step}, the last known "
             "to be finite, are kept in this error's .result. A smaller lr than "
-            f"{self.settings.lr:g} may help; if it is step 1, the network itself gives NaN"
+            f"{self.settings.options['lr']:g} may help; if it is step 1, the network itself "
+            "gives NaN"
         )
 
     def _error(self, message: str) -> RenderError:
@@ -206,31 +215,29 @@ class RenderRun:
         kept = batch.saved
         with torch.inference_mode():
             images = self._image.decode(kept.spectra.spectrum)
-            values = clean_activation(
-                self.model, self.settings.layer, self.settings.objective, images, batch.neurons
-            )
+            values = clean_activation(self.model, self.settings.objective, images, batch.targets)
         pixels = to_host(images)
         spectra = kept.spectra.each(Tensor.cpu) if self._keep_state else None
         samples = [(step, v.tolist()) for step, v in batch.samples if step <= kept.step]
         found = []
         for i, place in enumerate(batch.places):
             history: dict[int, float] = {}
-            if self._resumed is not None and batch.neurons[i] in self._row:
-                history.update(self._resumed.history[self._row[batch.neurons[i]]])
+            if self._resumed is not None and batch.targets[i] in self._row:
+                history.update(self._resumed.history[self._row[batch.targets[i]]])
             history.update((step, v[i]) for step, v in samples)
             one = spectra.each(lambda t, i=i: t[i]) if spectra is not None else None  # type: ignore[misc]
             found.append(_Image(place, pixels[i], values[i], kept.step, history, one))
         return found
 
     def result(self) -> RenderResult:
-        """Everything there is, in the order of the neurons asked for."""
+        """Everything there is, in the order of the targets asked for."""
         images = [
             *self._finished,
             *(image for batch in self._open for image in self._images(batch)),
         ]
         images.sort(key=lambda image: image.place)
-        settings, size = self.settings, self.settings.size
-        neurons = tuple(settings.neurons[image.place] for image in images)
+        settings, size = self.settings, self.settings.options["size"]
+        targets = tuple(settings.targets[image.place] for image in images)
         pixels = [image.pixels for image in images]
         history = tuple(image.history for image in images)
         state = None
@@ -239,12 +246,11 @@ class RenderRun:
             state = RenderState(Spectra.stack(kept), tuple(i.step for i in images), history)
         return RenderResult(
             images=np.stack(pixels) if pixels else np.empty((0, size, size, 3), np.float32),
-            neurons=neurons,
-            layer=settings.layer,
+            targets=targets,
             activation=np.array([image.activation for image in images], np.float32),
             history=as_history(history),
             seconds=self._seconds,
-            settings={**settings.as_dict(), "neurons": neurons},
+            settings=settings.as_dict_of(targets),
             steps=min((image.step for image in images), default=0),
             state=state,
         )
@@ -255,17 +261,19 @@ def _on_host(values: Tensor | None) -> NDArray[np.float32] | None:
 
 
 def clean_activation(
-    model: VisionModel,
-    layer: str,
-    objective: Objective,
-    images: Tensor,
-    neurons: tuple[int, ...],
+    model: VisionModel, objective: Objective, images: Tensor, targets: tuple[Target, ...]
 ) -> list[float]:
-    """The objective on images ``(N, 3, H, W)`` as they are: one forward pass in float32."""
+    """The objective on images ``(N, 3, H, W)`` as they are: one forward pass in float32.
+
+    ``targets``: one an image, of one layer, all with a position or none.
+    """
+    info = model.layer(targets[0].layer)
     if model.loaded_here:
         images = images.contiguous(memory_format=torch.channels_last)
     off = torch.autocast(images.device.type, enabled=False)
-    with torch.inference_mode(), model.reading(layer) as read, off:
-        values = objective(read(images), torch.tensor(neurons, device=images.device))
+    with torch.inference_mode(), model.reading(info.name) as read, off:
+        maps = at_positions(read(images), targets, info.height, info.width)
+        channels = torch.tensor([t.neuron for t in targets], device=images.device)
+        values = objective(maps, channels)
     found: list[float] = values.tolist()
     return found

@@ -1,98 +1,113 @@
-"""The arguments of a rendering, checked before any work begins."""
+"""What is rendered and how, checked before any work begins."""
 
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import dataclass, field, fields
-from numbers import Real
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 
-from neuron_widget.errors import nearest
 from neuron_widget.networks.arithmetic import computes_bfloat16, has_fast_bfloat16
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import Augmentation
 from neuron_widget.rendering.objective import Objective, as_objective
+from neuron_widget.settings import RENDER, RenderOptions, check_settings
+from neuron_widget.targets import Target
 
 __all__ = [
     "ALGORITHM",
-    "ENGINES",
-    "PRECISIONS",
     "REDIRECT_STEPS",
     "RenderSettings",
-    "check_int",
-    "check_settings",
+    "default_precision",
+    "render_settings",
 ]
 
 _log = logging.getLogger("neuron_widget.rendering")
 
 ALGORITHM = 5
-"""Counts up when the same settings begin to give another picture: part of every cache key."""
-
-ENGINES = ("fast", "lucent")
-PRECISIONS = ("float32", "bfloat16")
+"""Counts up when the same settings begin to give another picture: part of every result's key."""
 
 REDIRECT_STEPS = 16
 """ReLU gradients are redirected in the first steps only, as lucid does: to leave a dead start."""
 
-_STEPS = (1, 100_000)
-_SIZE = (16, 4096)
-
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What is rendered and how; equal settings give equal pictures on one machine."""
+    """What is rendered and how; equal settings give equal pictures on one machine.
+
+    Attributes
+    ----------
+    model
+        Identity of the network.
+    targets
+        What is maximised, one image each.
+    options
+        Every setting of :class:`neuron_widget.settings.RenderOptions`, with its value.
+    objective
+        What of a target is maximised.
+    device
+        Kind of device.
+    augmentation
+        Random movements of the image.
+    """
 
     model: str
-    layer: str
-    neurons: tuple[int, ...]
-    steps: int
-    size: int
-    lr: float
-    seed: int
+    targets: tuple[Target, ...]
+    options: RenderOptions
     objective: Objective
-    engine: str
-    redirect_relu: bool
-    precision: str
     device: str
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are read, each once."""
+        return tuple(dict.fromkeys(target.layer for target in self.targets))
+
+    @property
+    def neurons(self) -> tuple[int, ...]:
+        """The channel of each target."""
+        return tuple(target.neuron for target in self.targets)
+
+    def as_dict_of(self, targets: tuple[Target, ...]) -> dict[str, Any]:
+        """Plain values, for a result that has these of the targets."""
+        own = {"neurons": tuple(t.neuron for t in targets), "targets": tuple(map(str, targets))}
+        return {**self.as_dict(), **own}
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for results and cache keys."""
+        """Plain values, for results and keys."""
         return {
-            **{f.name: getattr(self, f.name) for f in fields(self)},
+            "model": self.model,
+            "layer": ", ".join(self.layers),
+            "neurons": self.neurons,
+            "targets": tuple(map(str, self.targets)),
+            **self.options,
             "objective": self.objective.name,
+            "device": self.device,
             "augmentation": self.augmentation.as_dict(),
             "algorithm": ALGORITHM,
             "torch": str(torch.__version__),
         }
 
-    def differences(self, other: dict[str, Any]) -> list[str]:
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
         """What keeps a rendering with settings ``other`` from being continued with these."""
         ours = self.as_dict()
-        free = ("neurons", "steps", "torch")
+        free = ("neurons", "targets", "steps", "torch")
         return [
             f"{key} {other.get(key)!r} -> {value!r}"
             for key, value in ours.items()
-            if key not in free and other.get(key) != value
+            # A setting that came later had its default before.
+            if key not in free and other.get(key, _default(key)) != value
         ]
 
 
-def check_settings(
-    model: VisionModel,
-    layer: str,
-    neurons: Any,
-    *,
-    steps: int,
-    size: int,
-    lr: float,
-    seed: int,
-    objective: object,
-    engine: str,
-    redirect_relu: bool | None,
-    precision: str | None,
+def _default(key: str) -> Any:
+    return RENDER[key].default if key in RENDER else None
+
+
+def render_settings(
+    model: VisionModel, targets: tuple[Target, ...], given: Mapping[str, Any]
 ) -> RenderSettings:
     """The settings, with defaults that depend on the model filled in.
 
@@ -108,34 +123,40 @@ def check_settings(
             f"model must be what load_model() returns, got {type(model).__name__}; "
             "pass load_model(model)"
         )
-    name = model.layer(layer).name
-    if redirect_relu is None:
-        redirect_relu = model.redirect_relu
-    elif not isinstance(redirect_relu, bool):
-        raise TypeError(f"redirect_relu must be True, False or None, got {redirect_relu!r}")
-    engine = _choice("engine", engine, ENGINES)
-    if precision is None:
-        precision = default_precision(model) if engine == "fast" else "float32"
-    precision = _choice("precision", precision, PRECISIONS)
-    if precision == "bfloat16" and not computes_bfloat16(model.device):
-        _log.info("%s computes no bfloat16: rendering in float32", model.device)
-        precision = "float32"
-    if engine == "lucent" and precision != "float32":
-        raise ValueError(f"precision {precision!r}: engine 'lucent' renders in 'float32' only")
+    checked = tuple(target.check(model) for target in targets)
+    objective = as_objective(given.get("objective", RENDER["objective"].default), checked[0].layer)
+    layers = {target.layer for target in checked}
+    if len(layers) > 1 and not objective.of_one_neuron:
+        raise ValueError(
+            f"an objective of your own reads one layer, and the targets are of "
+            f"{', '.join(sorted(layers))}: render each layer by itself"
+        )
+    plain = {name: value for name, value in given.items() if name != "objective"}
+    options = check_settings(RENDER, plain, what="render()")
+    options["objective"] = objective.name
+    if options["redirect_relu"] is None:
+        options["redirect_relu"] = model.redirect_relu
+    options["precision"] = _precision(model, options["engine"], options["precision"])
     return RenderSettings(
         model=model.identity,
-        layer=name,
-        neurons=model.check_neurons(name, neurons),
-        steps=check_int("steps", steps, *_STEPS),
-        size=check_int("size", size, *_SIZE),
-        lr=_positive("lr", lr),
-        seed=check_int("seed", seed, 0, 2**63 - 1),
-        objective=as_objective(objective, name),
-        engine=engine,
-        redirect_relu=redirect_relu,
-        precision=precision,
+        targets=checked,
+        options=cast(RenderOptions, options),
+        objective=objective,
         device=model.device.type,
     )
+
+
+def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:
+    if engine == "lucent":
+        if wanted not in (None, "float32"):
+            raise ValueError(f"precision {wanted!r}: engine 'lucent' renders in 'float32' only")
+        return "float32"
+    if wanted is None:
+        return default_precision(model)
+    if wanted == "bfloat16" and not computes_bfloat16(model.device):
+        _log.info("%s computes no bfloat16: rendering in float32", model.device)
+        return "float32"
+    return wanted
 
 
 def default_precision(model: VisionModel) -> str:
@@ -148,31 +169,3 @@ def default_precision(model: VisionModel) -> str:
     plain = all(p.dtype == torch.float32 for p in model.module.parameters())
     fast = plain and model.device.type == "cpu" and has_fast_bfloat16(model.device)
     return "bfloat16" if fast else "float32"
-
-
-def check_int(name: str, value: object, low: int, high: int) -> int:
-    """``value`` as an int in ``low..high``; TypeError or ValueError otherwise."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer from {low} to {high}, got {value!r}")
-    number = int(value.__index__())
-    if not low <= number <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {number}")
-    return number
-
-
-def _positive(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number above 0, such as 0.05, got {value!r}")
-    number = float(value)
-    if not (math.isfinite(number) and 0 < number <= 10):
-        raise ValueError(f"{name} must be above 0 and at most 10, such as 0.05; got {value!r}")
-    return number
-
-
-def _choice(name: str, value: object, known: tuple[str, ...]) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-    if value not in known:
-        hint = nearest(value, known) or f"expected {', '.join(map(repr, known))}"
-        raise ValueError(f"unknown {name} {value!r}; {hint}")
-    return value

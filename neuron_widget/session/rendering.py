@@ -169,7 +169,7 @@ class Rendering:
         )
 
     def _show(self, recipe: Recipe, layer: str, neuron: int, result: RenderResult) -> None:
-        from neuron_widget.rendering import PREVIEW
+        from neuron_widget.settings import PREVIEW
 
         session = self._session
         part = messages.image(result, None)
@@ -198,7 +198,7 @@ class Previews:
         session = self._session
         if session.model is None:
             return
-        from neuron_widget.rendering import PREVIEW
+        from neuron_widget.settings import PREVIEW
 
         layer, total, recipe = session.layer, session.channels, session.settings.recipe
         rate = Rate()
@@ -243,7 +243,8 @@ class Previews:
     def _steps(
         self, layer: str, recipe: Recipe, on_batch: Callable[[RenderResult], None]
     ) -> Generator[object, None, None]:
-        from neuron_widget.rendering import PREVIEW, render_steps
+        from neuron_widget.rendering import render_steps
+        from neuron_widget.settings import PREVIEW
 
         model = self._session.model
         assert model is not None

@@ -12,6 +12,7 @@ from neuron_widget.store.keys import digest
 from neuron_widget.store.locks import Locks
 from neuron_widget.store.maps import LARGEST_MAPS, make_maps, maps_size
 from neuron_widget.store.reuse import find_begun, keep_begun, scan_steps
+from neuron_widget.targets import as_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,7 +81,7 @@ def fill_images(
                 work = without(ours)
                 if work:
                     done = total - len(missing)
-                    begun = find_begun(store, model, layer, work, settings)
+                    begun = find_begun(store, model, as_targets(layer, work), settings)
                     rendering = render_steps(
                         model, layer, work, batch_size=most, resume=begun, **settings
                     )

@@ -1,8 +1,8 @@
-"""Names of stored results: hashes of everything that makes them, and of nothing else.
+"""Keys of stored results: hashes of everything that makes them, and of nothing else.
 
-What is in a name: the network (name, hash of the weights, preprocessing; of a module that the user
-gave, or that has hooks, also its architecture and what it makes of noise), layer, neuron,
-objective, parameters, seed, fingerprint of the data set, version of the algorithm. What is not: the
+What is in a key: the network (name, hash of the weights, preprocessing; of a module that the user
+gave, or that has hooks, also its architecture and what it makes of noise), the target, the settings
+that make another picture, fingerprint of the data set, version of the algorithm. What is not: the
 device and the versions of libraries, so that what a teacher rendered on a GPU serves everybody's
 laptop; they are told in the file.
 """
@@ -15,26 +15,13 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from neuron_widget.objectives import OBJECTIVES, canonical_objective
+from neuron_widget.settings import RENDER, defaults, key_parts
+
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
 
 __all__ = ["ModelKeys", "image_key", "scan_key"]
-
-OBJECTIVES = ("channel", "neuron")
-"""Objectives that their name describes; the name of a user's function does not."""
-
-_IMAGE = (
-    "layer",
-    "size",
-    "lr",
-    "seed",
-    "objective",
-    "engine",
-    "redirect_relu",
-    "precision",
-    "augmentation",
-    "algorithm",
-)
 
 
 def digest(kind: str, parts: Mapping[str, Any]) -> str:
@@ -43,15 +30,25 @@ def digest(kind: str, parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
-def image_key(recipe: Mapping[str, Any], settings: Mapping[str, Any], neuron: int) -> str | None:
-    """Name of the images of one neuron, whatever their number of steps.
+def image_key(
+    network: Mapping[str, Any], settings: Mapping[str, Any], target: Mapping[str, Any]
+) -> str | None:
+    """Key of the images of one target, whatever their number of steps.
 
-    None for an objective that its name does not describe: such images are not kept.
+    ``network`` is what :class:`ModelKeys` says of it, ``settings`` those of a result, ``target``
+    the target's :meth:`~neuron_widget.targets.Target.key_parts`. None for an objective that its
+    name does not describe (a function of the user's): such images are not kept.
     """
-    if settings["objective"] not in OBJECTIVES:
+    objective = OBJECTIVES.get(canonical_objective(settings["objective"]))
+    if objective is None:
         return None
-    chosen = {name: settings[name] for name in _IMAGE}
-    return digest("image", {**recipe, **chosen, "neuron": neuron})
+    chosen = {
+        **key_parts(RENDER, {**defaults(RENDER), **settings}),
+        "objective": objective.key,
+        "augmentation": settings["augmentation"],
+        "algorithm": settings["algorithm"],
+    }
+    return digest("image", {**network, **chosen, **target})
 
 
 def scan_key(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.durable import read_facts
@@ -17,12 +16,14 @@ from neuron_widget.rendering.files import (
 from neuron_widget.store.folders import Folders, number_in
 from neuron_widget.store.galleries import gallery_bytes, read_gallery
 from neuron_widget.store.keys import image_key
+from neuron_widget.targets import Channel, Target, TargetLike, as_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
+    from neuron_widget.rendering.settings import RenderSettings
 
 __all__ = ["Renderings"]
 
@@ -33,55 +34,55 @@ MOST_STATES = 8
 
 PRECISIONS = ("float32", "bfloat16")
 
-_GALLERY = -1  # stands for the neuron in the name of a whole layer's tiles
-
 
 class Renderings(Folders):
     """Images by network, layer, neuron and settings."""
 
     def find_render(
-        self, model: VisionModel, layer: str, neuron: int, **settings: Any
+        self, model: VisionModel, target: TargetLike, neuron: int | None = None, **settings: Any
     ) -> RenderResult | None:
-        """Return the stored image of a neuron, or None.
+        """Return the stored image of a target (or of a neuron of the layer ``target``), or None.
 
         ``settings`` are those of :func:`neuron_widget.render`. Without a ``precision`` named, an
         image of either will do. The result carries no optimiser state.
         """
-        for family, wanted in self._families(model, layer, neuron, settings):
-            name = f"{family}-s{wanted['steps']}.webp"
+        for key, wanted in self._keys(model, as_target(target, neuron), settings):
+            name = f"{key}-s{wanted['steps']}.webp"
             found: RenderResult | None = self.find("images", name, read_image)
             if found is not None:
                 return found
         return None
 
-    def has_render(self, model: VisionModel, layer: str, neuron: int, **settings: Any) -> bool:
+    def has_render(
+        self, model: VisionModel, target: TargetLike, neuron: int | None = None, **settings: Any
+    ) -> bool:
         """Return whether an image is stored, without decoding it."""
         return any(
-            self.find("images", f"{family}-s{wanted['steps']}.webp", read_facts) is not None
-            for family, wanted in self._families(model, layer, neuron, settings)
+            self.find("images", f"{key}-s{wanted['steps']}.webp", read_facts) is not None
+            for key, wanted in self._keys(model, as_target(target, neuron), settings)
         )
 
     def find_resumable(
-        self, model: VisionModel, layer: str, neuron: int, **settings: Any
+        self, model: VisionModel, target: TargetLike, neuron: int | None = None, **settings: Any
     ) -> RenderResult | None:
         """Return the stored image with the most steps below ``steps`` that can be gone on from.
 
         With its optimiser state, and of the very settings, device and precision: going on gives
         what an uninterrupted rendering gives.
         """
-        wanted = _checked(model, layer, neuron, settings)
-        if wanted.engine != "fast":
+        wanted = _checked(model, as_target(target, neuron), settings)
+        if wanted.options["engine"] != "fast":
             return None
-        plain = wanted.as_dict()
-        family = image_key(self.recipe(model), plain, neuron)
-        if family is None:
+        own = wanted.targets[0].key_parts()
+        key = image_key(self.recipe(model), wanted.as_dict(), own)
+        if key is None:
             return None
-        had = sorted((number_in(name, "s") for name in self.names("states", family)), reverse=True)
+        had = sorted((number_in(name, "s") for name in self.names("states", key)), reverse=True)
         for steps in had:
-            if steps >= wanted.steps:
+            if steps >= wanted.options["steps"]:
                 continue
-            result = self.find("images", f"{family}-s{steps}.webp", read_image)
-            state = self.find("states", f"{family}-s{steps}.safetensors", read_state)
+            result = self.find("images", f"{key}-s{steps}.webp", read_image)
+            state = self.find("states", f"{key}-s{steps}.safetensors", read_state)
             if result and state and not wanted.differences(result.settings):
                 return with_state(result, state)
         return None
@@ -106,37 +107,44 @@ class Renderings(Folders):
         recipe = self.recipe(model)
         if result.settings["model"] != model.identity:
             return  # the network has been changed since
-        for i, neuron in enumerate(result.neurons):
-            family = image_key(recipe, result.settings, neuron)
+        for i, target in enumerate(result.targets):
+            key = image_key(recipe, result.settings, target.key_parts())
             steps = result.state.steps[i] if result.state is not None else result.steps
-            if family is None or steps < 1:
+            if key is None or steps < 1:
                 continue
-            if self.find("images", f"{family}-s{steps}.webp", read_facts) is None:
-                self.write("images", f"{family}-s{steps}.webp", image_bytes(result, i))
-            name = f"{family}-s{steps}.safetensors"
+            if self.find("images", f"{key}-s{steps}.webp", read_facts) is None:
+                self.write("images", f"{key}-s{steps}.webp", image_bytes(result, i))
+            name = f"{key}-s{steps}.safetensors"
             kept = few or steps < result.settings["steps"] if keep_state is None else keep_state
             if kept and size and self.find("states", name, read_facts) is None:
                 self.write("states", name, state_bytes(result, i))
 
-    def _families(
-        self, model: VisionModel, layer: str, neuron: int, settings: dict[str, Any]
+    def _keys(
+        self,
+        model: VisionModel,
+        target: Target,
+        settings: Mapping[str, Any],
+        parts: Mapping[str, Any] | None = None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Names that will do, the best first, each with all settings."""
-        wanted = _checked(model, layer, max(neuron, 0), settings).as_dict()
-        recipe = self.recipe(model)
+        """Keys that will do, the best first, each with all settings.
+
+        ``parts`` stands for the target's own part of the key.
+        """
+        checked = _checked(model, target, settings)
+        wanted, own = checked.as_dict(), parts or checked.targets[0].key_parts()
+        network = self.recipe(model)
         named = settings.get("precision") is not None
         for precision in dict.fromkeys([wanted["precision"], *(() if named else PRECISIONS)]):
             chosen = {**wanted, "precision": precision}
-            family = image_key(recipe, chosen, neuron)
-            if family is not None:
-                yield family, chosen
+            key = image_key(network, chosen, own)
+            if key is not None:
+                yield key, chosen
 
     # -------------------------------------------------------------- tiles of a layer
 
     def find_gallery(self, model: VisionModel, layer: str, **settings: Any) -> dict[int, bytes]:
         """Return the stored tiles (JPEG by neuron) of a layer rendered with these settings."""
-        for family, wanted in self._families(model, layer, _GALLERY, settings):
-            name = f"{family}-s{wanted['steps']}.safetensors"
+        for name in self._gallery_names(model, layer, settings):
             found: dict[int, bytes] | None = self.find("galleries", name, read_gallery)
             if found is not None:
                 return found
@@ -148,22 +156,19 @@ class Renderings(Folders):
         """Write the tiles of a layer, with those that are there already. Raises StoreError."""
         there = self.find_gallery(model, layer, **settings)
         if tiles and not there.keys() >= tiles.keys():
-            family, wanted = next(self._families(model, layer, _GALLERY, settings))
-            name = f"{family}-s{wanted['steps']}.safetensors"
+            name = next(self._gallery_names(model, layer, settings))
             self.write("galleries", name, gallery_bytes({**there, **tiles}, layer))
 
+    def _gallery_names(
+        self, model: VisionModel, layer: str, settings: Mapping[str, Any]
+    ) -> Iterator[str]:
+        name = model.layer(layer).name
+        whole_layer = {"layer": name, "neuron": -1}
+        for key, wanted in self._keys(model, Channel(name, 0), settings, whole_layer):
+            yield f"{key}-s{wanted['steps']}.safetensors"
 
-def _checked(model: VisionModel, layer: str, neuron: int, settings: dict[str, Any]) -> Any:
-    from neuron_widget.rendering.settings import check_settings
 
-    usual: dict[str, Any] = {
-        "steps": 512,
-        "size": 224,
-        "lr": 0.05,
-        "seed": 0,
-        "objective": "channel",
-        "engine": "fast",
-        "redirect_relu": None,
-        "precision": None,
-    }
-    return check_settings(model, layer, neuron, **{**usual, **settings})
+def _checked(model: VisionModel, target: Target, settings: Mapping[str, Any]) -> RenderSettings:
+    from neuron_widget.rendering.settings import render_settings
+
+    return render_settings(model, (target,), settings)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import RenderError
 from neuron_widget.rendering.files import join, take
+from neuron_widget.targets import Target, TargetLike, as_targets
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -22,8 +23,8 @@ __all__ = ["find_begun", "keep_begun", "render_steps", "scan_steps"]
 def render_steps(
     store: Store | None,
     model: VisionModel,
-    layer: str,
-    neurons: int | Sequence[int],
+    target: TargetLike,
+    neurons: int | Sequence[int] | None = None,
     *,
     batch_size: int | None = None,
     keep_state: bool | None = None,
@@ -38,17 +39,16 @@ def render_steps(
     from neuron_widget.rendering import render_steps as render_all
 
     if store is None:
-        return render_all(model, layer, neurons, batch_size=batch_size, **settings)
+        return render_all(model, target, neurons, batch_size=batch_size, **settings)
     store.recipe.forget(model)
-    chosen = model.check_neurons(layer, neurons)
-    return _render(store, model, layer, chosen, batch_size, keep_state, settings)
+    chosen = tuple(one.check(model) for one in as_targets(target, neurons))
+    return _render(store, model, chosen, batch_size, keep_state, settings)
 
 
 def _render(
     store: Store,
     model: VisionModel,
-    layer: str,
-    neurons: tuple[int, ...],
+    targets: tuple[Target, ...],
     batch_size: int | None,
     keep_state: bool | None,
     settings: dict[str, Any],
@@ -56,27 +56,27 @@ def _render(
     from neuron_widget.rendering import render_steps as render_all
 
     resume = settings.pop("resume", None)
-    found = {n: store.find_render(model, layer, n, **settings) for n in dict.fromkeys(neurons)}
+    found = {t: store.find_render(model, t, **settings) for t in dict.fromkeys(targets)}
     there = [result for result in found.values() if result is not None]
-    missing = [neuron for neuron, result in found.items() if result is None]
+    missing = [target for target, result in found.items() if result is None]
     if missing:
-        resume = resume or find_begun(store, model, layer, missing, settings)
-        work = render_all(model, layer, missing, batch_size=batch_size, resume=resume, **settings)
+        resume = resume or find_begun(store, model, missing, settings)
+        work = render_all(model, missing, batch_size=batch_size, resume=resume, **settings)
         made = yield from keep_begun(store, model, work)
         store.keep(model, made, keep_state=keep_state)
-        if not there and tuple(missing) == neurons:
+        if not there and tuple(missing) == targets:
             return made
         there += [take(made, i) for i in range(len(made))]
-    return join(there, neurons)
+    return join(there, targets)
 
 
 def find_begun(
-    store: Store, model: VisionModel, layer: str, neurons: Sequence[int], settings: dict[str, Any]
+    store: Store, model: VisionModel, targets: Sequence[Target], settings: dict[str, Any]
 ) -> RenderResult | None:
-    """What the store has of these neurons with fewer steps, to go on from."""
-    found = [store.find_resumable(model, layer, neuron, **settings) for neuron in neurons]
+    """What the store has of these targets with fewer steps, to go on from."""
+    found = [store.find_resumable(model, target, **settings) for target in targets]
     begun = [result for result in found if result is not None]
-    return join(begun, [result.neurons[0] for result in begun]) if begun else None
+    return join(begun, [result.targets[0] for result in begun]) if begun else None
 
 
 def keep_begun(store: Store, model: VisionModel, work: Steps) -> Steps:

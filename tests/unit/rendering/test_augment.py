@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from neuron_widget.rendering.augment import Augmentation, AugmentationStream, warp
+from neuron_widget.targets import as_targets
 
 STILL = (0.5, 0.5, 0.5, 0.5, 0.5, 0.5)  # the middle of every range
 
@@ -57,7 +58,7 @@ def test_rotation_keeps_angles_in_images_that_are_not_square(height, width):
 
 
 def test_ranges_are_the_seeds():
-    stream = AugmentationStream(Augmentation(), 0, "mixed4a", range(200), 224, 224)
+    stream = AugmentationStream(Augmentation(), 0, as_targets("mixed4a", range(200)), 224, 224)
     matrices = torch.cat([stream.matrices(step) for step in range(20)])
     scale = 1 / matrices[:, :, :2].det().sqrt()
     angle = torch.rad2deg(torch.atan2(matrices[:, 0, 1], matrices[:, 0, 0]))
@@ -73,7 +74,7 @@ def test_ranges_are_the_seeds():
 
 def test_movements_do_not_depend_on_the_batch_or_on_the_way_there():
     def stream(neurons):
-        return AugmentationStream(Augmentation(), 7, "layer", neurons, 64, 64)
+        return AugmentationStream(Augmentation(), 7, as_targets("layer", neurons), 64, 64)
 
     alone, together, back = stream([5]), stream([3, 5, 9]), stream([9, 5])
     for step in (0, 1, 63, 64, 200):
@@ -86,7 +87,7 @@ def test_movements_do_not_depend_on_the_batch_or_on_the_way_there():
 
 
 def test_gradient_flows_and_shape_stays():
-    stream = AugmentationStream(Augmentation(), 0, "layer", [0, 1], 15, 22)
+    stream = AugmentationStream(Augmentation(), 0, as_targets("layer", [0, 1]), 15, 22)
     image = torch.rand(2, 3, 15, 22, requires_grad=True)
     moved = warp(image, stream.matrices(0))
     assert moved.shape == image.shape

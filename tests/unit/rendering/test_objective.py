@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from neuron_widget.errors import RenderError
-from neuron_widget.rendering.objective import Objective, as_objective
+from neuron_widget.rendering.objective import Objective, as_objective, at_positions
+from neuron_widget.targets import Channel, Unit
 
 ACTIVATION = torch.randn(3, 5, 4, 6, generator=torch.Generator().manual_seed(0))
 NEURONS = torch.tensor([2, 0, 4])
@@ -28,15 +29,16 @@ def test_channel_is_the_mean_over_positions():
     torch.testing.assert_close(values, expected)
 
 
-def test_neuron_is_the_position_right_and_below_the_middle():
-    values = as_objective("neuron", "l")(ACTIVATION, NEURONS)
+def test_unit_is_the_position_right_and_below_the_middle():
+    assert as_objective("neuron", "l").name == "unit"  # lucent's word
+    values = as_objective("unit", "l")(ACTIVATION, NEURONS)
     expected = torch.stack([ACTIVATION[i, n, 2, 3] for i, n in enumerate([2, 0, 4])])
     torch.testing.assert_close(values, expected)
 
 
-@pytest.mark.parametrize("name", ["channel", "neuron"])
-def test_named_objectives_are_lucents(name, lucent_objectives):
-    theirs = getattr(lucent_objectives, name)("l", 4)
+@pytest.mark.parametrize(("name", "lucents"), [("channel", "channel"), ("unit", "neuron")])
+def test_named_objectives_are_lucents(name, lucents, lucent_objectives):
+    theirs = getattr(lucent_objectives, lucents)("l", 4)
     for i in range(3):
         # Square: lucent exchanges height and width.
         one = ACTIVATION[i : i + 1, :, :, :4]
@@ -99,7 +101,7 @@ def test_objective_passes_through():
     ("wrong", "error", "words"),
     [
         ("chanel", ValueError, "did you mean 'channel'"),
-        ("x", ValueError, "expected 'channel', 'neuron' or a function"),
+        ("x", ValueError, "expected 'channel', 'unit' or a function"),
         (3, TypeError, "got int"),
         (None, TypeError, "got NoneType"),
     ],
@@ -112,3 +114,22 @@ def test_what_is_no_objective(wrong, error, words):
 def test_function_that_returns_no_tensor():
     with pytest.raises(RenderError, match="returned float, expected a tensor"):
         as_objective(lambda _a: 1.0, "l")(ACTIVATION, NEURONS)
+
+
+def test_a_unit_is_read_at_its_place():
+    activation = torch.arange(2 * 3 * 4 * 4.0).view(2, 3, 4, 4)
+    assert at_positions(activation, [Channel("l", 0)] * 2, 4, 4) is activation
+    targets = [Unit("l", 0, 1, 2), Unit("l", 1, 3, 0)]
+    found = at_positions(activation, targets, 4, 4)
+    assert found.shape == (2, 3, 1, 1)
+    assert torch.equal(found[0, :, 0, 0], activation[0, :, 1, 2])
+    assert torch.equal(found[1, :, 0, 0], activation[1, :, 3, 0])
+
+
+@pytest.mark.parametrize(
+    ("place", "size", "expected"), [(0, 7, 0), (7, 7, 3), (13, 7, 6), (6, 28, 13)]
+)
+def test_a_unit_of_another_map_size_is_at_the_same_place(place, size, expected):
+    activation = torch.arange(float(size * size)).view(1, 1, size, size)
+    found = at_positions(activation, [Unit("l", 0, place, 0)], 14, 14)
+    assert int(found) // size == expected

@@ -12,7 +12,9 @@ from torch import nn
 
 from neuron_widget.errors import NeuronOutOfRange, UnknownLayer
 from neuron_widget.networks.zoo import load_model
-from neuron_widget.rendering import PREVIEW, RenderResult, render, render_steps
+from neuron_widget.rendering import RenderResult, render, render_steps
+from neuron_widget.settings import PREVIEW
+from neuron_widget.targets import Channel
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 FAST = {"size": 32, "steps": 12, "progress": False}
@@ -187,7 +189,7 @@ def test_resuming_a_stopped_job(model):
         ({"seed": 1}, ValueError, "seed 0 -> 1"),
         ({"lr": 0.1}, ValueError, r"lr 0.05 -> 0.1"),
         ({"size": 48}, ValueError, "size 32 -> 48"),
-        ({"objective": "neuron"}, ValueError, "objective 'channel' -> 'neuron'"),
+        ({"objective": "neuron"}, ValueError, "objective 'channel' -> 'unit'"),
         ({"steps": 5}, ValueError, "has had 12 steps already"),
         ({"resume": "x"}, TypeError, "RenderResult, got str"),
     ],
@@ -259,17 +261,17 @@ def test_progress_bar(model, capsys):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"steps": 0}, ValueError, "steps must be from 1 to 100000, got 0"),
-        ({"steps": 2.5}, TypeError, "steps must be an integer from 1 to 100000, got 2.5"),
+        ({"steps": 0}, ValueError, "steps must be from 1 to 100,000, got 0"),
+        ({"steps": 2.5}, TypeError, "steps must be an integer from 1 to 100,000, got 2.5"),
         ({"steps": True}, TypeError, "steps must be an integer"),
-        ({"size": 8}, ValueError, "size must be from 16 to 4096, got 8"),
-        ({"size": "224"}, TypeError, "size must be an integer from 16 to 4096, got '224'"),
+        ({"size": 8}, ValueError, "size must be from 16 to 4,096, got 8"),
+        ({"size": "224"}, TypeError, "size must be an integer from 16 to 4,096, got '224'"),
         ({"lr": 0}, ValueError, "lr must be above 0"),
         ({"lr": float("nan")}, ValueError, "lr must be above 0"),
-        ({"lr": "x"}, TypeError, "lr must be a number above 0, such as 0.05, got 'x'"),
+        ({"lr": "x"}, TypeError, "lr must be a number above 0 and at most 10, such as 0.05, got 'x'"),
         ({"seed": -1}, ValueError, "seed must be from 0"),
         ({"seed": None}, TypeError, "seed must be an integer"),
-        ({"batch_size": 0}, ValueError, "batch_size must be from 1 to 4096, got 0"),
+        ({"batch_size": 0}, ValueError, "batch_size must be from 1 to 4,096, got 0"),
         ({"engine": "lucid"}, ValueError, "unknown engine 'lucid'; did you mean 'lucent'"),
         ({"engine": "slow"}, ValueError, "expected 'fast', 'lucent'"),
         ({"engine": 1}, TypeError, "engine must be one of 'fast', 'lucent', got 1"),
@@ -277,14 +279,14 @@ def test_progress_bar(model, capsys):
         ({"precision": "bfloat16", "engine": "lucent"}, ValueError, "'float32' only"),
         ({"redirect_relu": 1}, TypeError, "redirect_relu must be True, False or None, got 1"),
         ({"objective": "chanel"}, ValueError, "did you mean 'channel'"),
-        ({"layer": "lat"}, UnknownLayer, "did you mean 'late"),
+        ({"target": "lat"}, UnknownLayer, "did you mean 'late"),
         ({"neurons": 16}, NeuronOutOfRange, "0 to 15"),
-        ({"neurons": []}, NeuronOutOfRange, "no neuron given"),
+        ({"neurons": []}, NeuronOutOfRange, "no neuron of layer late"),
         ({"model": nn.ReLU()}, TypeError, r"what load_model\(\) returns, got ReLU"),
     ],
 )
 def test_wrong_arguments(model, change, error, words):
-    arguments = {"model": model, "layer": "late", "neurons": 0, "size": 32, "steps": 2, **change}
+    arguments = {"model": model, "target": "late", "neurons": 0, "size": 32, "steps": 2, **change}
     with pytest.raises(error, match=words):
         render_steps(**arguments)
 
@@ -293,3 +295,41 @@ def test_preview_settings_are_arguments_of_render(model):
     work = render_steps(model, "late", range(3), **PREVIEW)
     assert next(work).images().shape == (3, PREVIEW["size"], PREVIEW["size"], 3)
     work.close()
+
+
+# ------------------------------------------------------------------ targets
+
+
+def test_a_layer_and_a_neuron_are_the_short_form_of_a_target(model):
+    pair, text = render(model, "late", 3, **FAST), render(model, "late:3", **FAST)
+    np.testing.assert_array_equal(pair.images, text.images)
+    assert text.targets == (Channel("late", 3),)
+    assert text.settings["targets"] == ("late:3",)
+
+
+def test_a_unit_is_maximised_at_its_place(model):
+    info = model.layer("late")
+    row, column = info.height - 1, 0
+    options = {"steps": 24, "size": model.input_size, "progress": False}
+    corner = render(model, f"late:3@{row},{column}", **options)
+    whole = render(model, "late:3", **options)
+    with torch.no_grad():
+        read = model.reader("late")
+        maps = [read(torch.from_numpy(r.images).permute(0, 3, 1, 2))[0, 3] for r in (corner, whole)]
+    np.testing.assert_allclose(corner.activation[0], maps[0][row, column], rtol=1e-4, atol=1e-5)
+    assert maps[0][row, column] > maps[1][row, column]
+    assert maps[0].mean() < maps[1].mean()
+
+
+def test_targets_of_several_layers_and_kinds_keep_their_pictures(model):
+    together = render(model, ["late:3", "stem:1", "late:3@1,1", "late:0"], **FAST)
+    assert [str(t) for t in together.targets] == ["late:3", "stem:1", "late:3@1,1", "late:0"]
+    for i, target in enumerate(together.targets):
+        alone = render(model, target, **FAST)
+        np.testing.assert_allclose(together.images[i], alone.images[0], atol=1e-4)
+        np.testing.assert_allclose(together.activation[i], alone.activation[0], rtol=1e-4)
+
+
+def test_an_objective_of_ones_own_reads_one_layer(model):
+    with pytest.raises(ValueError, match="render each layer by itself"):
+        render(model, ["late:3", "stem:1"], objective=lambda a: a.mean(), **FAST)

@@ -17,6 +17,7 @@ from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render, render_steps
 from neuron_widget.rendering.lucent_engine import RightLRN, lucent_module, lucents, seed_transforms
 from neuron_widget.rendering.param import generator_for
+from neuron_widget.targets import Channel
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SMALL = {"size": 40, "steps": 6, "engine": "lucent", "progress": False}
@@ -66,7 +67,7 @@ def test_module_is_lucents_with_our_weights(inception):
 def test_it_is_lucents_render_vis_step_by_step(model):
     """As one call of ``render_vis`` with all steps, from the same random numbers."""
     ours = render(model, "late", 2, **SMALL)
-    seed = generator_for("lucent", 0, "late", 2).initial_seed()
+    seed = generator_for("lucent", 0, Channel("late", 2)).initial_seed()
     param, objectives = lucents("optvis.param"), lucents("optvis.objectives")
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)

@@ -128,7 +128,8 @@ def test_an_image_comes_back(store: Store, model: VisionModel) -> None:
         assert np.abs(found.images[0] - result.images[i]).max() <= 0.5 / 255 + 1e-6
         assert found.activation[0] == result.activation[i]
         assert [(s, v[0]) for s, v in found.history] == [(s, v[i]) for s, v in result.history]
-        assert found.settings == {**result.settings, "neurons": (neuron,)}
+        own = {"neurons": (neuron,), "targets": (f"2:{neuron}",)}
+        assert found.settings == {**result.settings, **own}
         assert (found.neurons, found.layer, found.steps) == ((neuron,), "2", 4)
 
 

@@ -1,0 +1,90 @@
+"""What of a target is maximised: a registry of objectives by name.
+
+An objective turns activation maps into one number for each image and channel. A new one is one
+entry here: the page's menu, the command line, the checks and the store's keys read this list.
+
+``render(objective=...)`` also takes a function of the activation, or an objective of torch-lucent;
+see :mod:`neuron_widget.rendering.objective`.
+
+This module imports no torch: the widget checks a cell's arguments with it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["OBJECTIVES", "NamedObjective", "canonical_objective", "objective"]
+
+Values = Callable[["Tensor"], "Tensor"]
+
+
+@dataclass(frozen=True)
+class NamedObjective:
+    """An objective that is known by name.
+
+    Attributes
+    ----------
+    name
+        What it is called in ``render(objective=...)``, in settings and on the command line.
+    label, help
+        Its entry on the page, and one line on what it changes.
+    values
+        From activation maps ``(n, channels, h, w)`` to what each channel is worth in each image,
+        ``(n, channels)`` float32.
+    key
+        What stands for it in the keys of stored results.
+    """
+
+    name: str
+    label: str
+    help: str
+    values: Values
+    key: str
+
+
+OBJECTIVES: dict[str, NamedObjective] = {}
+
+# lucent's word for a unit.
+_ALIASES = {"neuron": "unit"}
+
+
+def objective(name: str, *, label: str, help: str, key: str = "") -> Callable[[Values], Values]:  # noqa: A002  # as it is called everywhere
+    """Register a function from maps ``(n, channels, h, w)`` to values ``(n, channels)``."""
+
+    def register(values: Values) -> Values:
+        OBJECTIVES[name] = NamedObjective(name, label, help, values, key or name)
+        return values
+
+    return register
+
+
+def canonical_objective(given: Any) -> Any:
+    """The name an objective is known by; anything else comes back as it is."""
+    return _ALIASES.get(given, given) if isinstance(given, str) else given
+
+
+@objective(
+    "channel",
+    label="channel",
+    help="The mean over the whole map, so the motif fills the image.",
+)
+def _channel(maps: Tensor) -> Tensor:
+    import torch
+
+    return maps.flatten(2).mean(dim=2, dtype=torch.float32)
+
+
+@objective(
+    "unit",
+    label="centre unit",
+    help="One position only, so the motif stands alone in the middle.",
+    key="neuron",  # it was called so when the first results were stored
+)
+def _unit(maps: Tensor) -> Tensor:
+    # Of an even number of positions the one right and below the middle, as in lucent.
+    return maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
