@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from neuron_widget.rendering.files import save_images
+
 __all__ = [
     "RenderResult",
     "RenderState",
@@ -133,15 +135,27 @@ class RenderResult:
         """Image ``i`` as an RGB PIL image."""
         return Image.fromarray((self.images[i] * 255).round().clip(0, 255).astype(np.uint8))
 
+    def picture(self, i: int = 0) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Image ``i`` as files hold it: ``(H, W, 3)`` uint8, and plain values that describe it."""
+        steps = self.state.steps[i] if self.state is not None else self.steps
+        history = [(step, float(values[i])) for step, values in self.history]
+        return np.asarray(self.to_pil(i)), {
+            "layer": self.layer,
+            "neuron": self.neurons[i],
+            "steps": steps,
+            "activation": float(self.activation[i]),
+            "history": [pair for pair in history if np.isfinite(pair[1])],
+            "seconds": self.seconds / max(1, len(self)),
+            "settings": {**self.settings, "neurons": [self.neurons[i]]},
+        }
+
     def save(self, path: str | Path) -> list[Path]:
         """Write the images into a folder (or one image to a ``.webp`` or ``.png`` file).
 
         Lossless, with settings, activation and history embedded as JSON; returns the files. See
         :func:`neuron_widget.rendering.files.save_images`. Raises ``StoreError``.
         """
-        from neuron_widget.rendering.files import save_images
-
-        return save_images(self, path)
+        return save_images([self.picture(i) for i in range(len(self))], path)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import RenderError
-from neuron_widget.rendering.files import join, take
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -54,6 +53,7 @@ def _render(
     settings: dict[str, Any],
 ) -> Steps:
     from neuron_widget.rendering import render_steps as render_all
+    from neuron_widget.rendering.manifest import join, take
 
     resume = settings.pop("resume", None)
     found = {n: store.find_render(model, layer, n, **settings) for n in dict.fromkeys(neurons)}
@@ -74,6 +74,8 @@ def find_begun(
     store: Store, model: VisionModel, layer: str, neurons: Sequence[int], settings: dict[str, Any]
 ) -> RenderResult | None:
     """What the store has of these neurons with fewer steps, to go on from."""
+    from neuron_widget.rendering.manifest import join
+
     found = [store.find_resumable(model, layer, neuron, **settings) for neuron in neurons]
     begun = [result for result in found if result is not None]
     return join(begun, [result.neurons[0] for result in begun]) if begun else None
