@@ -97,7 +97,7 @@ def from_results(
         Results of another layer or network, or of neurons that have two images.
     """
     from neuron_widget.rendering import RenderResult
-    from neuron_widget.rendering.files import take
+    from neuron_widget.rendering.manifest import take
 
     info = model.layer(layer)
     results = [images] if isinstance(images, RenderResult) else list(images or ())

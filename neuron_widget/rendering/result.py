@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from neuron_widget.rendering.files import save_images
 from neuron_widget.targets import Target
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Spectra",
     "Steps",
     "as_history",
+    "settings_of",
     "to_host",
 ]
 
@@ -143,15 +145,28 @@ class RenderResult:
         """Image ``i`` as an RGB PIL image."""
         return Image.fromarray((self.images[i] * 255).round().clip(0, 255).astype(np.uint8))
 
+    def picture(self, i: int = 0) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Image ``i`` as files hold it: ``(H, W, 3)`` uint8, and plain values that describe it."""
+        steps = self.state.steps[i] if self.state is not None else self.steps
+        history = [(step, float(values[i])) for step, values in self.history]
+        return np.asarray(self.to_pil(i)), {
+            "layer": self.targets[i].layer,
+            "neuron": self.neurons[i],
+            "target": str(self.targets[i]),
+            "steps": steps,
+            "activation": float(self.activation[i]),
+            "history": [pair for pair in history if np.isfinite(pair[1])],
+            "seconds": self.seconds / max(1, len(self)),
+            "settings": settings_of(self.settings, self.targets[i : i + 1]),
+        }
+
     def save(self, path: str | Path) -> list[Path]:
         """Write the images into a folder (or one image to a ``.webp`` or ``.png`` file).
 
         Lossless, with settings, activation and history embedded as JSON; returns the files. See
         :func:`neuron_widget.rendering.files.save_images`. Raises ``StoreError``.
         """
-        from neuron_widget.rendering.files import save_images
-
-        return save_images(self, path)
+        return save_images([self.picture(i) for i in range(len(self))], path)
 
 
 @dataclass(frozen=True)
@@ -200,6 +215,16 @@ class RenderStep:
 
 
 Steps = Generator[RenderStep, None, RenderResult]
+
+
+def settings_of(settings: Mapping[str, Any], targets: Sequence[Target]) -> dict[str, Any]:
+    """Settings of a result as those of one with these targets."""
+    return {
+        **settings,
+        "layer": ", ".join(dict.fromkeys(target.layer for target in targets)),
+        "neurons": tuple(target.neuron for target in targets),
+        "targets": tuple(map(str, targets)),
+    }
 
 
 def as_history(each: Sequence[dict[int, float]]) -> History:

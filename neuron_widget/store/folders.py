@@ -12,7 +12,6 @@ from typing import Any
 
 from neuron_widget.durable import read_arrays
 from neuron_widget.errors import StoreError
-from neuron_widget.rendering.files import read_image
 from neuron_widget.store.folder import Entry, Folder, Pruned, Verified
 from neuron_widget.store.keys import ModelKeys
 
@@ -125,6 +124,8 @@ def number_in(name: str, letter: str) -> int:
 
 def _check(path: Path) -> None:
     if path.suffix == ".webp":
+        from neuron_widget.rendering.files import read_image
+
         read_image(path)
     else:
         read_arrays(path)

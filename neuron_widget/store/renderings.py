@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.durable import read_facts
-from neuron_widget.rendering.files import (
-    image_bytes,
-    read_image,
-    read_state,
-    state_bytes,
-    state_size,
-    with_state,
-)
 from neuron_widget.store.folders import Folders, number_in
 from neuron_widget.store.galleries import gallery_bytes, read_gallery
 from neuron_widget.store.keys import image_key
@@ -46,9 +39,11 @@ class Renderings(Folders):
         ``settings`` are those of :func:`neuron_widget.render`. Without a ``precision`` named, an
         image of either will do. The result carries no optimiser state.
         """
+        from neuron_widget.rendering.manifest import read_result
+
         for key, wanted in self._keys(model, as_target(target, neuron), settings):
             name = f"{key}-s{wanted['steps']}.webp"
-            found: RenderResult | None = self.find("images", name, read_image)
+            found: RenderResult | None = self.find("images", name, read_result)
             if found is not None:
                 return found
         return None
@@ -70,6 +65,9 @@ class Renderings(Folders):
         With its optimiser state, and of the very settings, device and precision: going on gives
         what an uninterrupted rendering gives.
         """
+        from neuron_widget.rendering.files import read_state
+        from neuron_widget.rendering.manifest import read_result, state_from_arrays
+
         wanted = _checked(model, as_target(target, neuron), settings)
         if wanted.options["engine"] != "fast":
             return None
@@ -81,10 +79,12 @@ class Renderings(Folders):
         for steps in had:
             if steps >= wanted.options["steps"]:
                 continue
-            result = self.find("images", f"{key}-s{steps}.webp", read_image)
-            state = self.find("states", f"{key}-s{steps}.safetensors", read_state)
+            result: RenderResult | None
+            result = self.find("images", f"{key}-s{steps}.webp", read_result)
+            name = f"{key}-s{steps}.safetensors"
+            state = self.find("states", name, lambda path: state_from_arrays(*read_state(path)))
             if result and state and not wanted.differences(result.settings):
-                return with_state(result, state)
+                return replace(result, state=state)
         return None
 
     def put_render(
@@ -102,6 +102,9 @@ class Renderings(Folders):
         ------
         StoreError
         """
+        from neuron_widget.rendering.files import image_bytes, state_bytes
+        from neuron_widget.rendering.manifest import state_parts, state_size
+
         size = state_size(result)
         few = 0 < size <= LARGEST_STATE and len(result) <= MOST_STATES
         recipe = self.recipe(model)
@@ -113,11 +116,11 @@ class Renderings(Folders):
             if key is None or steps < 1:
                 continue
             if self.find("images", f"{key}-s{steps}.webp", read_facts) is None:
-                self.write("images", f"{key}-s{steps}.webp", image_bytes(result, i))
+                self.write("images", f"{key}-s{steps}.webp", image_bytes(*result.picture(i)))
             name = f"{key}-s{steps}.safetensors"
             kept = few or steps < result.settings["steps"] if keep_state is None else keep_state
             if kept and size and self.find("states", name, read_facts) is None:
-                self.write("states", name, state_bytes(result, i))
+                self.write("states", name, state_bytes(*state_parts(result, i)))
 
     def _keys(
         self,

@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import RenderError
-from neuron_widget.rendering.files import join, take
 from neuron_widget.targets import Target, TargetLike, as_targets
 
 if TYPE_CHECKING:
@@ -54,6 +53,7 @@ def _render(
     settings: dict[str, Any],
 ) -> Steps:
     from neuron_widget.rendering import render_steps as render_all
+    from neuron_widget.rendering.manifest import join, take
 
     resume = settings.pop("resume", None)
     found = {t: store.find_render(model, t, **settings) for t in dict.fromkeys(targets)}
@@ -74,6 +74,8 @@ def find_begun(
     store: Store, model: VisionModel, targets: Sequence[Target], settings: dict[str, Any]
 ) -> RenderResult | None:
     """What the store has of these targets with fewer steps, to go on from."""
+    from neuron_widget.rendering.manifest import join
+
     found = [store.find_resumable(model, target, **settings) for target in targets]
     begun = [result for result in found if result is not None]
     return join(begun, [result.targets[0] for result in begun]) if begun else None

@@ -31,7 +31,7 @@ from neuron_widget.errors import NeuronOutOfRange
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render
-from neuron_widget.rendering.files import read_image
+from neuron_widget.rendering.manifest import read_result
 from neuron_widget.scanning import ScanResult
 from neuron_widget.store import Store
 
@@ -200,7 +200,7 @@ def test_render(tmp_path: Path, network: VisionModel) -> None:
     assert [i["neuron"] for i in found["images"]] == [1, 2, 3, 5]
     plain = render(network, "2", [1, 2, 3, 5], steps=3, size=SIZE, progress=False)
     for i, image in enumerate(found["images"]):
-        saved = read_image(Path(image["file"]))
+        saved = read_result(Path(image["file"]))
         assert saved.neurons == (image["neuron"],)
         assert np.array_equal(np.asarray(saved.to_pil()), np.asarray(plain.to_pil(i)))
         assert image["activation"] == float(plain.activation[i])
@@ -436,7 +436,7 @@ class Server:
 
 def images(root: Path) -> dict[str, bytes]:
     """Pixels by file name."""
-    return {p.name: read_image(p).to_pil().tobytes() for p in root.glob("v1/images/*/*.webp")}
+    return {p.name: read_result(p).to_pil().tobytes() for p in root.glob("v1/images/*/*.webp")}
 
 
 def test_killed_at_twenty_random_moments(tmp_path: Path, folder: Path) -> None:
@@ -538,7 +538,7 @@ def test_ctrl_c(command: str, going_on: str, tmp_path: Path, folder: Path) -> No
     assert going_on in text
     assert "Traceback" not in text
     if command.startswith("render"):
-        unfinished = [read_image(path) for path in sorted((tmp_path / "out").glob("*.webp"))]
+        unfinished = [read_result(path) for path in sorted((tmp_path / "out").glob("*.webp"))]
         assert len(unfinished) == 2
         assert {image.steps for image in unfinished} < set(range(1, 40))
         assert f"2 unfinished ({unfinished[0].steps} of 40 steps); the same command" in text

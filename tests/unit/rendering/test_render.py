@@ -268,7 +268,11 @@ def test_progress_bar(model, capsys):
         ({"size": "224"}, TypeError, "size must be an integer from 16 to 4,096, got '224'"),
         ({"lr": 0}, ValueError, "lr must be above 0"),
         ({"lr": float("nan")}, ValueError, "lr must be above 0"),
-        ({"lr": "x"}, TypeError, "lr must be a number above 0 and at most 10, such as 0.05, got 'x'"),
+        (
+            {"lr": "x"},
+            TypeError,
+            "lr must be a number above 0 and at most 10, such as 0.05, got 'x'",
+        ),
         ({"seed": -1}, ValueError, "seed must be from 0"),
         ({"seed": None}, TypeError, "seed must be an integer"),
         ({"batch_size": 0}, ValueError, "batch_size must be from 1 to 4,096, got 0"),

@@ -22,7 +22,7 @@ from neuron_widget.errors import DatasetError, ModelError, NeuronOutOfRange, Sto
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render
-from neuron_widget.rendering.files import read_image
+from neuron_widget.rendering.manifest import read_result
 from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset, scan
 from neuron_widget.scanning import scan_steps as scan_plainly
 from neuron_widget.scanning.tables import PandasMissing
@@ -199,8 +199,8 @@ def test_save_images(model: VisionModel, tmp_path: Path) -> None:
     single = render(model, "2", 4, steps=2, size=SIZE, progress=False)
     for name in ("one.webp", "one.png"):
         (file,) = single.save(tmp_path / name)
-        assert np.array_equal(np.asarray(read_image(file).to_pil()), np.asarray(single.to_pil()))
-        assert read_image(file).settings == single.settings
+        assert np.array_equal(np.asarray(read_result(file).to_pil()), np.asarray(single.to_pil()))
+        assert read_result(file).settings == single.settings
     with pytest.raises(StoreError, match="name a folder"):
         result.save(tmp_path / "one.webp")
     with pytest.raises(StoreError, match="lossless"):

@@ -1,0 +1,158 @@
+"""Rendered results as files hold them (pixels, arrays and a manifest), taken apart and joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neuron_widget.durable import Arrays, Damaged
+from neuron_widget.objectives import canonical_objective
+from neuron_widget.rendering.files import read_image
+from neuron_widget.rendering.result import (
+    RenderResult,
+    RenderState,
+    Spectra,
+    as_history,
+    settings_of,
+)
+from neuron_widget.targets import Channel, Target, parse
+
+__all__ = [
+    "join",
+    "read_result",
+    "result_from_image",
+    "state_from_arrays",
+    "state_parts",
+    "state_size",
+    "take",
+]
+
+_SPECTRA = ("spectrum", "exp_avg", "exp_avg_sq")
+
+
+def read_result(path: Path) -> RenderResult:
+    """Return the result in a WebP or PNG file, without optimiser state.
+
+    Raises Damaged if it is torn or foreign; OSError if it cannot be read.
+    """
+    return result_from_image(*read_image(path))
+
+
+def result_from_image(pixels: NDArray[np.uint8], manifest: dict[str, Any]) -> RenderResult:
+    """Return the result whose pixels and manifest :meth:`RenderResult.picture` gave.
+
+    Raises Damaged if the manifest is not complete.
+    """
+    try:
+        return RenderResult(
+            images=pixels.astype(np.float32)[None] / np.float32(255),
+            targets=(_target(manifest),),
+            activation=np.array([manifest["activation"]], np.float32),
+            history=[(int(s), np.array([v], np.float32)) for s, v in manifest["history"]],
+            seconds=float(manifest["seconds"]),
+            settings=_plain_settings(manifest["settings"]),
+            steps=int(manifest["steps"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"what it says of itself is not complete ({error})") from error
+
+
+def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as a rendering gives them: JSON has lists where Python has tuples."""
+
+    def tuples(value: Any) -> Any:
+        if isinstance(value, list):
+            return tuple(tuples(v) for v in value)
+        if isinstance(value, dict):
+            return {k: tuples(v) for k, v in value.items()}
+        return value
+
+    plain: dict[str, Any] = tuples(settings)
+    # A unit's objective had another name in the first files.
+    return {**plain, "objective": canonical_objective(plain["objective"])}
+
+
+def _target(manifest: Mapping[str, Any]) -> Target:
+    if "target" in manifest:
+        return parse(manifest["target"])
+    return Channel(str(manifest["layer"]), int(manifest["neuron"]))  # the first files knew no other
+
+
+# ------------------------------------------------------------------ the optimiser's state
+
+
+def state_size(result: RenderResult) -> int:
+    """Bytes of the optimiser's state of one image; 0 if the result carries none."""
+    if result.state is None:
+        return 0
+    spectrum = result.state.spectra.spectrum
+    return 3 * spectrum[0].numel() * spectrum.element_size()
+
+
+def state_parts(result: RenderResult, i: int = 0) -> tuple[Arrays, dict[str, Any]]:
+    """Return arrays and manifest of what is needed to go on with image ``i``."""
+    state = result.state
+    assert state is not None
+    arrays = {name: getattr(state.spectra, name)[i].numpy() for name in _SPECTRA}
+    manifest = {
+        "neuron": result.neurons[i],
+        "target": str(result.targets[i]),
+        "steps": state.steps[i],
+        "history": sorted((k, v) for k, v in state.history[i].items() if np.isfinite(v)),
+    }
+    return arrays, manifest
+
+
+def state_from_arrays(arrays: Arrays, manifest: dict[str, Any]) -> RenderState:
+    """Return the state of one image from :func:`state_parts`; raises Damaged."""
+    try:
+        tensors = (torch.from_numpy(arrays[name].copy())[None] for name in _SPECTRA)
+        history = {int(step): float(value) for step, value in manifest["history"]}
+        return RenderState(Spectra(*tensors), (int(manifest["steps"]),), (history,))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"not the state of a rendering ({error})") from error
+
+
+# ------------------------------------------------------------------ results of several images
+
+
+def take(result: RenderResult, i: int) -> RenderResult:
+    """Image ``i`` of a result as a result of its own, without state."""
+    return replace(
+        result,
+        images=result.images[i : i + 1],
+        targets=result.targets[i : i + 1],
+        activation=result.activation[i : i + 1],
+        history=[(s, v[i : i + 1]) for s, v in result.history if np.isfinite(v[i])],
+        seconds=result.seconds / len(result),
+        settings=settings_of(result.settings, result.targets[i : i + 1]),
+        state=None,
+    )
+
+
+def join(results: Sequence[RenderResult], targets: Sequence[Target]) -> RenderResult:
+    """Results of one target each as one result, in the order of ``targets``.
+
+    With the optimiser's state if each of them has one.
+    """
+    by_target = {result.targets[0]: result for result in results}
+    chosen = [by_target[target] for target in targets]
+    histories = [{step: float(values[0]) for step, values in one.history} for one in chosen]
+    states = [one.state for one in chosen if one.state is not None]
+    return replace(
+        chosen[0],
+        images=np.concatenate([one.images for one in chosen]),
+        targets=tuple(targets),
+        activation=np.concatenate([one.activation for one in chosen]),
+        history=as_history(histories),
+        seconds=sum(one.seconds for one in chosen),
+        settings=settings_of(chosen[0].settings, targets),
+        steps=min(one.steps for one in chosen),
+        state=RenderState.join(states) if len(states) == len(chosen) else None,
+    )
