@@ -101,7 +101,7 @@ class _Nan(nn.Module):
 def test_one_bad_neuron_costs_no_other_image(store: Store) -> None:
     model = load_model(nn.Sequential(_Nan()), preprocess=lambda x: x, input_size=32)
     how = {**HOW, "batch_size": 1}
-    with pytest.raises(RenderError, match="neuron 3"):
+    with pytest.raises(RenderError, match="0:3"):
         finish(render_steps(store, model, "0", range(4), **how))
     assert finish(render_steps(store, model, "0", range(3), **how))[0] == 0
 
