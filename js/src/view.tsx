@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 import { render } from "preact";
 import { App } from "./components/app";
-import { followTheme } from "./theme";
+import { addRoot } from "./root";
 import { type View, ViewContext } from "./view-context";
 import type { Widget } from "./widget";
 
@@ -11,16 +11,7 @@ const newName = (): string => `view-${Math.random().toString(36).slice(2, 12)}`;
 /** Draw one view of a widget into `el`. Returns what takes it away again. */
 export function mount({ state, commands }: Widget, el: HTMLElement): () => void {
 	const end = new AbortController();
-	const root = document.createElement("div");
-	root.className = "neuron-widget";
-	// JupyterLab's command-mode keys (D D deletes the cell!) act on a focused slider otherwise. Its
-	// bindings match the focused element itself, so the mark on an ancestor alone is not enough.
-	root.dataset.lmSuppressShortcuts = "true";
-	root.addEventListener("focusin", (event) => {
-		if (event.target instanceof HTMLElement) event.target.dataset.lmSuppressShortcuts = "true";
-	});
-	el.append(root);
-	const lookAtTheme = followTheme(root, end.signal);
+	const { element: root, lookAtTheme } = addRoot(el, "div", "neuron-widget", end.signal);
 
 	const view: View = {
 		state,

@@ -6,8 +6,11 @@ export class TestModel implements Model {
 	readonly sent: P.FromPage[] = [];
 	/** The buffers of each message in `sent`. */
 	readonly sentBuffers: BufferSource[][] = [];
-	readonly traits: Record<string, unknown> = { layer: "mixed4a", neuron: 3, steps: 512 };
 	#listeners = new Map<string, Set<(...args: unknown[]) => void>>();
+
+	constructor(
+		readonly traits: Record<string, unknown> = { layer: "mixed4a", neuron: 3, steps: 512 },
+	) {}
 
 	get(name: string): unknown {
 		return this.traits[name];
