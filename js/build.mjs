@@ -1,6 +1,6 @@
-// Bundles the page into neuron_widget/static/: one ES module and one style sheet, nothing loaded
-// from elsewhere; and what a saved page needs beside them (page.js, page.css). The same sources and
-// lock file give the same bytes (CI compares them).
+// Bundles into neuron_widget/static/ the page of the widget and that of the quiz, each one ES module
+// and one style sheet, nothing loaded from elsewhere; and what a saved page needs beside the widget
+// (page.js, page.css). The same sources and lock file give the same bytes (CI compares them).
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -21,7 +21,7 @@ const scripts = {
 
 await build({
 	...scripts,
-	entryPoints: { widget: "src/index.ts" },
+	entryPoints: { widget: "src/index.ts", quiz: "src/quiz/index.tsx" },
 	// Classic JSX makes the smaller bundle, but a tsconfig.json, where there is one, would decide.
 	tsconfigRaw: {},
 	jsx: "transform",
@@ -34,7 +34,11 @@ await build({ ...scripts, entryPoints: { page: "src/page/index.ts" } });
 
 await build({
 	absWorkingDir: here("."),
-	entryPoints: { widget: "src/style/index.css", page: "src/page/page.css" },
+	entryPoints: {
+		widget: "src/style/index.css",
+		quiz: "src/quiz/quiz.css",
+		page: "src/page/page.css",
+	},
 	outdir: here("../neuron_widget/static"),
 	bundle: true,
 	minify: true,
@@ -43,7 +47,7 @@ await build({
 	logLevel: "warning",
 });
 
-for (const name of ["widget.js", "widget.css", "page.js", "page.css"]) {
+for (const name of ["widget", "quiz", "page"].flatMap((n) => [`${n}.js`, `${n}.css`])) {
 	const { size } = await stat(here(`../neuron_widget/static/${name}`));
 	console.log(`${name} ${(size / 1000).toFixed(1)} kB`);
 }

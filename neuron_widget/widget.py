@@ -310,14 +310,14 @@ class NeuronWidget(anywidget.AnyWidget):
 
     # -------------------------------------------------------------- the page
 
-    def _on_page_message(self, _widget: object, content: Any, _buffers: object) -> None:
+    def _on_page_message(self, _widget: object, content: Any, buffers: Any) -> None:
         """Dispatch one message. Errors are shown: a handler's exception would go to the log."""
         with self._outbox.handling():
             try:
                 if content.get("kind") == "poll":
                     self._on_poll(more=bool(content["more"]))
                 else:
-                    handle_message(self._session, content)
+                    handle_message(self._session, content, buffers)
             except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
                 trace = "".join(traceback.format_exception(error))
                 expected = isinstance(error, (ValueError, TypeError))

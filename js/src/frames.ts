@@ -22,7 +22,7 @@ async function decodeImage(url: string): Promise<void> {
  */
 export class Frames {
 	readonly shown: Signal<LiveFrame | null> = signal(null);
-	#waiting: { frame: Frame; data: DataView } | null = null;
+	#waiting: { frame: Frame; data: DataView<ArrayBuffer> } | null = null;
 	#decoding = false;
 	#turn = 0;
 
@@ -32,7 +32,7 @@ export class Frames {
 		readonly decode: Decode = decodeImage,
 	) {}
 
-	receive(frame: Frame, data: DataView): void {
+	receive(frame: Frame, data: DataView<ArrayBuffer>): void {
 		if (this.still()) {
 			// Reduced motion: only finished images are shown, but the kernel must not wait.
 			this.ack(frame.index);

@@ -1,6 +1,6 @@
 import type { Model } from "./model";
-import { Store } from "./store";
 import { mount } from "./view";
+import { Widget } from "./widget";
 
 interface Props {
 	model: Model;
@@ -10,21 +10,21 @@ interface Props {
 /**
  * The anywidget module. anywidget calls this factory once for a model and then `initialize` once
  * and `render` for each output; the model objects it hands to them are different proxies of one
- * model, so the store lives in this closure.
+ * model, so the widget lives in this closure.
  */
 export default () => {
-	let store: Store | undefined;
-	const shared = (model: Model): Store => {
-		store ??= new Store(model);
-		return store;
+	let widget: Widget | undefined;
+	const shared = (model: Model): Widget => {
+		widget ??= new Widget(model);
+		return widget;
 	};
 
 	return {
 		initialize({ model, signal }: Props) {
 			shared(model);
 			const end = (): void => {
-				store?.dispose();
-				store = undefined;
+				widget?.dispose();
+				widget = undefined;
 			};
 			signal?.addEventListener("abort", end);
 			return end;

@@ -1,7 +1,8 @@
 import { type Signal, signal } from "@preact/signals";
+import { bytesOf } from "./buffers";
 import { Lru } from "./lru";
 import type * as P from "./protocol";
-import { bytesOf, dropUrl, makeUrl } from "./urls";
+import { dropUrl, makeUrl } from "./urls";
 
 export type Group = P.Enlarge["group"];
 
@@ -99,14 +100,14 @@ export class Media {
 		this.photos.touch(neuronKey(layer, neuron));
 	}
 
-	addPicture(image: P.Image, data: DataView): void {
+	addPicture(image: P.Image, data: DataView<ArrayBuffer>): void {
 		this.pictures.set(neuronKey(image.layer, image.neuron), {
 			url: makeUrl(data, "image/png"),
 			image,
 		});
 	}
 
-	addThumbs(message: P.Thumbs, buffers: DataView[]): void {
+	addThumbs(message: P.Thumbs, buffers: DataView<ArrayBuffer>[]): void {
 		message.neurons.forEach((neuron, i) => {
 			const data = buffers[i];
 			if (!data) return;
@@ -120,11 +121,11 @@ export class Media {
 		});
 	}
 
-	addPhotos(info: P.Photos, buffers: DataView[]): void {
+	addPhotos(info: P.Photos, buffers: DataView<ArrayBuffer>[]): void {
 		const shots = [...info.most, ...info.least].map((photo, i) => ({
 			photo,
-			url: makeUrl(buffers[i * 2] as DataView, "image/jpeg"),
-			map: bytesOf(buffers[i * 2 + 1] as DataView),
+			url: makeUrl(buffers[i * 2] as DataView<ArrayBuffer>, "image/jpeg"),
+			map: bytesOf(buffers[i * 2 + 1] as DataView<ArrayBuffer>),
 		}));
 		this.photos.set(neuronKey(info.layer, info.neuron), {
 			info,
@@ -133,7 +134,7 @@ export class Media {
 		});
 	}
 
-	addLarge(info: P.LargePhoto, buffers: DataView[]): void {
+	addLarge(info: P.LargePhoto, buffers: DataView<ArrayBuffer>[]): void {
 		const [photo, map, crop] = buffers;
 		if (!photo || !map || !crop) return;
 		this.large.set(largeKey(info.layer, info.neuron, info.group, info.photo.rank), {

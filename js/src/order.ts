@@ -1,4 +1,4 @@
-import type { Strength } from "./store";
+import type { Strength } from "./strength";
 
 export type Sort = "index" | "strength" | "alive";
 

@@ -37,7 +37,7 @@ export class FakeModel {
 		this.listeners = new Map();
 		this.images = new Map();
 		this.thumbs = new Set();
-		this.making = { size: 224, lr: 0.05, seed: 0, objective: "channel", previews: true };
+		this.settings = { size: 224, lr: 0.05, seed: 0, objective: "channel", previews: true };
 		this.turn = 0;
 		this.frame = 0;
 	}
@@ -68,7 +68,7 @@ export class FakeModel {
 	}
 
 	get recipe() {
-		const { previews: _, ...recipe } = this.making;
+		const { previews: _, ...recipe } = this.settings;
 		return recipe;
 	}
 
@@ -101,7 +101,7 @@ export class FakeModel {
 		const { layer, neuron, steps } = this.state;
 		const messages = [
 			{ kind: "selected", seq: -1, layer, neuron, steps },
-			{ kind: "configured", ...this.making },
+			{ kind: "configured", ...this.settings },
 		];
 		if (this.options.error) {
 			messages.push({
@@ -284,11 +284,11 @@ export class FakeModel {
 		void this.on_start({ layer, neuron, steps, from: steps / 2 });
 	}
 
-	on_configure({ kind: _, ...making }) {
-		this.making = making;
+	on_configure({ kind: _, ...settings }) {
+		this.settings = settings;
 		this.images.clear();
 		this.thumbs.clear();
-		this.tell({ kind: "configured", ...making });
+		this.tell({ kind: "configured", ...settings });
 		void this.previews();
 	}
 

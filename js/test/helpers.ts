@@ -4,15 +4,21 @@ import type * as P from "../src/protocol";
 /** A model that remembers what was sent and lets a test speak for the kernel. */
 export class TestModel implements Model {
 	readonly sent: P.FromPage[] = [];
-	readonly traits: Record<string, unknown> = { layer: "mixed4a", neuron: 3, steps: 512 };
+	/** The buffers of each message in `sent`. */
+	readonly sentBuffers: BufferSource[][] = [];
 	#listeners = new Map<string, Set<(...args: unknown[]) => void>>();
+
+	constructor(
+		readonly traits: Record<string, unknown> = { layer: "mixed4a", neuron: 3, steps: 512 },
+	) {}
 
 	get(name: string): unknown {
 		return this.traits[name];
 	}
 
-	send(content: unknown): void {
+	send(content: unknown, _callbacks?: unknown, buffers: BufferSource[] = []): void {
 		this.sent.push(content as P.FromPage);
+		this.sentBuffers.push(buffers);
 	}
 
 	on(name: string, callback: (...args: unknown[]) => void): void {
@@ -24,7 +30,7 @@ export class TestModel implements Model {
 		if (callback) this.#listeners.get(name)?.delete(callback);
 	}
 
-	tell(message: P.ToPage, buffers: DataView[] = []): void {
+	tell(message: P.ToPage, buffers: BufferSource[] = []): void {
 		for (const callback of this.#listeners.get("msg:custom") ?? []) callback(message, buffers);
 	}
 
@@ -42,7 +48,8 @@ export class TestModel implements Model {
 	}
 }
 
-export const view = (...bytes: number[]): DataView => new DataView(new Uint8Array(bytes).buffer);
+export const view = (...bytes: number[]): DataView<ArrayBuffer> =>
+	new DataView(new Uint8Array(bytes).buffer);
 
 export const LAYERS: P.Layer[] = [
 	{ name: "mixed4a", channels: 508, height: 14, width: 14 },
@@ -153,7 +160,7 @@ export const photo = (rank: number): P.Photo => ({
 });
 
 /** The photos of a neuron, `k` a group, with their buffers. */
-export function photos(neuron: number, k = 2): [P.Photos, DataView[]] {
+export function photos(neuron: number, k = 2): [P.Photos, DataView<ArrayBuffer>[]] {
 	const group = Array.from({ length: k }, (_, rank) => photo(rank));
 	return [
 		{

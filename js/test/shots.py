@@ -92,6 +92,22 @@ def typed(page: Page) -> None:
     page.wait_for_timeout(300)
 
 
+def answered(page: Page) -> None:
+    """Answer the first question of the quiz by keyboard, wrongly."""
+    page.get_by_role("button", name="Left photo").focus()
+    page.keyboard.press("ArrowLeft")
+    page.get_by_role("button", name="Next question").wait_for()
+    page.wait_for_timeout(300)
+
+
+def played(page: Page) -> None:
+    """Play the quiz to its end."""
+    for name in ("Next question", "Next question", "See the score"):
+        page.get_by_role("button", name="Right photo").click()
+        page.get_by_role("button", name=name).click()
+    page.get_by_role("button", name="Play again").wait_for()
+
+
 SHOTS: dict[str, tuple[int, int, str, Any]] = {
     "first": (1100, 900, "opening=1", wait(300)),
     "mid": (1100, 1000, "start=1&until=312&speed=400", wait(4500)),
@@ -119,6 +135,12 @@ SHOTS: dict[str, tuple[int, int, str, Any]] = {
     "w800": (800, 1000, "start=1&speed=2000", finished),
     "w1800": (1800, 1000, "start=1&speed=2000&neuron=257", finished),
     "dark": (1100, 1000, "start=1&speed=2000&theme=dark&neuron=257", finished),
+    "quiz": (1100, 700, "quiz=both", wait(300)),
+    "quiz-answered": (1100, 700, "quiz=synthetic", answered),
+    "quiz-played": (1100, 500, "quiz=both", played),
+    "quiz-dark": (1100, 700, "quiz=both&theme=dark", answered),
+    "quiz-w640": (640, 900, "quiz=photos", answered),
+    "quiz-w320": (320, 1200, "quiz=both", answered),
     "dark-large": (1100, 1000, "start=1&speed=2000&theme=dark", lambda p: (finished(p), large(p))),
 }
 
@@ -152,7 +174,7 @@ def main() -> None:
             wide = page.evaluate("document.documentElement.scrollWidth")
             print(name, "scroll width", wide, "of", width)
             page.add_script_tag(path=str(axe))
-            report = page.evaluate("axe.run('.neuron-widget')")
+            report = page.evaluate("axe.run('.neuron-widget, .neuron-quiz')")
             for found in report["violations"]:
                 print("  axe:", found["impact"], found["id"], found["help"])
                 for node in found["nodes"][:4]:

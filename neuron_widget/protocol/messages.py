@@ -21,9 +21,16 @@ are JPEG, the final ``image`` is PNG.
 Some notebooks (Colab) show nothing that a background thread sends. A page that hears nothing of a
 running task for two seconds sends ``poll`` every 250 ms, see there.
 
-Buffers: a message's ``buffers`` are listed in its docstring, in order. An activation map is sent
-as ``h * w`` bytes, row by row, ``255 = scale`` (the neuron's largest value in the data set, so that
-a weak map looks weak; maps are never stretched one by one).
+Buffers, in either direction: a message's ``buffers`` are listed in its docstring, in order. An
+activation map is sent as ``h * w`` bytes, row by row, ``255 = scale`` (the neuron's largest value
+in the data set, so that a weak map looks weak; maps are never stretched one by one).
+
+* To the page: hosts hand them over as DataView, Uint8Array or ArrayBuffer; the page makes DataViews
+  of them, with the offset, in one place (``js/src/buffers.ts``).
+* To the kernel: the page sends them with ``Connection.ask(message, buffers)``
+  (``model.send(content, callbacks, buffers)``); they come to ``handle_message(session, message,
+  buffers)`` as memoryviews (bytes in some hosts). Notebook servers close the connection at about
+  10 MB a message: what may be larger is made smaller before it is sent.
 
 Never use the key ``id``: ipykernel 7.4 keeps one entry for every message that has it.
 

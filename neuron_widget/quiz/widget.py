@@ -1,9 +1,6 @@
 """NeuronQuiz: which of two new photos fires the neuron more? A game in a notebook cell.
 
-The page sends ``{kind: "answer", question, side, seconds}``, ``{kind: "next", question}`` and
-``{kind: "restart"}``; ``question`` is the number it speaks of, so that a click that arrives twice
-is heard once. What the page shows is in three traits, so a reloaded or second view has it too:
-``question`` (pictures as bytes; without the answer), ``answered`` and ``tally``.
+What it says to the page, and the page to it, stands in :mod:`neuron_widget.protocol.quiz`.
 """
 
 from __future__ import annotations
@@ -277,6 +274,7 @@ class NeuronQuiz(anywidget.AnyWidget):
             self._show_answer()
 
     def _show_answer(self) -> None:
+        """See :class:`.protocol.quiz.QuizAnswered` and :class:`.protocol.quiz.QuizTally`."""
         row = self._results[self._at] if len(self._results) > self._at else {}
         keys = ("answer", "fires_more", "correct", "left_score", "right_score", "neuron")
         with self.hold_sync():
@@ -334,7 +332,7 @@ def _scan(
 
 
 def _pictures(question: Question) -> dict[str, Any]:
-    """What the page may know of a question: pictures, no scores, no names."""
+    """See :class:`.protocol.quiz.QuizQuestion`: pictures, no scores, no names."""
     from neuron_widget.protocol.encode import jpeg
 
     def small(examples: Sequence[Example]) -> list[bytes]:

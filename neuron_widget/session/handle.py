@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.session import export
@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 __all__ = ["handle_message"]
 
 
-def handle_message(session: Session, m: Mapping[str, Any]) -> None:
+def handle_message(
+    session: Session,
+    m: Mapping[str, Any],
+    buffers: Sequence[bytes | memoryview] = (),  # noqa: ARG001  # no message has any so far
+) -> None:
     """Do what a message of :mod:`neuron_widget.protocol.messages` asks.
+
+    ``buffers`` are those of the message, in the order that its docstring lists them.
 
     Raises
     ------

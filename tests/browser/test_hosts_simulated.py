@@ -29,7 +29,11 @@ HOST = """
 <body {body} style="background: #fff"><main></main><script type="module">
 import factory from "/neuron_widget/static/widget.js";
 const listeners = new Set();
-const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+// A view of a part of a larger message.
+const bytes = (text) => {{
+  const whole = Uint8Array.from("123" + atob(text), (c) => c.charCodeAt(0));
+  return new {view}(whole.buffer, 3, whole.length - 3);
+}};
 window.deliver = (parts) => {{
   for (const [content, buffers] of parts)
     for (const listener of listeners) listener(content, buffers.map(bytes));
@@ -113,7 +117,14 @@ def open_host(browser: Browser, address: str, folder: Path) -> Iterator[Callable
     hosts: list[Host] = []
     widgets: list[NeuronWidget] = []
 
-    def open_it(*, html: str = "", body: str = "", background: bool = True, steps: int) -> Host:
+    def open_it(
+        *,
+        html: str = "",
+        body: str = "",
+        view: str = "DataView",
+        background: bool = True,
+        steps: int,
+    ) -> Host:
         page = browser.new_page(viewport={"width": 1000, "height": 900})
         widget = NeuronWidget(
             "blocks.3", dataset=str(folder), neuron=7, size=64, steps=steps, previews=False
@@ -124,7 +135,7 @@ def open_host(browser: Browser, address: str, folder: Path) -> Iterator[Callable
         page.route(
             "**/host.html",
             lambda route: route.fulfill(
-                body=HOST.format(html=html, body=body), content_type="text/html"
+                body=HOST.format(html=html, body=body, view=view), content_type="text/html"
             ),
         )
         page.goto(f"{address}/host.html")
@@ -139,7 +150,7 @@ def open_host(browser: Browser, address: str, folder: Path) -> Iterator[Callable
 
 
 def test_colab_shows_nothing_from_the_background_and_works(open_host: Any) -> None:
-    host = open_host(html="theme=dark", background=False, steps=400)
+    host = open_host(html="theme=dark", view="Uint8Array", background=False, steps=400)
     page = host.page
     root = page.locator(".neuron-widget")
     expect(root).to_have_attribute("data-theme", "dark")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,10 +57,12 @@ class Kernel:
                 return text
         raise TimeoutError(f"the cell did not end: {text}")
 
-    def send(self, widget: str, content: Message) -> None:
+    def send(self, widget: str, content: Message, buffers: Sequence[bytes] = ()) -> None:
         """A custom message of the page to a widget."""
         data = {"comm_id": widget, "data": {"method": "custom", "content": content}}
-        self.client.shell_channel.send(self.client.session.msg("comm_msg", data))
+        # The channel's own `send` takes no buffers.
+        session, socket = self.client.session, self.client.shell_channel.socket
+        session.send(socket, session.msg("comm_msg", data), buffers=list(buffers))
 
     def wait_for(
         self, widget: str, found: Callable[[Message], bool], timeout: float = 90

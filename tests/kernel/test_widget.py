@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import io
 import time
 from pathlib import Path
@@ -272,3 +274,27 @@ def test_a_data_set_that_cannot_be_opened_is_shown(
     assert says in error["message"]
     assert error["action"] == action
     assert error["dataset"] == (dataset if action else "")
+
+
+def test_buffers_of_a_page_message_arrive_whole(kernel: Kernel, make: Any) -> None:
+    widget = make()
+    ready(kernel, widget)
+    kernel.run(
+        "import neuron_widget.widget as half\n"
+        "handle, arrived = half.handle_message, []\n"
+        "def spy(session, message, buffers=()):\n"
+        "    arrived.append((message['kind'], [bytes(b) for b in buffers]))\n"
+        "    handle(session, message, buffers)\n"
+        "half.handle_message = spy"
+    )
+    large = np.random.default_rng(0).bytes(1_000_000)
+    kernel.send(widget, {"kind": "ready", "view": "b"}, [b"first", b"", large])
+    kernel.wait_for(widget, is_kind("snapshot"))
+    kernel.send(widget, {"kind": "ready", "view": "c"})
+    kernel.wait_for(widget, is_kind("snapshot"))
+    said = kernel.run(
+        "import hashlib\nhalf.handle_message = handle\n"
+        "print([(k, [(len(b), hashlib.md5(b).hexdigest()) for b in all]) for k, all in arrived])"
+    )
+    sums = [(len(b), hashlib.md5(b).hexdigest()) for b in (b"first", b"", large)]
+    assert ast.literal_eval(said) == [("ready", sums), ("ready", [])]

@@ -1,16 +1,16 @@
 import { useEffect, useState } from "preact/hooks";
-import { useView } from "../view";
+import { useView } from "../view-context";
 
 const GAP_MS = 2_000;
 
 /** One polite live region; it says the newest news, at most every two seconds. */
 export function Announcer() {
-	const { store } = useView();
+	const { state } = useView();
 	const [said, say] = useState("");
 	useEffect(() => {
 		let last = Number.NEGATIVE_INFINITY;
 		let timer: ReturnType<typeof setTimeout> | undefined;
-		const stop = store.news.subscribe((text) => {
+		const stop = state.tasks.news.subscribe((text) => {
 			clearTimeout(timer);
 			timer = setTimeout(
 				() => {
@@ -24,7 +24,7 @@ export function Announcer() {
 			clearTimeout(timer);
 			stop();
 		};
-	}, [store]);
+	}, [state]);
 	return (
 		<div class="nw-unseen" aria-live="polite" role="status">
 			{said}

@@ -1,4 +1,4 @@
-import { useView } from "../view";
+import { useView } from "../view-context";
 import { Announcer } from "./announcer";
 import { ContactNote } from "./contact-note";
 import { Controls } from "./controls";
@@ -36,8 +36,8 @@ function Skeleton() {
 }
 
 export function App() {
-	const { store, open } = useView();
-	const network = store.network.value;
+	const { state, open } = useView();
+	const network = state.network.value;
 	return (
 		<div class="nw-frame">
 			{/* While a photo is open large, the rest must not take the focus. */}
@@ -61,10 +61,10 @@ export function App() {
 							<Photos />
 							<Histogram />
 						</div>
-						<Gallery key={`${network.identity} ${store.layer.value}`} />
+						<Gallery key={`${network.identity} ${state.selection.layer.value}`} />
 					</div>
 				)}
-				{!network && store.opening.value && <Skeleton />}
+				{!network && state.opening.value && <Skeleton />}
 				<WhatToLookFor />
 			</div>
 			<PhotoDialog />

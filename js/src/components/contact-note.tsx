@@ -1,13 +1,13 @@
-import { useView } from "../view";
+import { useView } from "../view-context";
 
 /** Says so when the kernel does not answer. What is on screen stays. */
 export function ContactNote() {
-	const { store } = useView();
-	const state = store.contact.state.value;
-	if (state === "ok") return null;
+	const { state } = useView();
+	const contact = state.contact.state.value;
+	if (contact === "ok") return null;
 	return (
-		<p class={`nw-note nw-note-${state}`} role="status">
-			{state === "busy" ? (
+		<p class={`nw-note nw-note-${contact}`} role="status">
+			{contact === "busy" ? (
 				<>
 					<strong>The kernel is busy;</strong> what you asked for is done when the running cell
 					ends.

@@ -1,6 +1,6 @@
 import { count } from "../format";
 import { MAX_STEPS, MIN_STEPS, STEP_STOPS, stepsAt, stopOf } from "../steps";
-import { useView } from "../view";
+import { useView } from "../view-context";
 import { Icon } from "./icon";
 import { NumberBox } from "./number-box";
 import { ProgressRow } from "./progress-row";
@@ -26,13 +26,13 @@ function Name(props: { of: string; name: string; range: string }) {
 }
 
 function NeuronControl() {
-	const { store, name } = useView();
-	const last = Math.max(0, (store.layerInfo.value?.channels ?? 1) - 1);
-	const neuron = store.neuron.value;
-	const go = (to: number): void => store.select({ neuron: (to + last + 1) % (last + 1) }, true);
+	const { state, commands, name } = useView();
+	const last = Math.max(0, (state.layerInfo.value?.channels ?? 1) - 1);
+	const neuron = state.selection.neuron.value;
+	const go = (to: number): void => commands.select({ neuron: (to + last + 1) % (last + 1) }, true);
 	const random = (): void => {
 		const alive = Array.from({ length: last + 1 }, (_, n) => n).filter(
-			(n) => n !== neuron && !store.isDead(n),
+			(n) => n !== neuron && !state.isDead(n),
 		);
 		const pick = alive[Math.floor(Math.random() * alive.length)];
 		if (pick !== undefined) go(pick);
@@ -49,15 +49,15 @@ function NeuronControl() {
 				step={1}
 				value={neuron}
 				style={{ "--nw-fill": `${last ? (100 * neuron) / last : 0}%` }}
-				onInput={(e) => store.select({ neuron: e.currentTarget.valueAsNumber }, false)}
-				onChange={(e) => store.select({ neuron: e.currentTarget.valueAsNumber }, true)}
+				onInput={(e) => commands.select({ neuron: e.currentTarget.valueAsNumber }, false)}
+				onChange={(e) => commands.select({ neuron: e.currentTarget.valueAsNumber }, true)}
 			/>
 			<NumberBox
 				name="Neuron number"
 				value={neuron}
 				min={0}
 				max={last}
-				onSet={(value) => store.select({ neuron: value }, true)}
+				onSet={(value) => commands.select({ neuron: value }, true)}
 			/>
 			<div class="nw-steppers">
 				<button
@@ -93,8 +93,8 @@ function NeuronControl() {
 }
 
 function StepsControl() {
-	const { store, name } = useView();
-	const steps = store.steps.value;
+	const { state, commands, name } = useView();
+	const steps = state.selection.steps.value;
 	const stop = stopOf(steps);
 	return (
 		<div class="nw-slider-row">
@@ -109,15 +109,15 @@ function StepsControl() {
 				value={stop}
 				aria-valuetext={`${steps} steps`}
 				style={{ "--nw-fill": `${(100 * stop) / (STEP_STOPS.length - 1)}%` }}
-				onInput={(e) => store.select({ steps: stepsAt(e.currentTarget.valueAsNumber) }, false)}
-				onChange={(e) => store.select({ steps: stepsAt(e.currentTarget.valueAsNumber) }, true)}
+				onInput={(e) => commands.select({ steps: stepsAt(e.currentTarget.valueAsNumber) }, false)}
+				onChange={(e) => commands.select({ steps: stepsAt(e.currentTarget.valueAsNumber) }, true)}
 			/>
 			<NumberBox
 				name="Steps number"
 				value={steps}
 				min={MIN_STEPS}
 				max={MAX_STEPS}
-				onSet={(value) => store.select({ steps: value }, true)}
+				onSet={(value) => commands.select({ steps: value }, true)}
 			/>
 			<span class="nw-steppers nw-muted">log scale</span>
 		</div>
@@ -125,12 +125,12 @@ function StepsControl() {
 }
 
 function Buttons() {
-	const { store } = useView();
-	const asked = store.asked.value;
-	const picture = store.media.pictures.get(store.key.value);
-	const busy = store.busy.value && !store.gone.value;
-	const progress = store.renderRow.value;
-	const gone = store.gone.value;
+	const { state, commands } = useView();
+	const asked = state.tasks.asked.value;
+	const picture = state.media.pictures.get(state.selection.key.value);
+	const busy = state.busy.value && !state.gone.value;
+	const progress = state.renderRow.value;
+	const gone = state.gone.value;
 	return (
 		<div class="nw-row nw-buttons">
 			<button
@@ -138,7 +138,7 @@ function Buttons() {
 				class="nw-button nw-primary"
 				aria-disabled={gone}
 				onClick={() => {
-					if (!gone) store.start();
+					if (!gone) commands.start();
 				}}
 			>
 				Render
@@ -148,7 +148,7 @@ function Buttons() {
 				class="nw-button"
 				aria-disabled={!busy}
 				onClick={() => {
-					if (busy) store.stop();
+					if (busy) commands.stop();
 				}}
 			>
 				Stop
@@ -168,10 +168,10 @@ function Buttons() {
 
 /** Goes on from the present image. */
 function MoreSteps() {
-	const { store } = useView();
-	const to = store.moreTo.value;
-	const there = store.media.pictures.get(store.key.value)?.image.step ?? 0;
-	const reason = store.gone.value
+	const { state, commands } = useView();
+	const to = state.moreTo.value;
+	const there = state.media.pictures.get(state.selection.key.value)?.image.step ?? 0;
+	const reason = state.gone.value
 		? "The kernel does not answer"
 		: there >= MAX_STEPS
 			? `${count(MAX_STEPS)} steps are the most`
@@ -182,7 +182,7 @@ function MoreSteps() {
 			class="nw-button"
 			aria-disabled={!to}
 			title={to ? `Go on from step ${count(there)} to ${count(to)}` : reason}
-			onClick={() => store.more()}
+			onClick={() => commands.more()}
 		>
 			More steps
 			{to > 0 && <span class="nw-muted nw-plain">to {count(to)}</span>}

@@ -1,18 +1,18 @@
 import { useState } from "preact/hooks";
 import { sendOnEnter } from "../enter";
 import { count, plural } from "../format";
-import { useView } from "../view";
+import { useView } from "../view-context";
 import { ErrorPanel } from "./error-panel";
 import { ProgressRow } from "./progress-row";
 
 /** Which photos the neurons are looked up in: named, changed, scanned, and what was skipped. */
 export function DatasetPanel() {
-	const { store, datasetOpen, name } = useView();
+	const { state, commands, datasetOpen, name } = useView();
 	const [path, setPath] = useState("");
-	const dataset = store.dataset.value;
+	const dataset = state.dataset.value;
 	const open = datasetOpen.value ?? dataset === null;
-	const scan = store.scanRow.value;
-	const asked = store.asked.value === "scan";
+	const scan = state.scanRow.value;
+	const asked = state.tasks.asked.value === "scan";
 	const scannable = path.trim() !== "" || Boolean(dataset);
 	return (
 		<div class="nw-dataset" id={`${name}-dataset`}>
@@ -23,7 +23,7 @@ export function DatasetPanel() {
 					onSubmit={(e) => {
 						e.preventDefault();
 						// Nothing typed: the same photos again, such as after a stop.
-						if (scannable) store.scan(path.trim());
+						if (scannable) commands.scan(path.trim());
 					}}
 				>
 					{dataset === null && (
@@ -36,7 +36,10 @@ export function DatasetPanel() {
 									<code>imagenette</code> (about 0.3 GB; asks before it downloads);
 								</li>
 								<li>
-									write <code>NeuronWidget("{store.layer.value}", dataset="path/to/photos")</code>{" "}
+									write{" "}
+									<code>
+										NeuronWidget("{state.selection.layer.value}", dataset="path/to/photos")
+									</code>{" "}
 									in the cell.
 								</li>
 							</ol>
@@ -84,7 +87,7 @@ export function DatasetPanel() {
 					<span class="nw-spinner" aria-hidden="true" /> Scan requested
 				</p>
 			)}
-			{scan && !(scan.state === "stopped" && store.errors.value.scan) && (
+			{scan && !(scan.state === "stopped" && state.errors.at("scan")) && (
 				<ProgressRow task="scan" p={scan} />
 			)}
 			<ErrorPanel where="scan" />

@@ -1,10 +1,10 @@
-import type { Where } from "../store";
-import { useView } from "../view";
+import type { Where } from "../errors";
+import { useView } from "../view-context";
 
 /** What went wrong in one part of the widget, with its way out; or what it asks before it goes on. */
 export function ErrorPanel({ where }: { where: Where }) {
-	const { store } = useView();
-	const error = store.errors.value[where];
+	const { state, commands } = useView();
+	const error = state.errors.at(where);
 	if (!error) return null;
 	const asks = error.action === "download";
 	return (
@@ -13,7 +13,11 @@ export function ErrorPanel({ where }: { where: Where }) {
 			<p class="nw-error-message">{error.message}</p>
 			<div class="nw-row">
 				{error.action === "embedded" && (
-					<button type="button" class="nw-button nw-primary" onClick={() => store.openEmbedded()}>
+					<button
+						type="button"
+						class="nw-button nw-primary"
+						onClick={() => commands.openEmbedded()}
+					>
 						Open the embedded network
 					</button>
 				)}
@@ -21,13 +25,13 @@ export function ErrorPanel({ where }: { where: Where }) {
 					<button
 						type="button"
 						class="nw-button nw-primary"
-						onClick={() => store.scan(error.dataset, true)}
+						onClick={() => commands.scan(error.dataset, true)}
 					>
 						Download and scan
 					</button>
 				)}
 				{where !== "network" && (
-					<button type="button" class="nw-button" onClick={() => store.dismiss(where)}>
+					<button type="button" class="nw-button" onClick={() => commands.dismiss(where)}>
 						{asks ? "Not now" : "Dismiss"}
 					</button>
 				)}

@@ -2,7 +2,7 @@ import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
 import { count, neuronName } from "../format";
 import { galleryOrder, moveInGrid, parseFilter, placesInView, type Sort } from "../order";
-import { useView } from "../view";
+import { useView } from "../view-context";
 import { ProgressRow } from "./progress-row";
 
 const TILE = 56;
@@ -15,19 +15,19 @@ const SCROLL_GAP_MS = 150;
  * be found and read aloud; strict containment spares the browser from looking into them.
  */
 export function Gallery() {
-	const { store, sort, filter, name } = useView();
+	const { state, commands, sort, filter, name } = useView();
 	const box = useRef<HTMLDivElement>(null);
 	const holds = useRef(true);
-	const layer = store.layer.value;
-	const channels = store.layerInfo.value?.channels ?? 0;
-	const strength = store.strength.value;
+	const layer = state.selection.layer.value;
+	const channels = state.layerInfo.value?.channels ?? 0;
+	const strength = state.strength.value;
 	const order = useMemo(() => {
 		const all = galleryOrder(channels, sort.value, strength);
 		const lets = parseFilter(filter.value, strength);
 		return lets ? all.filter(lets) : all;
 	}, [channels, sort.value, filter.value, strength]);
 	// Where the filter hides the selected neuron, the list is entered at its first one.
-	const hidden = !order.includes(store.neuron.value);
+	const hidden = !order.includes(state.selection.neuron.value);
 	const entry = hidden ? order[0] : undefined;
 
 	// The same elements again: a drawing of the gallery leaves a thousand tiles alone.
@@ -74,8 +74,8 @@ export function Gallery() {
 			const [columns, , pitch] = grid();
 			const [first, end] = placesInView(scrollTop, clientHeight, pitch, columns, order.length);
 			const seen = order.slice(first, end);
-			holds.current = seen.includes(store.neuron.peek());
-			store.inView(seen);
+			holds.current = seen.includes(state.selection.neuron.peek());
+			commands.inView(seen);
 		};
 		const size = (): void => scroller.style.setProperty("--nw-tile", `${grid()[2] - GAP}px`);
 		size();
@@ -94,7 +94,7 @@ export function Gallery() {
 			const held = holds.current;
 			size();
 			tell();
-			if (held) reveal(store.neuron.peek());
+			if (held) reveal(state.selection.neuron.peek());
 		});
 		resized.observe(scroller);
 		return () => {
@@ -102,16 +102,16 @@ export function Gallery() {
 			scroller.removeEventListener("scroll", scrolled);
 			resized.disconnect();
 		};
-	}, [order, channels, store, grid, reveal]);
+	}, [order, channels, state, commands, grid, reveal]);
 
 	// Keep the selected tile in sight.
 	useEffect(
 		() =>
-			store.neuron.subscribe((neuron) => {
+			state.selection.neuron.subscribe((neuron) => {
 				reveal(neuron);
 				holds.current = true;
 			}),
-		[store, reveal],
+		[state, reveal],
 	);
 
 	const tileOf = (neuron: number): HTMLElement | null =>
@@ -119,7 +119,7 @@ export function Gallery() {
 
 	const onKeyDown = (e: KeyboardEvent): void => {
 		if (e.ctrlKey || e.altKey || e.metaKey) return;
-		const at = order.indexOf(store.neuron.value);
+		const at = order.indexOf(state.selection.neuron.value);
 		const [columns, rows] = grid();
 		const enters = at < 0 && (e.key === "Enter" || e.key === " ");
 		const to = enters ? 0 : moveInGrid(e.key, Math.max(at, 0), order.length, columns, rows);
@@ -127,13 +127,13 @@ export function Gallery() {
 		e.preventDefault();
 		e.stopPropagation();
 		const neuron = order[to] as number;
-		store.select({ neuron }, true);
+		commands.select({ neuron }, true);
 		tileOf(neuron)?.focus({ preventScroll: true });
 	};
 
 	const onClick = (e: MouseEvent): void => {
 		const tile = (e.target as HTMLElement).closest<HTMLElement>("[data-neuron]");
-		if (tile) store.select({ neuron: Number(tile.dataset.neuron) }, true);
+		if (tile) commands.select({ neuron: Number(tile.dataset.neuron) }, true);
 	};
 
 	return (
@@ -207,19 +207,19 @@ function Filter({ shown, channels }: { shown: number; channels: number }) {
 
 /** Why the gallery is empty. */
 function NoMatch() {
-	const { store, filter } = useView();
+	const { state, filter } = useView();
 	const words = filter.value.trim();
 	const numbers = /^[\d\s,.–-]+$/.test(words);
 	let why = "";
-	const last = (store.layerInfo.value?.channels ?? 1) - 1;
+	const last = (state.layerInfo.value?.channels ?? 1) - 1;
 	if (numbers) why = `Its neurons are numbered 0 to ${last}.`;
-	else if (!store.strength.value) why = "Classes are known when the photos are scanned.";
-	else if (store.strength.value.labels.length === 0) why = "These photos have no classes.";
+	else if (!state.strength.value) why = "Classes are known when the photos are scanned.";
+	else if (state.strength.value.labels.length === 0) why = "These photos have no classes.";
 	return (
 		<div class="nw-no-match">
 			<p>
-				No neuron of {store.layer.value} is “{words}”{!numbers && ", or fires most for such photos"}
-				. {why}
+				No neuron of {state.selection.layer.value} is “{words}”
+				{!numbers && ", or fires most for such photos"}. {why}
 			</p>
 			<button
 				type="button"
@@ -235,21 +235,21 @@ function NoMatch() {
 }
 
 function Previews() {
-	const { store } = useView();
-	const p = store.progress.preview.value;
+	const { state } = useView();
+	const p = state.tasks.progress.preview.value;
 	if (p?.state !== "running" && p?.state !== "waiting") return null;
 	return <ProgressRow task="preview" p={p} />;
 }
 
 function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: boolean }) {
-	const { store } = useView();
-	const selected = useComputed(() => store.neuron.value === neuron).value;
-	const dead = useComputed(() => store.isDead(neuron)).value;
+	const { state } = useView();
+	const selected = useComputed(() => state.selection.neuron.value === neuron).value;
+	const dead = useComputed(() => state.isDead(neuron)).value;
 	const rendering = useComputed(() => {
-		const p = store.progress.render.value;
+		const p = state.tasks.progress.render.value;
 		return p?.state === "running" && p.neuron === neuron && p.layer === layer;
 	}).value;
-	const thumb = store.media.thumb(layer, neuron).value;
+	const thumb = state.media.thumb(layer, neuron).value;
 	const states = [
 		rendering && "rendering",
 		dead && "dead",

@@ -1,14 +1,14 @@
 import { count, plural } from "../format";
-import { useView } from "../view";
+import { useView } from "../view-context";
 import { Menu } from "./menu";
 
 /** The network, its layer, the data set and the device. */
 export function Header() {
-	const { store, datasetOpen, settingsOpen, name } = useView();
-	const network = store.network.value;
-	const layer = store.layerInfo.value;
-	const dataset = store.dataset.value;
-	const opening = store.opening.value;
+	const { state, commands, datasetOpen, settingsOpen, name } = useView();
+	const network = state.network.value;
+	const layer = state.layerInfo.value;
+	const dataset = state.dataset.value;
+	const opening = state.opening.value;
 	const open = datasetOpen.value ?? dataset === null;
 	return (
 		<div class="nw-header">
@@ -22,10 +22,14 @@ export function Header() {
 						<select
 							id={`${name}-layer`}
 							class="nw-input"
-							value={store.layer.value}
-							onChange={(e) => store.select({ layer: e.currentTarget.value }, true)}
+							value={state.selection.layer.value}
+							onChange={(e) => commands.select({ layer: e.currentTarget.value }, true)}
 						>
-							{!layer && <option value={store.layer.value}>{store.layer.value || "choose"}</option>}
+							{!layer && (
+								<option value={state.selection.layer.value}>
+									{state.selection.layer.value || "choose"}
+								</option>
+							)}
 							{network.layers.map((l) => (
 								<option key={l.name} value={l.name}>
 									{l.name}

@@ -1,16 +1,17 @@
 import { count, value } from "../format";
-import { useView } from "../view";
+import { useView } from "../view-context";
 
 const W = 600;
 const H = 72;
 
 /** The scores of the neuron over the data set, with marks where the shown photos lie. */
 export function Histogram() {
-	const { store } = useView();
-	const set = store.media.photos.get(store.key.value);
+	const { state } = useView();
+	const set = state.media.photos.get(state.selection.key.value);
 	const info = set?.info;
 	// Empty while the photos are looked up, so that nothing jumps.
-	if (info ? info.dead : !store.strength.value || store.isDead(store.neuron.value)) return null;
+	if (info ? info.dead : !state.strength.value || state.isDead(state.selection.neuron.value))
+		return null;
 	const { counts, edges } = info?.histogram ?? { counts: [], edges: [] };
 	const [from, to] = [edges[0] ?? 0, edges.at(-1) ?? 1];
 	const top = Math.max(...counts, 1);

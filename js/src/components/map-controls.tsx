@@ -1,4 +1,4 @@
-import { useView } from "../view";
+import { useView } from "../view-context";
 import type { MapMode } from "../viridis";
 
 const MODES: readonly MapMode[] = ["off", "blend", "only"];

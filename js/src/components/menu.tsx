@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { fileName, saveUrl } from "../keepsakes";
-import { useView } from "../view";
+import { fileName, saveUrl } from "../exports";
+import { useView } from "../view-context";
 import { Icon } from "./icon";
 
 /** What can be taken away: the image, the figure, the line of Python. */
@@ -52,11 +52,11 @@ export function Menu() {
 }
 
 function Choices() {
-	const { store, name } = useView();
-	const [layer, neuron] = [store.layer.value, store.neuron.value];
-	const picture = store.media.pictures.get(store.key.value);
-	const making = store.keepsakes.figure.value;
-	const gone = store.gone.value;
+	const { state, name } = useView();
+	const [layer, neuron] = [state.selection.layer.value, state.selection.neuron.value];
+	const picture = state.media.pictures.get(state.selection.key.value);
+	const drawing = state.exports.figure.value;
+	const gone = state.gone.value;
 	return (
 		<div class="nw-menu-panel" id={`${name}-menu`}>
 			<button
@@ -77,12 +77,12 @@ function Choices() {
 			<button
 				type="button"
 				class="nw-button"
-				aria-disabled={!picture || making || gone}
+				aria-disabled={!picture || drawing || gone}
 				onClick={() => {
-					if (picture && !making && !gone) store.keepsakes.askFigure(layer, neuron);
+					if (picture && !drawing && !gone) state.exports.askFigure(layer, neuron);
 				}}
 			>
-				{making ? "Drawing the figure" : "Save figure"}
+				{drawing ? "Drawing the figure" : "Save figure"}
 			</button>
 			<p class="nw-muted">
 				{gone
@@ -97,17 +97,21 @@ function Choices() {
 }
 
 function PythonLine() {
-	const { store, name } = useView();
-	const { keepsakes } = store;
+	const { state, name } = useView();
+	const { exports } = state;
 	const text = useRef<HTMLTextAreaElement>(null);
 	const [said, say] = useState("");
-	const line = keepsakes.line.value;
-	const [key, steps, making] = [store.key.value, store.steps.value, store.making.now.value];
+	const line = exports.line.value;
+	const [key, steps, settings] = [
+		state.selection.key.value,
+		state.selection.steps.value,
+		state.renderSettings.now.value,
+	];
 	// Asked again when the view changes.
 	useEffect(() => {
-		keepsakes.askLine();
+		exports.askLine();
 		say("");
-	}, [keepsakes, key, steps, making]);
+	}, [exports, key, steps, settings]);
 
 	const copy = async (): Promise<void> => {
 		try {
@@ -133,7 +137,7 @@ function PythonLine() {
 				rows={4}
 				spellcheck={false}
 				value={line?.line ?? ""}
-				placeholder={store.gone.value ? "The kernel does not answer" : "Asking the kernel"}
+				placeholder={state.gone.value ? "The kernel does not answer" : "Asking the kernel"}
 				onFocus={(e) => e.currentTarget.select()}
 			/>
 			{line?.note && <p class="nw-muted">{line.note}</p>}

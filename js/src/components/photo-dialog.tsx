@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { contour } from "../contour";
 import { value } from "../format";
 import type { LargeShot, Shot } from "../media";
-import { type OpenPhoto, useView } from "../view";
+import { type OpenPhoto, useView } from "../view-context";
 import { Icon } from "./icon";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
@@ -13,9 +13,9 @@ import { GROUP_NAMES } from "./photos";
  * put an output into one tall frame the top layer's middle may be far from what is in sight.
  */
 export function PhotoDialog() {
-	const { open, store } = useView();
+	const { open, state } = useView();
 	const place = open.value;
-	const set = store.media.photos.get(store.key.value);
+	const set = state.media.photos.get(state.selection.key.value);
 	if (!place) return null;
 	const shots = set?.[place.group] ?? [];
 	const shot = shots.find((s) => s.photo.rank === place.rank);
@@ -23,14 +23,14 @@ export function PhotoDialog() {
 }
 
 function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
-	const { open, root, store, mapMode, opacity } = useView();
+	const { open, root, state, commands, mapMode, opacity } = useView();
 	const box = useRef<HTMLDivElement>(null);
 	const now = open.value as OpenPhoto;
-	const set = store.media.photos.get(store.key.value);
+	const set = state.media.photos.get(state.selection.key.value);
 	const at = shot ? shots.indexOf(shot) : -1;
 	const ahead = set?.most.length ?? 0;
 	const place = at - (now.group === "most" ? 0 : ahead) + 1;
-	const large = store.largeShot(now.group, now.rank);
+	const large = state.largeShot(now.group, now.rank);
 
 	const close = (): void => {
 		open.value = null;
@@ -39,7 +39,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 		const next = shots[to];
 		if (!next) return;
 		const group = to < ahead ? "most" : "least";
-		store.enlarge(group, next.photo.rank);
+		commands.enlarge(group, next.photo.rank);
 		open.value = { ...now, group, rank: next.photo.rank };
 	};
 
@@ -102,7 +102,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 						{GROUP_NAMES[now.group]} · {place}
 						<span class="nw-muted nw-plain">
 							{" "}
-							of {store.layer.value} neuron {store.neuron.value}
+							of {state.selection.layer.value} neuron {state.selection.neuron.value}
 						</span>
 					</strong>
 					<span class="nw-spring" />

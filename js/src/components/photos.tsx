@@ -1,6 +1,6 @@
 import { count, plural, value } from "../format";
 import type { Group, Shot } from "../media";
-import { useView } from "../view";
+import { useView } from "../view-context";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
 
@@ -11,17 +11,18 @@ export const GROUP_NAMES: Record<Group, string> = {
 
 /** The photos that fire the neuron most and least; or why there are none. */
 export function Photos() {
-	const { store } = useView();
-	const dataset = store.dataset.value;
-	const set = store.media.photos.get(store.key.value);
-	const scan = store.progress.scan.value;
+	const { state, commands } = useView();
+	const dataset = state.dataset.value;
+	const set = state.media.photos.get(state.selection.key.value);
+	const scan = state.tasks.progress.scan.value;
 	const scanning = scan?.state === "running" || scan?.state === "waiting";
-	const dead = set ? set.info.dead : store.isDead(store.neuron.value);
+	const dead = set ? set.info.dead : state.isDead(state.selection.neuron.value);
 	// Stopped before the first photo, or not begun: nothing comes by itself.
 	const partly =
 		set && dataset && !scanning && set.info.scanned + dataset.skipped_count < dataset.photos;
-	const unscanned = !set && !scanning && !store.strength.value && store.asked.value !== "scan";
-	const waiting = store.gone.value
+	const unscanned =
+		!set && !scanning && !state.strength.value && state.tasks.asked.value !== "scan";
+	const waiting = state.gone.value
 		? "not here, and the kernel does not answer"
 		: scanning
 			? "Scanning"
@@ -33,7 +34,7 @@ export function Photos() {
 			<section class="nw-photos" aria-label="Photos">
 				<h3 class="nw-heading">Photos</h3>
 				<p class="nw-muted">
-					{scanning || store.asked.value === "scan"
+					{scanning || state.tasks.asked.value === "scan"
 						? "The photos appear here when the scan is done."
 						: dataset === null
 							? "No data set yet: give one above, and the photos that fire this neuron appear here."
@@ -55,7 +56,7 @@ export function Photos() {
 					)}
 				</h3>
 				{(unscanned || partly) && (
-					<button type="button" class="nw-button nw-small" onClick={() => store.scan("")}>
+					<button type="button" class="nw-button nw-small" onClick={() => commands.scan("")}>
 						{partly ? "Scan all" : "Scan"} {plural(dataset?.photos ?? 0, "photo")}
 					</button>
 				)}
@@ -79,8 +80,8 @@ export function Photos() {
 
 function Strip(props: { group: Group; shots: Shot[] | undefined; waiting: string }) {
 	const { group, shots, waiting } = props;
-	const { store } = useView();
-	const named = store.strength.value?.labels.length !== 0;
+	const { state } = useView();
+	const named = state.strength.value?.labels.length !== 0;
 	return (
 		// biome-ignore lint/a11y/useSemanticElements: a fieldset is for form fields
 		<div class="nw-strip-block" role="group" aria-label={GROUP_NAMES[group]}>
@@ -109,7 +110,7 @@ function Strip(props: { group: Group; shots: Shot[] | undefined; waiting: string
 }
 
 function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }) {
-	const { open, mapMode, opacity, store } = useView();
+	const { open, mapMode, opacity, commands } = useView();
 	const { photo } = shot;
 	return (
 		<button
@@ -117,7 +118,7 @@ function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }
 			class="nw-photo"
 			title={photo.label || photo.path}
 			onClick={(e) => {
-				store.enlarge(group, photo.rank);
+				commands.enlarge(group, photo.rank);
 				open.value = { group, rank: photo.rank, from: e.currentTarget };
 			}}
 		>

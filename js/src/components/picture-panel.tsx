@@ -1,16 +1,16 @@
 import { duration, neuronName, plural, value } from "../format";
 import type { Picture } from "../media";
 import type { Frame } from "../protocol";
-import { useView } from "../view";
+import { useView } from "../view-context";
 import { Curve } from "./curve";
 import { PinButton } from "./pins";
 
 /** The image that the neuron wants to see, and what is known of it. */
 export function PicturePanel() {
-	const { store } = useView();
-	const key = store.key.value;
-	const picture = store.media.pictures.get(key);
-	const frame = store.liveFrame();
+	const { state } = useView();
+	const key = state.selection.key.value;
+	const picture = state.media.pictures.get(key);
+	const frame = state.liveFrame();
 	return (
 		<section class="nw-picture" aria-label="Synthetic image">
 			<figure class="nw-figure">
@@ -19,7 +19,8 @@ export function PicturePanel() {
 			<div class="nw-readings">
 				<div class="nw-title-row">
 					<h3 class="nw-heading nw-neuron-title">
-						{store.layer.value} <span class="nw-muted">neuron</span> {store.neuron.value}
+						{state.selection.layer.value} <span class="nw-muted">neuron</span>{" "}
+						{state.selection.neuron.value}
 					</h3>
 					<PinButton />
 				</div>
@@ -29,7 +30,7 @@ export function PicturePanel() {
 					<Readings picture={picture} />
 				) : (
 					<p class="nw-muted">
-						{store.saved
+						{state.saved
 							? "No finished image of this neuron was saved."
 							: "The readings come with the finished image."}
 					</p>
@@ -41,12 +42,12 @@ export function PicturePanel() {
 
 /** The one `img` element: its source changes from preview to frames to the finished image. */
 function Canvas({ picture }: { picture: Picture | undefined }) {
-	const { store } = useView();
-	const [layer, neuron] = [store.layer.value, store.neuron.value];
-	const frame = store.liveFrame();
-	const thumb = store.media.thumb(layer, neuron).value;
-	const rendering = store.rendering.value;
-	const dead = store.isDead(neuron);
+	const { state } = useView();
+	const [layer, neuron] = [state.selection.layer.value, state.selection.neuron.value];
+	const frame = state.liveFrame();
+	const thumb = state.media.thumb(layer, neuron).value;
+	const rendering = state.rendering.value;
+	const dead = state.isDead(neuron);
 	const url = frame?.url ?? picture?.url ?? thumb?.url;
 	let caption = "";
 	if (frame) caption = rendering ? "forming" : `left at step ${frame.frame.step}`;
@@ -73,8 +74,8 @@ function Canvas({ picture }: { picture: Picture | undefined }) {
 
 /** What is known while the image forms. */
 function Forming({ frame }: { frame: Frame }) {
-	const { store } = useView();
-	const path = store.path.value;
+	const { state } = useView();
+	const path = state.curve.points.value;
 	const last = path.at(-1);
 	return (
 		<>
@@ -96,12 +97,12 @@ function Forming({ frame }: { frame: Frame }) {
 }
 
 function Readings({ picture }: { picture: Picture }) {
-	const { store } = useView();
+	const { state } = useView();
 	const { image } = picture;
 	const best =
 		image.best_photo ??
-		store.media.photos.get(store.key.value)?.info.most[0]?.score ??
-		store.strength.value?.best[image.neuron] ??
+		state.media.photos.get(state.selection.key.value)?.info.most[0]?.score ??
+		state.strength.value?.best[image.neuron] ??
 		null;
 	// Photos are ranked by the mean of the map: another objective is in other units.
 	const comparable = image.objective === "channel" && best !== null && best > 0;

@@ -1,7 +1,7 @@
 import { neuronName, value } from "../format";
 import { neuronKey } from "../media";
 import { type Choice, MAX_PINS } from "../protocol";
-import { useView } from "../view";
+import { useView } from "../view-context";
 import { Icon } from "./icon";
 import { MapCanvas } from "./map-canvas";
 
@@ -9,10 +9,10 @@ const PHOTOS = 3;
 
 /** Keeps the selected neuron in sight, to compare it with others. */
 export function PinButton() {
-	const { store } = useView();
-	const [layer, neuron] = [store.layer.value, store.neuron.value];
-	const pinned = store.pins.has(layer, neuron);
-	const full = !pinned && store.pins.full;
+	const { state } = useView();
+	const [layer, neuron] = [state.selection.layer.value, state.selection.neuron.value];
+	const pinned = state.pins.has(layer, neuron);
+	const full = !pinned && state.pins.full;
 	return (
 		<button
 			type="button"
@@ -26,7 +26,7 @@ export function PinButton() {
 						? "Take it away from the pinned neurons"
 						: "Keep this neuron in sight, to compare it with others"
 			}
-			onClick={() => store.pins.toggle(layer, neuron)}
+			onClick={() => state.pins.toggle(layer, neuron)}
 		>
 			Pin
 		</button>
@@ -35,8 +35,8 @@ export function PinButton() {
 
 /** Pinned neurons side by side: the image and the first photos of each. */
 export function Pinned() {
-	const { store } = useView();
-	const pins = store.pins.list.value;
+	const { state } = useView();
+	const pins = state.pins.list.value;
 	if (pins.length === 0) return null;
 	return (
 		<section class="nw-pins" aria-label="Pinned neurons">
@@ -56,13 +56,13 @@ export function Pinned() {
 }
 
 function Card({ pin }: { pin: Choice }) {
-	const { store, mapMode, opacity } = useView();
+	const { state, commands, mapMode, opacity } = useView();
 	const { layer, neuron } = pin;
 	const key = neuronKey(layer, neuron);
-	const picture = store.media.pictures.get(key);
-	const thumb = store.media.thumb(layer, neuron).value;
-	const photos = store.media.photos.get(key);
-	const shown = key === store.key.value;
+	const picture = state.media.pictures.get(key);
+	const thumb = state.media.thumb(layer, neuron).value;
+	const photos = state.media.photos.get(key);
+	const shown = key === state.selection.key.value;
 	const url = picture?.url ?? thumb?.url;
 	const name = neuronName(layer, neuron);
 	return (
@@ -73,7 +73,7 @@ function Card({ pin }: { pin: Choice }) {
 					class="nw-pin-name"
 					aria-current={shown}
 					title={`Show ${name}`}
-					onClick={() => store.select({ layer, neuron }, true)}
+					onClick={() => commands.select({ layer, neuron }, true)}
 				>
 					{layer} <strong>{neuron}</strong>
 				</button>
@@ -82,7 +82,7 @@ function Card({ pin }: { pin: Choice }) {
 					class="nw-pin-off"
 					aria-label={`Unpin ${name}`}
 					title="Unpin"
-					onClick={() => store.pins.toggle(layer, neuron)}
+					onClick={() => state.pins.toggle(layer, neuron)}
 				>
 					<Icon name="close" />
 				</button>

@@ -1,7 +1,7 @@
 import { count, duration, neuronName, rate } from "../format";
 import type { Progress } from "../protocol";
-import type { Task } from "../store";
-import { useView } from "../view";
+import type { Task } from "../tasks";
+import { useView } from "../view-context";
 
 const NAMES: Record<Task, string> = {
 	render: "Rendering",
@@ -13,10 +13,10 @@ const UNITS: Record<Task, string> = { render: "steps", scan: "photos", preview: 
 
 /** A named progress bar with done/total, rate and time left; or how the task ended. */
 export function ProgressRow({ task, p }: { task: Task; p: Progress }) {
-	const { store } = useView();
+	const { state } = useView();
 	const unit = UNITS[task];
 	const running = p.state === "running" || p.state === "waiting";
-	const other = task === "render" && `${p.layer}/${p.neuron}` !== store.key.value;
+	const other = task === "render" && `${p.layer}/${p.neuron}` !== state.selection.key.value;
 	const total = p.total > 0 ? count(p.total) : "?";
 	const parts = p.total > 0 || p.done > 0 ? [`${count(p.done)}/${total}`] : [];
 	if (p.state === "running" && p.rate > 0)
@@ -24,7 +24,7 @@ export function ProgressRow({ task, p }: { task: Task; p: Progress }) {
 	// A rate of a few steps says nothing of the time left.
 	if (p.state === "running" && p.left > 0 && p.done >= MEASURED)
 		parts.push(`${duration(p.left)} left`);
-	const gone = running && store.gone.value;
+	const gone = running && state.gone.value;
 	const ends = {
 		running: "",
 		waiting: "waits for its turn",

@@ -1,8 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { sendOnEnter } from "../enter";
-import { DEFAULTS } from "../making";
 import type { Configure } from "../protocol";
-import { useView } from "../view";
+import { DEFAULTS } from "../render-settings";
+import { useView } from "../view-context";
 
 type Wanted = Omit<Configure, "kind">;
 
@@ -21,8 +21,8 @@ const pick = (from: Wanted): Wanted => {
 
 /** How images are made, and what each setting changes. */
 export function SettingsPanel() {
-	const { store, settingsOpen, name } = useView();
-	const now = store.making.now.value;
+	const { state, settingsOpen, name } = useView();
+	const now = state.renderSettings.now.value;
 	const [draft, setDraft] = useState<Wanted | null>(null);
 	// What another view or Python sets takes the place of what was typed here.
 	useEffect(() => setDraft(null), [now]);
@@ -60,7 +60,7 @@ export function SettingsPanel() {
 			onKeyDown={sendOnEnter}
 			onSubmit={(e) => {
 				e.preventDefault();
-				if (changed) store.making.change(wanted);
+				if (changed) state.renderSettings.change(wanted);
 			}}
 		>
 			<h3 class="nw-heading">Settings</h3>

@@ -2,14 +2,14 @@ import type { Model } from "../model";
 import type { Saved } from "./data";
 import { SavedModel } from "./saved-model";
 
-interface Widget {
+interface Module {
 	initialize(props: { model: Model }): unknown;
 	render(props: { model: Model; el: HTMLElement }): unknown;
 }
 
 /** The widget itself: the script before this one in the page is widget.js, which puts it here. */
 declare global {
-	var neuronWidget: () => Widget;
+	var neuronWidget: () => Module;
 }
 
 /** A saved page: the widget as it is in a notebook, over what the page holds. */

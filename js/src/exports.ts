@@ -3,7 +3,7 @@ import type * as P from "./protocol";
 import { dropUrl, makeUrl } from "./urls";
 
 /** What a person takes away: the kernel makes it, the page that asked saves it. */
-export class Keepsakes {
+export class Exports {
 	readonly line: Signal<P.Line | null> = signal(null);
 	/** The figure is being made. */
 	readonly figure: Signal<boolean> = signal(false);
@@ -28,7 +28,7 @@ export class Keepsakes {
 		if (line.asker === this.#asker) this.line.value = line;
 	}
 
-	applyFile(file: P.File, data: DataView | undefined): void {
+	applyFile(file: P.File, data: DataView<ArrayBuffer> | undefined): void {
 		if (file.asker !== this.#asker || !data) return;
 		this.figure.value = false;
 		const url = makeUrl(data, file.mime);

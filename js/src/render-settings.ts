@@ -16,7 +16,7 @@ const same = (a: Recipe, b: Recipe): boolean =>
 	a.size === b.size && a.lr === b.lr && a.seed === b.seed && a.objective === b.objective;
 
 /** How images are made now. A picture made otherwise is not this view's. */
-export class Making {
+export class RenderSettings {
 	readonly now: Signal<P.Configured | null> = signal(null);
 
 	constructor(readonly ask: (message: P.FromPage) => void) {}

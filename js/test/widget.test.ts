@@ -1,8 +1,10 @@
 import { effect } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Commands } from "../src/commands";
+import type { PageState } from "../src/page-state";
 import type * as P from "../src/protocol";
-import { Store } from "../src/store";
 import { liveUrls } from "../src/urls";
+import { Widget } from "../src/widget";
 import {
 	configured,
 	dataset,
@@ -17,20 +19,23 @@ import {
 	view,
 } from "./helpers";
 
-describe("Store", () => {
+describe("a widget", () => {
 	let model: TestModel;
-	let store: Store;
+	let widget: Widget;
+	let state: PageState;
+	let commands: Commands;
 	let before: number;
 
 	beforeEach(() => {
 		vi.useFakeTimers();
 		before = liveUrls();
 		model = new TestModel();
-		store = new Store(model);
+		widget = new Widget(model);
+		({ state, commands } = widget);
 		model.tell(opened());
 	});
 	afterEach(() => {
-		store.dispose();
+		widget.dispose();
 		expect(liveUrls()).toBe(before);
 		vi.useRealTimers();
 	});
@@ -38,10 +43,10 @@ describe("Store", () => {
 	describe("selecting", () => {
 		it("drags with few messages, settles with the last value at once", () => {
 			for (let n = 0; n < 60; n++) {
-				store.select({ neuron: n }, false);
+				commands.select({ neuron: n }, false);
 				vi.advanceTimersByTime(1000 / 60);
 			}
-			store.select({ neuron: 60 }, true);
+			commands.select({ neuron: 60 }, true);
 			const sent = model.of("select");
 			// Eleven in the closed second, and the one of letting go.
 			expect(sent.length).toBeLessThanOrEqual(12);
@@ -51,50 +56,50 @@ describe("Store", () => {
 		});
 
 		it("keeps neuron and steps in range", () => {
-			store.select({ neuron: 9999, steps: 1 }, true);
+			commands.select({ neuron: 9999, steps: 1 }, true);
 			expect(model.of("select").at(-1)).toMatchObject({ neuron: 507, steps: 16 });
-			store.select({ layer: "mixed3a" }, true);
-			expect(store.neuron.value).toBe(255);
+			commands.select({ layer: "mixed3a" }, true);
+			expect(state.selection.neuron.value).toBe(255);
 		});
 
 		it("ignores an old echo, follows the kernel's own choice, but not during a drag", () => {
-			store.select({ neuron: 10 }, true);
+			commands.select({ neuron: 10 }, true);
 			vi.advanceTimersByTime(200);
-			store.select({ neuron: 20 }, true);
+			commands.select({ neuron: 20 }, true);
 			model.tell(selected(1, 10));
-			expect(store.neuron.value).toBe(20);
+			expect(state.selection.neuron.value).toBe(20);
 			model.tell(selected(-1, 77));
-			expect(store.neuron.value).toBe(77);
-			store.select({ neuron: 30 }, false);
+			expect(state.selection.neuron.value).toBe(77);
+			commands.select({ neuron: 30 }, false);
 			model.tell(selected(-1, 5));
-			expect(store.neuron.value).toBe(30);
+			expect(state.selection.neuron.value).toBe(30);
 		});
 
 		it("counts on from another tab that is ahead", () => {
 			model.tell(selected(41, 7));
-			expect(store.neuron.value).toBe(7);
-			store.select({ neuron: 8 }, true);
+			expect(state.selection.neuron.value).toBe(7);
+			commands.select({ neuron: 8 }, true);
 			expect(model.of("select").at(-1)?.seq).toBe(42);
 		});
 
 		it("reads traits only when no answer is due", () => {
 			model.change("neuron", 50);
-			expect(store.neuron.value).toBe(50);
-			store.select({ neuron: 60 }, true);
+			expect(state.selection.neuron.value).toBe(50);
+			commands.select({ neuron: 60 }, true);
 			model.change("neuron", 55);
-			expect(store.neuron.value).toBe(60);
+			expect(state.selection.neuron.value).toBe(60);
 			model.tell(selected(1, 60));
 			model.change("neuron", 70);
-			expect(store.neuron.value).toBe(70);
+			expect(state.selection.neuron.value).toBe(70);
 		});
 
 		it("sends a waiting choice before it starts a rendering", () => {
-			store.select({ neuron: 11 }, false);
-			store.start();
+			commands.select({ neuron: 11 }, false);
+			commands.start();
 			expect(model.sent.map((m) => m.kind)).toEqual(["select", "start"]);
-			expect(store.asked.value).toBe("render");
+			expect(state.tasks.asked.value).toBe("render");
 			model.tell(progress("render", "running", 1, 11));
-			expect(store.asked.value).toBe("");
+			expect(state.tasks.asked.value).toBe("");
 		});
 	});
 
@@ -102,40 +107,42 @@ describe("Store", () => {
 		it("is gone at once when the host says so, and stays so until something is heard", () => {
 			model.tell(progress("render", "running", 10));
 			model.event("comm_live_update");
-			expect(store.contact.state.value).toBe("gone");
+			expect(state.contact.state.value).toBe("gone");
 			expect(model.of("poll")).toHaveLength(1);
 			vi.advanceTimersByTime(40_000);
-			expect(store.contact.state.value).toBe("gone");
+			expect(state.contact.state.value).toBe("gone");
 			model.tell({ kind: "polled" });
-			expect(store.contact.state.value).toBe("ok");
+			expect(state.contact.state.value).toBe("ok");
 		});
 
 		it("is noticed by its silence where the host says nothing", () => {
 			model.tell(progress("render", "running", 10));
 			vi.advanceTimersByTime(6_000);
 			expect(model.of("poll")[0]).toEqual({ kind: "poll", more: true });
-			expect(store.contact.state.value).toBe("busy");
+			expect(state.contact.state.value).toBe("busy");
 			vi.advanceTimersByTime(30_000);
-			expect(store.contact.state.value).toBe("gone");
+			expect(state.contact.state.value).toBe("gone");
 		});
 	});
 
 	describe("stopping", () => {
 		it("shows the request at once and until the work has ended", () => {
 			model.tell(progress("render", "running", 10));
-			expect(store.busy.value).toBe(true);
-			store.stop();
-			expect(store.asked.value).toBe("stop");
+			expect(state.busy.value).toBe(true);
+			commands.stop();
+			expect(state.tasks.asked.value).toBe("stop");
 			model.tell(progress("render", "running", 11));
-			expect(store.asked.value).toBe("stop");
+			expect(state.tasks.asked.value).toBe("stop");
 			model.tell(progress("render", "stopped", 11));
-			expect(store.asked.value).toBe("");
-			expect(store.busy.value).toBe(false);
+			expect(state.tasks.asked.value).toBe("");
+			expect(state.busy.value).toBe(false);
 		});
 	});
 
 	describe("a snapshot", () => {
-		const snapshot = (parts: [P.ToPage, DataView[]][]): [P.Snapshot, DataView[]] => [
+		const snapshot = (
+			parts: [P.ToPage, DataView<ArrayBuffer>[]][],
+		): [P.Snapshot, DataView<ArrayBuffer>[]] => [
 			{
 				kind: "snapshot",
 				messages: parts.map(([m]) => m as unknown as Record<string, unknown>),
@@ -145,7 +152,7 @@ describe("Store", () => {
 		];
 
 		it("brings everything, and twice does no harm", () => {
-			const parts: [P.ToPage, DataView[]][] = [
+			const parts: [P.ToPage, DataView<ArrayBuffer>[]][] = [
 				[opened(), []],
 				[selected(-1, 68), []],
 				[dataset(), []],
@@ -158,11 +165,11 @@ describe("Store", () => {
 			];
 			for (let i = 0; i < 2; i++) {
 				model.tell(...snapshot(parts));
-				expect(store.neuron.value).toBe(68);
-				expect(store.dataset.value?.name).toBe("photos");
-				expect(store.media.thumb("mixed4a", 1).value?.finished).toBe(true);
-				expect(store.media.pictures.get("mixed4a/68")?.image.step).toBe(512);
-				const set = store.media.photos.get("mixed4a/68");
+				expect(state.selection.neuron.value).toBe(68);
+				expect(state.dataset.value?.name).toBe("photos");
+				expect(state.media.thumb("mixed4a", 1).value?.finished).toBe(true);
+				expect(state.media.pictures.get("mixed4a/68")?.image.step).toBe(512);
+				const set = state.media.photos.get("mixed4a/68");
 				expect([set?.most.length, set?.least.length]).toEqual([2, 2]);
 				expect([...(set?.least[1]?.map ?? [])]).toEqual([0, 50, 100, 255]);
 				expect(liveUrls() - before).toBe(2 + 1 + 4);
@@ -181,8 +188,8 @@ describe("Store", () => {
 				dataset: "",
 			});
 			model.tell(...snapshot([[opened(), []]]));
-			expect(store.errors.value).toEqual({});
-			expect(store.progress.scan.value).toBeNull();
+			expect(state.errors.all.value).toEqual({});
+			expect(state.tasks.progress.scan.value).toBeNull();
 		});
 	});
 
@@ -191,25 +198,25 @@ describe("Store", () => {
 		model.tell(dataset("a"));
 		model.tell(...photos(3));
 		model.tell(dataset("a"));
-		expect(store.media.photos.get("mixed4a/3")).toBeDefined();
+		expect(state.media.photos.get("mixed4a/3")).toBeDefined();
 		model.tell(dataset("b"));
-		expect(store.media.photos.get("mixed4a/3")).toBeUndefined();
-		expect(store.media.pictures.get("mixed4a/3")).toBeDefined();
+		expect(state.media.photos.get("mixed4a/3")).toBeUndefined();
+		expect(state.media.pictures.get("mixed4a/3")).toBeDefined();
 		model.tell(opened("net-2"));
-		expect(store.media.pictures.get("mixed4a/3")).toBeUndefined();
+		expect(state.media.pictures.get("mixed4a/3")).toBeUndefined();
 	});
 
 	it("keeps 64 neurons and gives the URLs of the others back", () => {
 		for (let n = 0; n < 100; n++) model.tell(image(n), [view(1)]);
-		expect(store.media.pictures.size).toBe(64);
+		expect(state.media.pictures.size).toBe(64);
 		expect(liveUrls() - before).toBe(64);
-		expect(store.media.pictures.get("mixed4a/99")).toBeDefined();
+		expect(state.media.pictures.get("mixed4a/99")).toBeDefined();
 	});
 
 	it("empties the tiles on screen at every change of settings, and fills them again", () => {
 		// A tile reads its signal when it is drawn, and is drawn again when that one changes.
 		const seen: (string | undefined)[] = [];
-		const end = effect(() => void seen.push(store.media.thumb("mixed4a", 3).value?.url));
+		const end = effect(() => void seen.push(state.media.thumb("mixed4a", 3).value?.url));
 		const thumbs: P.Thumbs = { kind: "thumbs", layer: "mixed4a", neurons: [3], finished: [true] };
 		model.tell(configured());
 		model.tell(thumbs, [view(1)]);
@@ -224,38 +231,38 @@ describe("Store", () => {
 	it("shows how a task ended only beside what it made", () => {
 		model.tell(image(3), [view(1)]);
 		model.tell(progress("render", "done", 512));
-		expect(store.renderRow.value?.state).toBe("done");
-		store.select({ neuron: 4 }, true);
-		expect(store.renderRow.value).toBeNull();
-		store.select({ neuron: 3 }, true);
+		expect(state.renderRow.value?.state).toBe("done");
+		commands.select({ neuron: 4 }, true);
+		expect(state.renderRow.value).toBeNull();
+		commands.select({ neuron: 3 }, true);
 		model.tell(image(3, 61), [view(1)]);
-		expect(store.renderRow.value).toBeNull();
+		expect(state.renderRow.value).toBeNull();
 		model.tell(progress("render", "running", 70, 4));
-		expect(store.renderRow.value?.neuron).toBe(4);
+		expect(state.renderRow.value?.neuron).toBe(4);
 		model.tell(progress("scan", "stopped", 5, -1));
-		expect(store.scanRow.value?.done).toBe(5);
-		store.select({ layer: "mixed3a" }, true);
-		expect(store.scanRow.value).toBeNull();
+		expect(state.scanRow.value?.done).toBe(5);
+		commands.select({ layer: "mixed3a" }, true);
+		expect(state.scanRow.value).toBeNull();
 	});
 
 	it("gathers the curve of the rendering that runs", () => {
 		for (const step of [10, 20, 30]) model.tell({ ...frame(step, 3, step), value: step * 2 });
-		expect(store.path.value).toEqual([
+		expect(state.curve.points.value).toEqual([
 			[10, 20],
 			[20, 40],
 			[30, 60],
 		]);
 		model.tell({ ...frame(40, 3, 5), value: 1 });
-		expect(store.path.value).toEqual([[5, 1]]);
+		expect(state.curve.points.value).toEqual([[5, 1]]);
 	});
 
 	it("sends what is in sight once, and asks for a large photo once", () => {
-		for (let i = 0; i < 5; i++) store.inView([1, 2, 3]);
+		for (let i = 0; i < 5; i++) commands.inView([1, 2, 3]);
 		vi.advanceTimersByTime(300);
-		store.inView([1, 2, 3]);
+		commands.inView([1, 2, 3]);
 		vi.advanceTimersByTime(300);
 		expect(model.of("in_view")).toHaveLength(1);
-		store.enlarge("most", 0);
+		commands.enlarge("most", 0);
 		model.tell(
 			{
 				kind: "photo",
@@ -268,9 +275,9 @@ describe("Store", () => {
 			},
 			[view(1), view(2), view(3)],
 		);
-		store.enlarge("most", 0);
+		commands.enlarge("most", 0);
 		expect(model.of("enlarge")).toHaveLength(1);
-		expect(store.largeShot("most", 0)).toBeDefined();
+		expect(state.largeShot("most", 0)).toBeDefined();
 	});
 
 	it("says that the kernel is gone when nothing can be sent, and keeps the images", () => {
@@ -278,9 +285,9 @@ describe("Store", () => {
 		vi.spyOn(model, "send").mockImplementation(() => {
 			throw new Error("Cannot send");
 		});
-		store.start();
-		expect(store.contact.state.value).toBe("gone");
-		expect(store.media.pictures.get("mixed4a/3")).toBeDefined();
+		commands.start();
+		expect(state.contact.state.value).toBe("gone");
+		expect(state.media.pictures.get("mixed4a/3")).toBeDefined();
 	});
 
 	it("does not care for a message it does not know", () => {

@@ -1,0 +1,125 @@
+import { neuronKey } from "./media";
+import type { PageState } from "./page-state";
+import type * as P from "./protocol";
+import { strengthOf } from "./strength";
+
+/** Change the state as one message of the kernel says. Applying it twice does no harm. */
+export function applyMessage(
+	state: PageState,
+	message: P.ToPage,
+	buffers: DataView<ArrayBuffer>[],
+): void {
+	switch (message.kind) {
+		case "snapshot":
+			applySnapshot(state, message, buffers);
+			return;
+		case "selected":
+			state.selection.apply(message);
+			return;
+		case "opening":
+			state.opening.value = message.text;
+			return;
+		case "opened":
+			state.setNetwork(message.network);
+			return;
+		case "configured":
+			if (state.renderSettings.apply(message)) {
+				state.frames.clear();
+				state.curve.clear();
+				state.media.clearPictures();
+			}
+			return;
+		case "pins":
+			state.pins.list.value = message.pins;
+			return;
+		case "line":
+			state.exports.applyLine(message);
+			return;
+		case "file":
+			state.exports.applyFile(message, buffers[0]);
+			return;
+		case "dataset":
+			state.setDataset(message.dataset);
+			return;
+		case "progress":
+			state.tasks.apply(message);
+			return;
+		case "frame":
+			applyFrame(state, message, buffers[0]);
+			return;
+		case "image":
+			applyImage(state, message, buffers[0]);
+			return;
+		case "thumbs":
+			state.media.addThumbs(message, buffers);
+			return;
+		case "strengths":
+			state.strengths.value = new Map(state.strengths.value).set(
+				message.layer,
+				strengthOf(message),
+			);
+			return;
+		case "photos":
+			state.media.addPhotos(message, buffers);
+			return;
+		case "photo":
+			state.media.addLarge(message, buffers);
+			return;
+		case "error":
+			applyError(state, message);
+			return;
+		default:
+			// A newer kernel may say more than this page knows: nothing to do.
+			return;
+	}
+}
+
+function applySnapshot(
+	state: PageState,
+	snapshot: P.Snapshot,
+	buffers: DataView<ArrayBuffer>[],
+): void {
+	state.reset();
+	let from = 0;
+	snapshot.messages.forEach((message, i) => {
+		const to = from + (snapshot.counts[i] ?? 0);
+		applyMessage(state, message as unknown as P.ToPage, buffers.slice(from, to));
+		from = to;
+	});
+}
+
+function applyFrame(
+	state: PageState,
+	frame: P.Frame,
+	data: DataView<ArrayBuffer> | undefined,
+): void {
+	state.tasks.rendered();
+	const finished = state.media.pictures.peek(neuronKey(frame.layer, frame.neuron));
+	state.curve.add(frame, finished?.image);
+	if (data) state.frames.receive(frame, data);
+}
+
+function applyImage(
+	state: PageState,
+	image: P.Image,
+	data: DataView<ArrayBuffer> | undefined,
+): void {
+	if (!data || !state.renderSettings.fits(image)) return;
+	state.tasks.rendered();
+	state.media.addPicture(image, data);
+	const shown = state.frames.shown.value?.frame;
+	if (!shown || (shown.layer === image.layer && shown.neuron === image.neuron))
+		state.frames.clear();
+}
+
+function applyError(state: PageState, error: P.Error): void {
+	if (!error.message) {
+		state.errors.remove(error.where);
+		return;
+	}
+	state.errors.add(error);
+	if (error.where === "network") state.opening.value = "";
+	if (error.action === "download") state.tasks.news.value = error.title;
+	state.tasks.asked.value = "";
+	state.exports.figure.value = false;
+}

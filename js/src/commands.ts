@@ -1,0 +1,92 @@
+import { batch } from "@preact/signals";
+import type { Connection } from "./connection";
+import type { Where } from "./errors";
+import type { Group } from "./media";
+import type { PageState } from "./page-state";
+
+/** What the person can do. Each shows on the page at once, and is sent to the kernel. */
+export class Commands {
+	constructor(
+		readonly state: PageState,
+		readonly connection: Connection,
+	) {}
+
+	viewReady(view: string): void {
+		this.connection.ask({ kind: "ready", view });
+	}
+
+	viewVisible(view: string, visible: boolean, gone = false): void {
+		this.connection.send({ kind: "visible", view, visible, gone });
+	}
+
+	/** Choose a layer, a neuron or steps. `settled` is false while a slider is being dragged. */
+	select(change: { layer?: string; neuron?: number; steps?: number }, settled: boolean): void {
+		const { selection, errors, media } = this.state;
+		batch(() => {
+			selection.change(change, settled);
+			errors.remove("select");
+		});
+		media.touch(selection.layer.value, selection.neuron.value);
+	}
+
+	start(): void {
+		const { layer, neuron, steps } = this.#aboutToRender();
+		this.connection.ask({ kind: "start", layer, neuron, steps });
+	}
+
+	/** Go on from the present image. */
+	more(): void {
+		const steps = this.state.moreTo.value;
+		if (!steps) return;
+		const { layer, neuron } = this.#aboutToRender();
+		this.connection.ask({ kind: "more", layer, neuron, steps });
+	}
+
+	#aboutToRender(): { layer: string; neuron: number; steps: number } {
+		const { selection, tasks, errors } = this.state;
+		selection.flush();
+		tasks.asked.value = "render";
+		errors.remove("render");
+		const { layer, neuron, steps } = selection;
+		return { layer: layer.value, neuron: neuron.value, steps: steps.value };
+	}
+
+	stop(): void {
+		this.state.tasks.asked.value = "stop";
+		this.state.tasks.news.value = "Stop requested";
+		this.connection.ask({ kind: "stop" });
+	}
+
+	/** Scan a data set, or with an empty name the present one. */
+	scan(dataset: string, download = false): void {
+		this.state.tasks.asked.value = "scan";
+		this.state.errors.remove("scan");
+		this.connection.ask({ kind: "scan", dataset, download });
+	}
+
+	openEmbedded(): void {
+		this.state.errors.remove("network");
+		this.state.opening.value = "Opening the embedded network";
+		this.connection.ask({ kind: "open_embedded" });
+	}
+
+	enlarge(group: Group, rank: number): void {
+		if (this.state.largeShot(group, rank)) return;
+		const { layer, neuron } = this.state.selection;
+		this.connection.ask({
+			kind: "enlarge",
+			layer: layer.value,
+			neuron: neuron.value,
+			group,
+			rank,
+		});
+	}
+
+	inView(neurons: number[]): void {
+		this.state.inView.tell(this.state.selection.layer.value, neurons);
+	}
+
+	dismiss(where: Where): void {
+		this.state.errors.remove(where);
+	}
+}

@@ -1,0 +1,168 @@
+import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import type { Connection } from "./connection";
+import type { Contact } from "./contact";
+import { Errors } from "./errors";
+import { Exports } from "./exports";
+import { Frames, type LiveFrame } from "./frames";
+import { InView } from "./in-view";
+import { type Group, type LargeShot, Media, neuronKey } from "./media";
+import { Pins } from "./pins";
+import type * as P from "./protocol";
+import { RenderSettings } from "./render-settings";
+import { RunningCurve } from "./running-curve";
+import { Selection } from "./selection";
+import { MAX_STEPS } from "./steps";
+import type { Strength } from "./strength";
+import { isLive, Tasks } from "./tasks";
+
+/** What the page knows of one widget, shared by all its views; and what follows from it. */
+export class PageState {
+	/** What is being opened; empty when the network is there. */
+	readonly opening: Signal<string> = signal("Waiting for the kernel");
+	readonly network: Signal<P.Network | null> = signal(null);
+	/** undefined: not told yet; null: told that there is none. */
+	readonly dataset: Signal<P.Dataset | null | undefined> = signal(undefined);
+	readonly strengths: Signal<ReadonlyMap<string, Strength>> = signal(new Map());
+	readonly tasks = new Tasks();
+	readonly errors = new Errors();
+	readonly curve = new RunningCurve();
+	readonly contact: Contact;
+	readonly selection: Selection;
+	readonly inView: InView;
+	readonly frames: Frames;
+	readonly renderSettings: RenderSettings;
+	readonly pins: Pins;
+	readonly exports: Exports;
+	readonly media: Media;
+	/** The page was saved: there is no kernel, and nothing is on its way. */
+	readonly saved: boolean;
+	#identity = "";
+	#photosOf = "";
+
+	constructor(connection: Connection) {
+		const ask = (message: P.FromPage): void => connection.ask(message);
+		const send = (message: P.FromPage): void => connection.send(message);
+		this.contact = connection.contact;
+		this.selection = new Selection(ask, (layer) => this.#layer(layer)?.channels);
+		this.inView = new InView(send);
+		this.frames = new Frames(
+			(index) => send({ kind: "ack", index }),
+			() => globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false,
+		);
+		this.renderSettings = new RenderSettings(ask);
+		this.pins = new Pins(ask);
+		this.exports = new Exports(ask);
+		this.media = new Media((key) => this.pins.holds(key));
+		this.saved = connection.model.get("saved") === true;
+	}
+
+	// ------------------------------------------------------------------ what follows
+
+	readonly layerInfo: ReadonlySignal<P.Layer | undefined> = computed(() =>
+		this.#layer(this.selection.layer.value),
+	);
+	readonly strength: ReadonlySignal<Strength | undefined> = computed(() =>
+		this.strengths.value.get(this.selection.layer.value),
+	);
+	readonly gone: ReadonlySignal<boolean> = computed(() => this.contact.state.value === "gone");
+	readonly busy: ReadonlySignal<boolean> = computed(() => this.tasks.busy);
+
+	/** A render of the selected neuron runs or waits. */
+	readonly rendering: ReadonlySignal<boolean> = computed(() => {
+		const p = this.tasks.progress.render.value;
+		const ours = neuronKey(p?.layer ?? "", p?.neuron ?? -1) === this.selection.key.value;
+		return isLive(p) && ours && !this.gone.value;
+	});
+
+	/** The rendering worth a row: one under way, or the one that made the image on screen. */
+	readonly renderRow: ReadonlySignal<P.Progress | null> = computed(() => {
+		const p = this.tasks.progress.render.value;
+		const key = this.selection.key.value;
+		if (!p || isLive(p)) return p;
+		if (neuronKey(p.layer, p.neuron) !== key) return null;
+		const made = this.media.pictures.get(key)?.image.step;
+		return p.state === "failed" || made === p.done ? p : null;
+	});
+
+	/** A scan that goes on, or was stopped in the layer on screen. */
+	readonly scanRow: ReadonlySignal<P.Progress | null> = computed(() => {
+		const p = this.tasks.progress.scan.value;
+		if (!p || isLive(p)) return p;
+		return p.state === "stopped" && p.layer === this.selection.layer.value ? p : null;
+	});
+
+	/** How many steps "More steps" goes on to, or 0 where there is nothing to go on from. */
+	readonly moreTo: ReadonlySignal<number> = computed(() => {
+		const image = this.media.pictures.get(this.selection.key.value)?.image;
+		if (!image || this.rendering.value || this.gone.value || image.step >= MAX_STEPS) return 0;
+		// What was stopped is finished first; then twice as many, as the slider's scale has it.
+		return image.step < image.steps
+			? Math.max(image.steps, this.selection.steps.value)
+			: Math.min(2 * image.step, MAX_STEPS);
+	});
+
+	/** The moving picture, if it is of the selected neuron and newer than a finished one. */
+	liveFrame(): LiveFrame | null {
+		const shown = this.frames.shown.value;
+		const key = this.selection.key.value;
+		if (!shown || neuronKey(shown.frame.layer, shown.frame.neuron) !== key) return null;
+		return this.rendering.value || !this.media.pictures.get(key) ? shown : null;
+	}
+
+	largeShot(group: Group, rank: number): LargeShot | undefined {
+		const { layer, neuron } = this.selection;
+		return this.media.largeShot(layer.value, neuron.value, group, rank);
+	}
+
+	isDead(neuron: number): boolean {
+		return this.strength.value?.dead.has(neuron) ?? false;
+	}
+
+	#layer(name: string): P.Layer | undefined {
+		return this.network.value?.layers.find((layer) => layer.name === name);
+	}
+
+	// ------------------------------------------------------------------ what takes its place
+
+	/** Another network: what was of the old one goes. */
+	setNetwork(network: P.Network): void {
+		if (this.#identity !== network.identity) this.#clearNetwork();
+		this.#identity = network.identity;
+		this.network.value = network;
+		this.opening.value = "";
+	}
+
+	/** Another data set: what was of the old one goes. */
+	setDataset(dataset: P.Dataset | null): void {
+		const name = dataset ? `${dataset.name}\n${dataset.photos}` : "";
+		if (name !== this.#photosOf) {
+			this.#photosOf = name;
+			this.media.clearPhotos();
+			this.strengths.value = new Map();
+		}
+		this.dataset.value = dataset;
+	}
+
+	/** Before a snapshot, which tells everything anew; pictures stay, it may not hold them all. */
+	reset(): void {
+		this.opening.value = "";
+		this.network.value = null;
+		this.dataset.value = undefined;
+		this.errors.clear();
+		this.tasks.clear();
+		this.inView.forget();
+	}
+
+	dispose(): void {
+		this.selection.dispose();
+		this.inView.dispose();
+		this.frames.clear();
+		this.#clearNetwork();
+	}
+
+	#clearNetwork(): void {
+		this.media.clear();
+		this.strengths.value = new Map();
+		this.#photosOf = "";
+	}
+}

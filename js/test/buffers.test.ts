@@ -1,0 +1,60 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Connection } from "../src/connection";
+import { Widget } from "../src/widget";
+import { frame, image, opened, photos, TestModel } from "./helpers";
+
+type Wrap = (bytes: number[]) => BufferSource;
+
+/** Bytes in the middle of a larger message, as a host hands them over. */
+const within = (bytes: number[]): [ArrayBuffer, number, number] => {
+	const whole = new Uint8Array([9, 9, 9, ...bytes, 9, 9]);
+	return [whole.buffer, 3, bytes.length];
+};
+
+const HOSTS: [string, Wrap][] = [
+	["DataView", (bytes) => new DataView(...within(bytes))],
+	["Uint8Array", (bytes) => new Uint8Array(...within(bytes))],
+	["ArrayBuffer", (bytes) => new Uint8Array(bytes).buffer],
+];
+
+describe("buffers", () => {
+	let model: TestModel;
+	let blobs: Blob[];
+
+	beforeEach(() => {
+		model = new TestModel();
+		blobs = [];
+		vi.spyOn(URL, "createObjectURL").mockImplementation((blob) => {
+			blobs.push(blob as Blob);
+			return `blob:${blobs.length}`;
+		});
+	});
+	afterEach(() => void vi.restoreAllMocks());
+
+	it.each(HOSTS)("are read whole and alone from a host that gives %s", async (_, wrap) => {
+		const widget = new Widget(model);
+		model.tell(opened());
+		model.tell(frame(0), [wrap([1, 2])]);
+		model.tell(image(3), [wrap([3, 4, 5])]);
+		const [info] = photos(3, 1);
+		model.tell(info, [wrap([6]), wrap([0, 50, 100, 255]), wrap([7, 8]), wrap([1, 2, 3, 4])]);
+
+		const shown = await Promise.all(
+			blobs.map(async (b) => [...new Uint8Array(await b.arrayBuffer())]),
+		);
+		expect(shown).toEqual([[1, 2], [3, 4, 5], [6], [7, 8]]);
+		const set = widget.state.media.photos.get("mixed4a/3");
+		expect([...(set?.most[0]?.map ?? [])]).toEqual([0, 50, 100, 255]);
+		expect([...(set?.least[0]?.map ?? [])]).toEqual([1, 2, 3, 4]);
+		widget.dispose();
+	});
+
+	it.each(HOSTS)("go to the kernel with a message: %s", (_, wrap) => {
+		const connection = new Connection(model);
+		const buffers = [wrap([1, 2]), wrap([3])];
+		connection.ask({ kind: "ready", view: "a" }, buffers);
+		connection.send({ kind: "ready", view: "b" });
+		expect(model.sentBuffers).toEqual([buffers, []]);
+		connection.dispose();
+	});
+});
