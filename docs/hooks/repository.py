@@ -1,0 +1,84 @@
+"""Files of the repository as parts of pages: written once, read in both places.
+
+A page that holds the line ``<!-- README.md: Where it works -->`` shows that section of the file,
+without its heading; ``<!-- CONTRIBUTING.md -->`` shows the whole file. Links in it lead to the
+site's page of their target where there is one, else to the repository.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+
+ROOT = Path(__file__).parents[2]
+REPOSITORY = "https://github.com/neuron-widget/neuron-widget/blob/main/"
+
+# Files of the repository that are pages here.
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
+    "notebooks/TEACHING.md": "tutorial/teaching.md",
+}
+
+_INCLUDE = re.compile(r"^<!-- (?P<file>[\w/]+\.md)(?:: (?P<section>.+?))? -->$", re.MULTILINE)
+_LINK = re.compile(r"(?P<before>\]\()(?P<target>[^)\s#]+)(?P<after>[^)]*\))")
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Put the parts that a page asks for in their places."""
+
+    def included(match: re.Match[str]) -> str:
+        file, section = match["file"], match["section"]
+        text = (ROOT / file).read_text(encoding="utf-8")
+        if section:
+            text = section_of(text, section, file)
+        return lead_links(text, file, page.file.src_uri)
+
+    return _INCLUDE.sub(included, markdown)
+
+
+def section_of(text: str, title: str, file: str) -> str:
+    """The body of the section of this title, up to the next heading of its level."""
+    found = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^\1 |\Z)", text, re.M | re.S)
+    if found is None:
+        titles = ", ".join(re.findall(r"^#+ (.+)$", text, re.M))
+        raise PluginError(f"{file} has no section {title!r}; it has {titles}")
+    return found[2].strip()
+
+
+def lead_links(text: str, source: str, page: str) -> str:
+    """Relative links of a file of the repository, as links of a page of the site."""
+
+    def led(match: re.Match[str]) -> str:
+        target = match["target"]
+        if "://" in target or target.startswith("mailto:"):
+            return match[0]
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
+        to = page_of(path)
+        if to is None:
+            return match["before"] + REPOSITORY + path + match["after"]
+        return match["before"] + relative(to, page) + match["after"]
+
+    return _LINK.sub(led, text)
+
+
+def page_of(path: str) -> str | None:
+    """The site's own file for a path of the repository, if there is one."""
+    if path in PAGES:
+        return PAGES[path]
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    if path.startswith("notebooks/") and path.endswith(".ipynb"):
+        return f"tutorial/{Path(path).stem}.md"
+    return None
+
+
+def relative(to: str, page: str) -> str:
+    """The way from one file of the site to another."""
+    return posixpath.relpath(to, posixpath.dirname(page) or ".")
