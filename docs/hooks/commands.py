@@ -27,4 +27,5 @@ def help_text() -> str:
     # contents has them whole.
     text = text.partition("\n")[2]
     text = re.sub(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+\n?", "", text)
-    return re.sub(r"^\* `--help`: .*\n", "", text, flags=re.M)
+    text = re.sub(r"^\* `--help`: .*\n", "", text, flags=re.M)
+    return re.sub(r"\*\*Options\*\*:\n+(?=#|\Z)", "", text)

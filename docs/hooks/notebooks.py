@@ -39,4 +39,5 @@ def as_page(text: str, name: str, page: str) -> str:
     # Markdown inside folded hints is read only where it is asked for.
     rest = rest.replace("<details>", '<details markdown="1" class="question">')
     rest = re.sub(r"!\[(?:jpe?g|png)\]", "![What the cell above shows]", rest)
-    return lead_links(title + "\n" + _NOTE.format(name=name) + rest, f"notebooks/{name}.ipynb", page)
+    rest = lead_links(rest, f"notebooks/{name}.ipynb", page)
+    return title + "\n" + _NOTE.format(name=name) + rest

@@ -74,8 +74,8 @@ def page_of(path: str) -> str | None:
         return PAGES[path]
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
-    if path.startswith("notebooks/") and path.endswith(".ipynb"):
-        return f"tutorial/{Path(path).stem}.md"
+    if path.startswith("notebooks/"):  # the notebooks, and the pictures of their outputs
+        return re.sub(r"\.ipynb$", ".md", path.replace("notebooks/", "tutorial/", 1))
     return None
 
 
