@@ -1,8 +1,9 @@
-"""Files of the repository as parts of pages: written once, read in both places.
+"""Pages link to files of the repository, and show parts of them: written once, read in both places.
 
 A page that holds the line ``<!-- README.md: Where it works -->`` shows that section of the file,
-without its heading; ``<!-- CONTRIBUTING.md -->`` shows the whole file. Links in it lead to the
-site's page of their target where there is one, else to the repository.
+without its heading; ``<!-- CONTRIBUTING.md -->`` shows the whole file. Links, of pages and of what
+they show, are those of the repository: they lead to the site's page of their target where there is
+one, else to the file on GitHub.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _LINK = re.compile(r"(?P<before>\]\()(?P<target>[^)\s#]+)(?P<after>[^)]*\))")
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Put the parts that a page asks for in their places."""
+    """Put the parts that a page asks for in their places, and lead the links."""
+    if page.file.generated_by is None:
+        markdown = lead_links(markdown, f"docs/{page.file.src_uri}", page.file.src_uri)
 
     def included(match: re.Match[str]) -> str:
         file, section = match["file"], match["section"]
