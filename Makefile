@@ -1,13 +1,14 @@
 # make demo   a notebook with the widget in it        make test    everything CI runs
 # make check  lint and types                          make front   rebuild the page's half
+# make docs   the documentation, into site/
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-# pip reads the dependencies of a group (demo, test) from pyproject.toml.
+# pip reads the dependencies of a group (demo, test, docs) from pyproject.toml.
 STAMP = $(VENV)/.installed-$(1)-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test check front browser here-demo here-test
+.PHONY: demo test check front browser docs here-demo here-test
 
 demo: here-demo
 	$(BIN)/jupyter lab --no-browser --notebook-dir=notebooks \
@@ -29,7 +30,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 
-$(call STAMP,demo) $(call STAMP,test): $(call STAMP,%): | $(VENV)/bin/python
+$(call STAMP,demo) $(call STAMP,test) $(call STAMP,docs): $(call STAMP,%): | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group $*
 	touch $@
@@ -46,3 +47,8 @@ front: $(call STAMP,test)
 browser:
 	command -v chromium >/dev/null || ! command -v apt-get >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+
+# Links that lead nowhere are errors. The theme's notice of its successor is not.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(call STAMP,docs)
+	$(BIN)/python -m mkdocs build --strict
