@@ -150,9 +150,9 @@ class NeuronWidget(anywidget.AnyWidget):
             store=store,
         )
         self._cell = _running_cell()
-        self._stop_forerunners()
-        # The thread in which the session tells the traits: they do not tell the session in turn.
-        self._teller: int | None = None
+        self._close_earlier_runs()
+        # The thread in which the traits follow the session: it is not told of them in turn.
+        self._updating_in: int | None = None
         super().__init__()
         self.layer = settings.layer or ""
         self.neuron = settings.neuron
@@ -169,12 +169,12 @@ class NeuronWidget(anywidget.AnyWidget):
     @property
     def result(self) -> RenderResult | None:
         """The rendering of the selected neuron, as far as it is; None before there is one."""
-        return self._session.result
+        return self._session.state.result
 
     @property
     def image(self) -> Image.Image | None:
         """The rendered image of the selected neuron; None before there is one."""
-        result = self._session.result
+        result = self._session.state.result
         return result.to_pil(0) if result is not None else None
 
     @property
@@ -183,10 +183,10 @@ class NeuronWidget(anywidget.AnyWidget):
 
         None before the data set is scanned.
         """
-        scan = self._session.scan_result
+        scan = self._session.state.scan_result
         if scan is None:
             return None
-        neuron = self._session.neuron
+        neuron = self._session.state.neuron
         return {"most": scan.top(neuron), "least": scan.bottom(neuron)}
 
     def render(self, wait: bool = False) -> RenderResult | None:
@@ -242,7 +242,7 @@ class NeuronWidget(anywidget.AnyWidget):
         Notebook pages without a kernel (GitHub, nbviewer) show that output. Calling it again
         updates it.
         """
-        sheet = export.contact_sheet(self._session)
+        sheet = export.contact_sheet(self._session.state)
         from IPython.core.getipython import get_ipython
         from IPython.display import display
 
@@ -261,7 +261,7 @@ class NeuronWidget(anywidget.AnyWidget):
         RuntimeError
             If nothing is rendered yet.
         """
-        return export.save_figure(self._session, path)
+        return export.save_figure(self._session.state, path)
 
     def to_html(
         self,
@@ -283,7 +283,14 @@ class NeuronWidget(anywidget.AnyWidget):
 
         file = check_path(Path(path))
         self._wait_until_open()
-        saving = Saving(self._session, neurons=neurons, photos=photos, limit=max_bytes, title=title)
+        saving = Saving(
+            self._session.state,
+            self._session.store.store,
+            neurons=neurons,
+            photos=photos,
+            limit=max_bytes,
+            title=title,
+        )
         self._finish(saving.planning())
         print(f"{file.name}: {saving.plan}")
         self._finish(saving.writing(file))
@@ -303,7 +310,7 @@ class NeuronWidget(anywidget.AnyWidget):
             return None
         data, metadata = bundle
         try:
-            return {**data, **export.still(self._session)}, metadata
+            return {**data, **export.still(self._session.state)}, metadata
         except Exception:  # a photo may be gone; the widget itself must be shown all the same
             logging.getLogger(__name__).exception("drawing the still picture")
             return bundle
@@ -331,7 +338,7 @@ class NeuronWidget(anywidget.AnyWidget):
             self._outbox.end()
         elif self._outbox.poll():
             self._outbox.pulse()
-            self._outbox.send(*self._session.snapshot())
+            self._outbox.send(*self._session.state.snapshot())
         self._outbox.send({"kind": "polled"}, [])
 
     def _send_message(self, message: dict[str, Any], buffers: list[bytes]) -> None:
@@ -339,21 +346,21 @@ class NeuronWidget(anywidget.AnyWidget):
             self.send(message, buffers)
 
     def _session_changed(self) -> None:
-        """Tell the traits what the session is at. Runs in the worker and in the main thread."""
-        session = self._session if hasattr(self, "_session") else None
-        if session is None or session.closed:
+        """Let the traits follow the session. Runs in the worker and in the main thread."""
+        state = self._session.state if hasattr(self, "_session") else None
+        if state is None or state.closed:
             return
-        with session.lock:
-            self._teller = threading.get_ident()
+        with state.lock:
+            self._updating_in = threading.get_ident()
             try:
-                self.layer, self.neuron, self.steps = session.layer, session.neuron, session.steps
-                self.set_trait("status", session.status)
-                self.set_trait("progress", round(session.progress, 3))
+                self.layer, self.neuron, self.steps = state.layer, state.neuron, state.steps
+                self.set_trait("status", state.status)
+                self.set_trait("progress", round(state.progress, 3))
             finally:
-                self._teller = None
+                self._updating_in = None
 
     def _on_trait(self, change: Any) -> None:
-        if self._teller == threading.get_ident():
+        if self._updating_in == threading.get_ident():
             return
         try:
             self._session.select(**{change["name"]: change["new"]})
@@ -363,7 +370,7 @@ class NeuronWidget(anywidget.AnyWidget):
 
     # -------------------------------------------------------------- keeping order
 
-    def _stop_forerunners(self) -> None:
+    def _close_earlier_runs(self) -> None:
         """End the work of widgets that this cell made when it ran before."""
         for widget in list(NeuronWidget._live):
             cell, execution = widget._cell
@@ -376,7 +383,7 @@ class NeuronWidget(anywidget.AnyWidget):
         for job in self._session.foreground():
             if job.task == "open":
                 self._finish(job)
-        if self._session.model is None:
+        if self._session.state.model is None:
             raise ModelError(self.status)
 
     def _finish(self, job: Job | None) -> None:

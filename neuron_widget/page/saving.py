@@ -11,7 +11,8 @@ from neuron_widget.session.jobs import Job
 if TYPE_CHECKING:
     from neuron_widget.page import Contents, Plan
     from neuron_widget.rendering import RenderResult
-    from neuron_widget.session.session import Session
+    from neuron_widget.session.state import State
+    from neuron_widget.store import Store
 
 __all__ = ["Saving"]
 
@@ -21,8 +22,10 @@ class Saving:
 
     Parameters
     ----------
-    session
-        An opened one.
+    state
+        A session's, with its network open.
+    store
+        Where more images may be.
     neurons
         Those to show; default all that there is something of.
     photos, limit, title
@@ -31,14 +34,15 @@ class Saving:
 
     def __init__(
         self,
-        session: Session,
+        state: State,
+        store: Store | None,
         *,
         neurons: Sequence[int] | None,
         photos: bool,
         limit: int | None,
         title: str,
     ):
-        self._session = session
+        self._state, self._store = state, store
         self._neurons = neurons
         self._photos, self._limit, self._title = photos, limit, title
         self._contents: Contents | None = None
@@ -66,22 +70,22 @@ class Saving:
 
     def _submit(self, steps: Generator[Any, None, Any]) -> Job:
         # Who waits for the job is told what ended it.
-        return self._session.submit(
+        return self._state.submit(
             "page", steps, lambda _: None, priority=1, on_error=lambda _: None
         )
 
     def _gather(self) -> Generator[None, None, Contents]:
         from neuron_widget.page import Contents
 
-        session = self._session
-        with session.lock:
-            model, layer, steps = session.model, session.layer, session.steps
+        state = self._state
+        with state.lock:
+            model, layer, steps = state.model, state.layer, state.steps
             assert model is not None
-            made = {n: r for (name, n), (r, _) in session.cache.renderings.items() if name == layer}
-            tiles = dict(session.cache.thumbs(layer))
-            scan, recipe = session.cache.scans.get(layer), session.settings.recipe
-            neuron, channels = session.neuron, session.channels
-        store = session.store_adapter.store
+            made = {n: r for (name, n), (r, _) in state.cache.renderings.items() if name == layer}
+            tiles = dict(state.cache.thumbs(layer))
+            scan, recipe = state.cache.scans.get(layer), state.settings.recipe
+            neuron, channels = state.neuron, state.channels
+        store = self._store
         how = {**recipe._asdict(), "steps": steps}
         looked = range(channels)
         if self._neurons is not None:

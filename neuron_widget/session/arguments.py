@@ -19,9 +19,8 @@ from neuron_widget.names import (
     path_as_typed,
     resolve_layer,
 )
-from neuron_widget.session import Settings
 from neuron_widget.session.messages import check_steps
-from neuron_widget.session.settings import check_int
+from neuron_widget.session.settings import Settings, check_int
 
 __all__ = ["check_arguments", "reject_unknown"]
 

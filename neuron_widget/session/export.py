@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-    from neuron_widget.session.session import Session
+    from neuron_widget.session.cache import Key
+    from neuron_widget.session.state import State
 
 __all__ = [
     "contact_sheet",
     "figure",
     "figure_bytes",
     "file_name",
+    "notes",
     "python_line",
     "save_figure",
     "send_figure",
@@ -101,12 +103,31 @@ def _quoted(value: object) -> str:
     return f'"{text[1:-1]}"' if plain else text
 
 
+def notes(state: State, key: Key) -> list[str]:
+    """What made the picture and the photos of a neuron, for figures."""
+    layer, neuron = key
+    lines = []
+    if state.model is not None:
+        lines.append(state.model.title)
+    result, scan = state.cache.rendering(key), state.cache.scans.get(layer)
+    if result is not None:
+        s = result.settings
+        lines.append(
+            f"activation {result.activation[0]:.4g} after {result.steps} steps "
+            f"({s['size']} px, seed {s['seed']}, Adam {s['lr']})"
+        )
+    if scan is not None:
+        best = float(scan.best[neuron])
+        lines.append(f"best of {scan.scanned:,} photos of {scan.dataset}: {best:.4g}")
+    return lines
+
+
 def file_name(layer: str, neuron: int, what: str) -> str:
     """A name for a file that every file system takes."""
     return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', layer)}_{neuron}_{what}.png"
 
 
-def figure(session: Session, layer: str, neuron: int) -> Figure:
+def figure(state: State, layer: str, neuron: int) -> Figure:
     """The figure of a neuron: the image, then its photos with their maps.
 
     Raises
@@ -116,86 +137,86 @@ def figure(session: Session, layer: str, neuron: int) -> Figure:
     """
     from neuron_widget.analysis.figures import neuron_figure
 
-    result = session.cache.rendering((layer, neuron))
+    result = state.cache.rendering((layer, neuron))
     if result is None:
         raise RuntimeError(
             f"{layer} neuron {neuron} is not rendered yet; call widget.render(wait=True) first"
         )
-    scan = session.cache.scans.get(layer)
+    scan = state.cache.scans.get(layer)
     most = scan.top(neuron) if scan is not None else []
     return neuron_figure(
         layer,
         neuron,
         result.images[0],
         [(e.image(), e.score, e.activation_map()) for e in most],
-        notes=session.notes((layer, neuron)),
+        notes=notes(state, (layer, neuron)),
         labels=[e.label for e in most],
     )
 
 
-def figure_bytes(session: Session, layer: str, neuron: int) -> bytes:
+def figure_bytes(state: State, layer: str, neuron: int) -> bytes:
     """The figure as PNG. matplotlib's object API: it may be called in the worker."""
     buffer = io.BytesIO()
-    figure(session, layer, neuron).savefig(buffer, format="png", dpi=PAGE_DPI)
+    figure(state, layer, neuron).savefig(buffer, format="png", dpi=PAGE_DPI)
     return buffer.getvalue()
 
 
-def send_figure(session: Session, asker: str, layer: str, neuron: int) -> None:
+def send_figure(state: State, asker: str, layer: str, neuron: int) -> None:
     """Make the figure of a neuron in the worker and send it as a file."""
 
     def steps() -> Generator[None, None, bytes]:
         yield
-        return figure_bytes(session, layer, neuron)
+        return figure_bytes(state, layer, neuron)
 
     def done(data: bytes) -> None:
         name = file_name(layer, neuron, "figure")
-        session.send(*messages.file(asker, name, "image/png", data))
+        state.send(*messages.file(asker, name, "image/png", data))
 
     def failed(error: BaseException) -> None:
-        session.fail("save", "The figure could not be made", error)
+        state.fail("save", "The figure could not be made", error)
 
-    session.no_error("save")
-    session.submit("figure", steps(), done, priority=1, on_error=failed)
+    state.no_error("save")
+    state.submit("figure", steps(), done, priority=1, on_error=failed)
 
 
-def send_line(session: Session, asker: str) -> None:
+def send_line(state: State, asker: str) -> None:
     """Send the Python line that makes the view."""
-    line, note = python_line(session.settings, *session.key, session.steps)
-    session.send(messages.line(asker, line, note), [])
+    line, note = python_line(state.settings, *state.key, state.steps)
+    state.send(messages.line(asker, line, note), [])
 
 
-def contact_sheet(session: Session, *, at_hand: bool = False) -> Image.Image:
+def contact_sheet(state: State, *, at_hand: bool = False) -> Image.Image:
     """The image and the photos of the selected neuron as one picture.
 
     ``at_hand``: only photos that need no pass of the network.
     """
     from neuron_widget.analysis.contact_sheet import contact_sheet as draw
 
-    layer, neuron = key = session.key
-    result, scan = session.result, session.scan_result
-    if at_hand and key not in session.cache.photos:
+    layer, neuron = key = state.key
+    result, scan = state.result, state.scan_result
+    if at_hand and key not in state.cache.photos:
         scan = None
     return draw(
         f"{layer} neuron {neuron}",
         result.to_pil(0) if result is not None else None,
         scan.top(neuron) if scan is not None else [],
         scan.bottom(neuron) if scan is not None else [],
-        session.notes(),
+        notes(state, key),
     )
 
 
-def still(session: Session) -> dict[str, str]:
+def still(state: State) -> dict[str, str]:
     """What a page without a kernel (GitHub, nbviewer) can show of this view, by MIME type.
 
     Nothing is computed for it, and it is empty before there is something to show.
     """
-    if session.result is None and session.key not in session.cache.photos:
+    if state.result is None and state.key not in state.cache.photos:
         return {}
-    sheet = contact_sheet(session, at_hand=True)
-    layer, neuron = session.key
+    sheet = contact_sheet(state, at_hand=True)
+    layer, neuron = state.key
     name = html.escape(f"{layer} neuron {neuron}")
     small = base64.b64encode(jpeg(sheet, quality=80)).decode()
-    line, _ = python_line(session.settings, layer, neuron, session.steps)
+    line, _ = python_line(state.settings, layer, neuron, state.steps)
     return {
         "image/png": base64.b64encode(png(sheet)).decode(),
         "text/html": (
@@ -207,8 +228,8 @@ def still(session: Session) -> dict[str, str]:
     }
 
 
-def save_figure(session: Session, path: str | os.PathLike[str]) -> Path:
+def save_figure(state: State, path: str | os.PathLike[str]) -> Path:
     """Write the figure of the selected neuron."""
     from neuron_widget.analysis.figures import save_figure as save
 
-    return save(figure(session, *session.key), Path(path))
+    return save(figure(state, *state.key), Path(path))

@@ -30,7 +30,7 @@ def handle_message(
     match m.get("kind"):
         case "ready":
             session.view(str(m["view"]), visible=True)
-            session.send(*session.snapshot())
+            session.state.send(*session.state.snapshot())
         case "visible":
             session.view(str(m["view"]), visible=bool(m["visible"]), gone=bool(m["gone"]))
         case "select":
@@ -53,9 +53,9 @@ def handle_message(
         case "pin":
             session.pin((str(p["layer"]), p["neuron"]) for p in m["pins"])
         case "figure":
-            export.send_figure(session, str(m["asker"]), str(m["layer"]), int(m["neuron"]))
+            export.send_figure(session.state, str(m["asker"]), str(m["layer"]), int(m["neuron"]))
         case "line":
-            export.send_line(session, str(m["asker"]))
+            export.send_line(session.state, str(m["asker"]))
         case "stop":
             session.stop()
         case "scan":
@@ -63,7 +63,7 @@ def handle_message(
         case "open_embedded":
             session.open_embedded()
         case "ack":
-            session.frames.acknowledged(int(m["index"]))
+            session.state.frames.acknowledged(int(m["index"]))
         case "in_view":
             session.look_at(m["neurons"])
         case "enlarge":

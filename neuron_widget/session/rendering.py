@@ -1,59 +1,74 @@
-"""The image of the selected neuron, and the previews of the gallery."""
+"""The image of the selected neuron."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from neuron_widget.protocol.encode import thumb
 from neuron_widget.session import messages
 from neuron_widget.session.jobs import Job
 from neuron_widget.session.pace import Rate, Throttle
+from neuron_widget.session.state import State
+from neuron_widget.session.store_adapter import StoreAdapter
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult, RenderStep
     from neuron_widget.session.cache import Key, Thumb
-    from neuron_widget.session.session import Session
     from neuron_widget.session.settings import Recipe
 
-__all__ = ["Previews", "Rendering"]
+__all__ = ["Rendering"]
 
-# Few neurons a batch, so that tiles appear one row after the other and in the order looked at.
-PREVIEW_BATCH = 8
+
+@dataclass(eq=False)
+class _Run:
+    """One rendering, from its request to its end."""
+
+    recipe: Recipe
+    key: Key
+    steps: int
+    job: Job | None = None
+    last: RenderStep | None = None
+    stopped_by_person: bool = False
+    rate: Rate = field(default_factory=Rate)
+    throttle: Throttle = field(default_factory=lambda: Throttle(0.2))
 
 
 class Rendering:
     """The job that renders the selected neuron, with live frames."""
 
-    def __init__(self, session: Session):
-        self._session = session
-        self._job: tuple[Job, tuple[Recipe, Key, int]] | None = None
-        # Stopped for another neuron's sake, and to be gone on with; stopped by a person, and not.
+    def __init__(self, state: State, store: StoreAdapter):
+        self._state = state
+        self._store = store
+        self._run: _Run | None = None
+        # Stopped for another neuron's sake: it goes on by itself when it is selected again.
         self._left: set[tuple[Recipe, Key]] = set()
-        self._by_hand: set[tuple[Recipe, Key]] = set()
 
     def known(self) -> bool:
         """Whether the selected neuron has an image that nothing is wanted of."""
-        session = self._session
-        left = (session.settings.recipe, session.key) in self._left
-        return session.cache.rendering(session.key) is not None and not left
+        state = self._state
+        left = (state.settings.recipe, state.key) in self._left
+        return state.cache.rendering(state.key) is not None and not left
 
-    def halt(self) -> None:
-        """What runs is about to be stopped because a person wants it so."""
-        if self._job is not None and not self._job[0].finished.is_set():
-            self._by_hand.add(self._job[1][:2])
+    def stop(self) -> None:
+        """Stop because a person wants it so: it does not go on by itself."""
+        if self._run is not None:
+            self._run.stopped_by_person = True
+        self._state.stop("render")
 
     def recall(self, steps: int | None = None) -> bool:
         """Show the selected neuron's image as the store has it; False if it has none."""
-        session = self._session
-        layer, neuron, recipe = session.layer, session.neuron, session.settings.recipe
-        steps = session.steps if steps is None else steps
-        result = session.store_adapter.find(layer, neuron, steps, recipe)
+        state = self._state
+        key, recipe = state.key, state.settings.recipe
+        steps = state.steps if steps is None else steps
+        result = self._store.find(*key, steps, recipe)
         if result is None:
             return False
-        self._show(recipe, layer, neuron, result)
-        if not session.running("render"):
-            session.tell_progress("render", layer, neuron, steps, steps, state="done")
+        self._show(recipe, key, result)
+        if not state.running("render"):
+            state.show_progress("render", *key, steps, steps, state="done")
         return True
 
     def start(self, delay: float = 0.0, steps: int | None = None) -> Job | None:
@@ -61,209 +76,125 @@ class Rendering:
 
         ``steps`` counts from the beginning; default what is selected. None if the store has it.
         """
-        session = self._session
-        layer, neuron, recipe = session.layer, session.neuron, session.settings.recipe
-        key, steps = (layer, neuron), session.steps if steps is None else steps
-        if self._job is not None and self._job[1] == (recipe, key, steps):
-            job = self._job[0]
-            if not (job.stopped or job.finished.is_set()):
+        state = self._state
+        key, recipe = state.key, state.settings.recipe
+        steps = state.steps if steps is None else steps
+        now = self._run
+        if now is not None and (now.recipe, now.key, now.steps) == (recipe, key, steps):
+            job = now.job
+            if job is not None and not (job.stopped or job.finished.is_set()):
                 return job
         if self.recall(steps):
             return None
-        self._by_hand.discard((recipe, key))
-        rate, tell = Rate(), Throttle(0.2)
-        last: list[RenderStep] = []
-
-        def progress(done: int, state: str) -> None:
-            session.tell_progress("render", layer, neuron, done, steps, state=state)
-
-        def on_step(step: RenderStep) -> None:
-            last[:] = [step]
-            if tell.due():
-                per_second, left = rate.update(step.step, step.steps)
-                session.tell_progress(
-                    "render", layer, neuron, step.step, step.steps, per_second, left
-                )
-            if session.frames.due():
-                index = session.frames.sent()
-                part = messages.frame(index, layer, neuron, step)
-                with session.lock:
-                    # After a change of settings the page must see no picture made before it.
-                    if session.cache.recipe == recipe:
-                        session.send(*part)
-
-        def on_done(result: RenderResult, state: str = "done") -> None:
-            if state == "done":
-                self._left.discard((recipe, key))
-            self._show(recipe, layer, neuron, result)
-            progress(result.steps, state)
-            session.store_adapter.keep(result)
-
-        def on_stop() -> None:
-            if (recipe, key) in self._by_hand:
-                self._by_hand.discard((recipe, key))
-                self._left.discard((recipe, key))
-            else:
-                self._left.add((recipe, key))
-            result = last[0].result() if last and not session.closed else None
-            known = session.cache.rendering(key, recipe)
-            if result is not None and (known is None or known.steps <= result.steps):
-                on_done(result, "stopped")
-            elif known is not None and not session.closed:
-                # A new beginning takes no further image's place before it is as far.
-                session.send_neurons(key)
-                progress(known.steps, "stopped")
-            else:
-                progress(0, "stopped")
-
-        def on_error(error: BaseException) -> None:
-            result: RenderResult | None = getattr(error, "result", None)
-            # What it began from, before any step, is no image of the neuron.
-            done = result.steps if result is not None else 0
-            if result is not None and done:
-                self._show(recipe, layer, neuron, result)
-            progress(done, "failed")
-            session.fail("render", f"Rendering {layer} neuron {neuron} failed", error)
-
-        session.no_error("render")
-        progress(0, "waiting")
-        job = session.submit(
+        run = _Run(recipe, key, steps)
+        state.no_error("render")
+        self._progress(run, 0, "waiting")
+        run.job = state.submit(
             "render",
-            self._steps(key, steps, recipe),
-            on_done,
+            self._steps(run),
+            partial(self._on_done, run),
             priority=2,
             # A person watches the image; the scan beside it may take a little longer.
             share=2.0,
             delay=delay,
-            on_step=on_step,
-            on_stop=on_stop,
-            on_error=on_error,
+            on_step=partial(self._on_step, run),
+            on_stop=partial(self._on_stop, run),
+            on_error=partial(self._on_error, run),
         )
-        self._job = job, (recipe, key, steps)
-        return job
+        self._run = run
+        return run.job
 
-    def _steps(
-        self, key: Key, steps: int, recipe: Recipe
-    ) -> Generator[RenderStep, None, RenderResult]:
+    def _steps(self, run: _Run) -> Generator[RenderStep, None, RenderResult]:
         from neuron_widget.rendering import render_steps
 
-        session = self._session
-        model = session.model
+        model = self._state.model
         assert model is not None
         # Looked up only now: the rendering that this one replaces has been kept.
         known = (
-            session.cache.rendering(key, recipe),
-            session.store_adapter.begun(*key, steps, recipe),
+            self._state.cache.rendering(run.key, run.recipe),
+            self._store.begun(*run.key, run.steps, run.recipe),
         )
         begun = [
             result
             for result in known
             if result is not None
             and result.state is not None
-            and result.steps < steps
+            and result.steps < run.steps
             and result.settings["model"] == model.identity
         ]
         resume = max(begun, key=lambda result: result.steps, default=None)
-        return (
-            yield from render_steps(model, *key, steps=steps, **recipe._asdict(), resume=resume)
-        )
+        how = run.recipe._asdict()
+        return (yield from render_steps(model, *run.key, steps=run.steps, **how, resume=resume))
 
-    def _show(self, recipe: Recipe, layer: str, neuron: int, result: RenderResult) -> None:
+    # -------------------------------------------------------------- what the job says
+
+    def _on_step(self, run: _Run, step: RenderStep) -> None:
+        state = self._state
+        run.last = step
+        if run.throttle.due():
+            rate, left = run.rate.update(step.step, step.steps)
+            state.show_progress("render", *run.key, step.step, step.steps, rate, left)
+        if state.frames.due():
+            part = messages.frame(state.frames.sent(), *run.key, step)
+            with state.lock:
+                # After a change of settings the page must see no picture made before it.
+                if state.cache.recipe == run.recipe:
+                    state.send(*part)
+
+    def _on_done(self, run: _Run, result: RenderResult) -> None:
+        self._left.discard((run.recipe, run.key))
+        self._keep(run, result, "done")
+
+    def _on_stop(self, run: _Run) -> None:
+        state = self._state
+        if run.stopped_by_person:
+            self._left.discard((run.recipe, run.key))
+        else:
+            self._left.add((run.recipe, run.key))
+        if state.closed:
+            return
+        result = run.last.result() if run.last is not None else None
+        known = state.cache.rendering(run.key, run.recipe)
+        if result is not None and (known is None or known.steps <= result.steps):
+            self._keep(run, result, "stopped")
+        elif known is not None:
+            # A new beginning takes no further image's place before it is as far.
+            state.send_neurons(run.key)
+            self._progress(run, known.steps, "stopped")
+        else:
+            self._progress(run, 0, "stopped")
+
+    def _on_error(self, run: _Run, error: BaseException) -> None:
+        result: RenderResult | None = getattr(error, "result", None)
+        # What it began from, before any step, is no image of the neuron.
+        done = result.steps if result is not None else 0
+        if result is not None and done:
+            self._show(run.recipe, run.key, result)
+        self._progress(run, done, "failed")
+        layer, neuron = run.key
+        self._state.fail("render", f"Rendering {layer} neuron {neuron} failed", error)
+
+    def _progress(self, run: _Run, done: int, how: str) -> None:
+        self._state.show_progress("render", *run.key, done, run.steps, state=how)
+
+    def _keep(self, run: _Run, result: RenderResult, how: str) -> None:
+        self._show(run.recipe, run.key, result)
+        self._progress(run, result.steps, how)
+        self._store.keep(result)
+
+    def _show(self, recipe: Recipe, key: Key, result: RenderResult) -> None:
         from neuron_widget.settings import PREVIEW
 
-        session = self._session
+        state = self._state
+        layer, neuron = key
         part = messages.image(result, None)
         # One that was stopped is worth no more than a preview, and less before it has its steps.
         whole = result.steps >= result.settings["steps"]
         made: dict[int, Thumb] = {}
         if whole or result.steps >= PREVIEW["steps"]:
             made[neuron] = thumb(result.to_pil(0)), whole
-        with session.lock:
-            session.cache.add_rendering(recipe, (layer, neuron), result, part)
-            session.cache.add_thumbs(recipe, layer, made)
-        session.send_neurons((layer, neuron))
-        add_thumbs(session, recipe, layer, made)
-        session.on_change()
-
-
-class Previews:
-    """The job that fills the gallery: small pictures, a few steps, what is looked at first."""
-
-    def __init__(self, session: Session):
-        self._session = session
-        self.in_view: list[int] = []
-
-    def start(self) -> None:
-        """Fill the gallery of the selected layer."""
-        session = self._session
-        if session.model is None:
-            return
-        from neuron_widget.settings import PREVIEW
-
-        layer, total, recipe = session.layer, session.channels, session.settings.recipe
-        rate = Rate()
-        finished = {**recipe._asdict(), "steps": session.steps}
-        quick = {k: v for k, v in {**recipe._asdict(), **PREVIEW}.items() if k != "batch_size"}
-        for how, whole in ((quick, False), (finished, True)):
-            tiles = session.store_adapter.tiles(layer, how)
-            add_thumbs(session, recipe, layer, {n: (tile, whole) for n, tile in tiles.items()})
-        # What is stored costs nothing and is shown in any case.
-        if not (session.settings.auto and session.settings.previews):
-            return
-
-        def count() -> int:
-            return len(session.cache.thumbs(layer))
-
-        def keep() -> None:
-            with session.lock:
-                if session.cache.recipe != recipe:
-                    return
-                # A finished picture serves as a preview next time.
-                made = {n: tile for n, (tile, _) in session.cache.thumbs(layer).items()}
-            session.store_adapter.keep_tiles(layer, made, quick)
-
-        def on_end(done: int, state: str) -> None:
-            session.tell_progress("preview", layer, -1, done, total, state=state)
-            keep()
-
-        def on_batch(result: RenderResult) -> None:
-            made = {n: (thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)}
-            add_thumbs(session, recipe, layer, made)
-            per_second, left = rate.update(count(), total)
-            session.tell_progress("preview", layer, -1, count(), total, per_second, left)
-
-        session.submit(
-            "preview",
-            self._steps(layer, recipe, on_batch),
-            lambda _: on_end(total, "done"),
-            priority=3,
-            on_stop=lambda: on_end(count(), "stopped"),
-        )
-
-    def _steps(
-        self, layer: str, recipe: Recipe, on_batch: Callable[[RenderResult], None]
-    ) -> Generator[object, None, None]:
-        from neuron_widget.rendering import render_steps
-        from neuron_widget.settings import PREVIEW
-
-        model = self._session.model
-        assert model is not None
-        while neurons := self._next(layer):
-            how = {**recipe._asdict(), **PREVIEW}
-            on_batch((yield from render_steps(model, layer, neurons, **how)))
-
-    def _next(self, layer: str) -> list[int]:
-        """The selected neuron, then those in view, then the others in order."""
-        session = self._session
-        with session.lock:
-            there = range(session.channels)
-            order = [session.neuron, *(n for n in self.in_view if n in there), *there]
-            return session.cache.without_thumb(layer, order, PREVIEW_BATCH)
-
-
-def add_thumbs(session: Session, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
-    """Keep and send thumbnails."""
-    with session.lock:
-        fresh = session.cache.add_thumbs(recipe, layer, made)
-        if fresh and not session.closed:
-            session.send(*messages.thumbs(layer, fresh))
+        with state.lock:
+            state.cache.add_rendering(recipe, key, result, part)
+        state.send_neurons(key)
+        state.add_thumbs(recipe, layer, made)
+        state.on_change()

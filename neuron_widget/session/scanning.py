@@ -1,201 +1,196 @@
-"""The data set, its scan, and the photos of a neuron."""
+"""The data set and its scan."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import replace
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import DatasetError, DownloadNeeded
 from neuron_widget.session import messages
 from neuron_widget.session.jobs import Job
-from neuron_widget.session.messages import Part
 from neuron_widget.session.pace import Rate, Throttle
+from neuron_widget.session.state import State
+from neuron_widget.session.store_adapter import StoreAdapter
 
 if TYPE_CHECKING:
     from neuron_widget.scanning import ImageDataset, ScanProgress, ScanResult
-    from neuron_widget.session.session import Session
 
 __all__ = ["Scanning"]
 
 
-class Scanning:
-    """The jobs that scan a session's data set and prepare photos."""
+@dataclass(eq=False)
+class _Run:
+    """One request: a data set to open where ``opens``, then the scan of a layer.
 
-    def __init__(self, session: Session):
-        self._session = session
+    ``another`` is the data set, where it is another one than the settings name. ``aside``: the
+    scan before it goes on, and is what the page hears of, until the other data set is open.
+    """
+
+    layer: str
+    opens: bool
+    another: Any = None
+    download: bool = False
+    aside: bool = False
+    last: ScanProgress | None = None
+    rate: Rate = field(default_factory=Rate)
+    throttle: Throttle = field(default_factory=lambda: Throttle(0.2))
+
+
+class Scanning:
+    """The job that opens a session's data set and scans it.
+
+    Parameters
+    ----------
+    state, store
+        The session's.
+    on_scanned
+        Called when there is a new scan in the cache.
+    """
+
+    def __init__(self, state: State, store: StoreAdapter, on_scanned: Callable[[], None]):
+        self._state = state
+        self._store = store
+        self._on_scanned = on_scanned
         self._dataset: ImageDataset | None = None
         # A scan was asked for while a data set was being opened.
         self._postponed = False
 
-    def start(self, another: Any = None, *, download: bool, told: bool = False) -> Job:
+    def start(
+        self, another: Any = None, *, download: bool = False, keep_error: bool = False
+    ) -> Job:
         """Scan the data set, or another one, for the selected layer.
 
         Another one is opened while the scan before it goes on; only then does it take its place.
-        ``told``: an error that is on the page stays there.
+        ``keep_error``: an error that is on the page stays there.
         """
-        session = self._session
-        opening = [job for job in session.worker.jobs(session) if job.task == "dataset"]
+        state = self._state
+        opening = [job for job in state.jobs() if job.task == "dataset"]
         if another is None and opening:
             # It goes on to the layer that is selected then.
             self._postponed = True
             return opening[0]
         opens = another is not None or self._dataset is None
-        layer, aside = session.layer, opens and session.running("scan")
-        rate, tell = Rate(), Throttle(0.2)
-        last: list[ScanProgress] = []
-
-        def progress(done: int, state: str, total: int | None = None) -> None:
-            total = done if total is None else total
-            if not aside:
-                session.tell_progress("scan", layer, -1, done, total, state=state)
-
-        def steps() -> Generator[ScanProgress | None, None, ScanResult]:
-            nonlocal layer, aside
-            if opens:
-                yield from self._open(another, download)
-                session.worker.rename(session, "dataset", "scan")
-                layer, aside, self._postponed = session.layer, False, False
-            return (yield from self._steps(layer))
-
-        def on_step(step: ScanProgress | None) -> None:
-            if step is None:
-                return
-            last[:] = [step]
-            if tell.due():
-                per_second, left = rate.update(step.done, step.total)
-                session.tell_progress("scan", layer, -1, step.done, step.total, per_second, left)
-
-        def on_done(result: ScanResult, state: str = "done") -> None:
-            self._keep(layer, result)
-            session.store_adapter.tell()
-            progress(result.scanned, state, last[0].total if state == "stopped" else None)
-
-        def on_stop() -> None:
-            # Replaced by another scan: nothing to show. Stopped by the person: what is there.
-            if session.closed or session.running("scan") or session.running("dataset"):
-                return
-            self._postponed = False
-            if last and last[0].done and session.layer == layer:
-                on_done(last[0].result(), "stopped")
-            else:
-                progress(0, "stopped", last[0].total if last else None)
-
-        def title() -> str:
-            if another is None or self._dataset is None or session.settings.dataset == another:
-                return "The data set could not be scanned"
-            goes_on = session.running("scan")
-            rest = f"; the scan of {self._dataset.name} goes on" if goes_on else ""
-            return f"{another} could not be opened{rest}"
-
-        def on_error(error: BaseException) -> None:
-            if self._dataset is None:
-                # Known now: the page shows the ways to give one.
-                session.show("dataset", messages.dataset(None, []))
-            if isinstance(error, DownloadNeeded):
-                progress(0, "stopped")
-                named = str(session.settings.dataset if another is None else another)
-                question = DatasetError(error.question)
-                session.fail("scan", f"Download {named}?", question, "download", named)
-            else:
-                progress(0, "failed")
-                session.fail("scan", title(), error)
-            if self._postponed and self._dataset is not None:
-                self._postponed = False
-                self.start(download=False, told=True)
-
-        if not told:
-            session.no_error("scan")
-        progress(0, "waiting")
-        return session.submit(
+        run = _Run(state.layer, opens, another, download, aside=opens and state.running("scan"))
+        if not keep_error:
+            state.no_error("scan")
+        self._progress(run, 0, 0, "waiting")
+        return state.submit(
             "dataset" if opens else "scan",
-            steps(),
-            on_done,
+            self._steps(run),
+            partial(self._on_done, run),
             priority=2,
-            on_step=on_step,
-            on_stop=on_stop,
-            on_error=on_error,
+            on_step=partial(self._on_step, run),
+            on_stop=partial(self._on_stop, run),
+            on_error=partial(self._on_error, run),
         )
 
-    def _open(self, another: Any, download: bool) -> Generator[None, None, None]:
+    def _steps(self, run: _Run) -> Generator[ScanProgress | None, None, ScanResult]:
+        if run.opens:
+            yield from self._open(run)
+            self._state.worker.rename(self._state, "dataset", "scan")
+            run.layer, run.aside, self._postponed = self._state.layer, False, False
+        return (yield from self._scan(run.layer))
+
+    def _open(self, run: _Run) -> Generator[None, None, None]:
         from neuron_widget.scanning import open_dataset
 
-        session = self._session
+        state = self._state
         yield
-        wanted = session.settings.dataset if another is None else another
-        dataset = open_dataset(wanted, download=download)
+        wanted = state.settings.dataset if run.another is None else run.another
+        dataset = open_dataset(wanted, download=run.download)
         yield
         self._dataset = dataset
-        with session.lock:
+        with state.lock:
             # Only now: what cannot be opened is not what this view looks into.
-            session.settings = replace(session.settings, dataset=wanted)
-            session.cache.forget_data()
-        session.show("dataset", messages.dataset(dataset, []))
+            state.settings = replace(state.settings, dataset=wanted)
+            state.cache.forget_data()
+        state.show("dataset", messages.dataset(dataset, []))
 
-    def _steps(self, layer: str) -> Generator[ScanProgress, None, ScanResult]:
+    def _scan(self, layer: str) -> Generator[ScanProgress, None, ScanResult]:
         from neuron_widget.store.reuse import scan_steps
 
-        session = self._session
-        model = session.model
+        model = self._state.model
         assert model is not None
         assert self._dataset is not None
         return (
             yield from scan_steps(
-                session.store_adapter.store,
+                self._store.store,
                 model,
                 layer,
                 self._dataset,
-                top_k=session.settings.top_k,
+                top_k=self._state.settings.top_k,
                 # Small batches on a CPU: the image that forms beside this must keep moving.
                 batch_size=8 if model.device.type == "cpu" else 64,
             )
         )
 
+    # -------------------------------------------------------------- what the job says
+
+    def _on_step(self, run: _Run, step: ScanProgress | None) -> None:
+        if step is None:
+            return
+        run.last = step
+        if run.throttle.due():
+            rate, left = run.rate.update(step.done, step.total)
+            self._state.show_progress("scan", run.layer, -1, step.done, step.total, rate, left)
+
+    def _on_done(self, run: _Run, result: ScanResult) -> None:
+        self._keep(run.layer, result)
+        self._store.report_failure()
+        self._progress(run, result.scanned, result.scanned, "done")
+
+    def _on_stop(self, run: _Run) -> None:
+        state = self._state
+        # Replaced by another scan: nothing to show. Stopped by the person: what is there.
+        if state.closed or state.running("scan") or state.running("dataset"):
+            return
+        self._postponed = False
+        last = run.last
+        if last is not None and last.done and state.layer == run.layer:
+            result = last.result()
+            self._keep(run.layer, result)
+            self._store.report_failure()
+            self._progress(run, result.scanned, last.total, "stopped")
+        else:
+            self._progress(run, 0, last.total if last is not None else 0, "stopped")
+
+    def _on_error(self, run: _Run, error: BaseException) -> None:
+        state = self._state
+        if self._dataset is None:
+            # Known now: the page shows the ways to give one.
+            state.show("dataset", messages.dataset(None, []))
+        if isinstance(error, DownloadNeeded):
+            self._progress(run, 0, 0, "stopped")
+            named = str(state.settings.dataset if run.another is None else run.another)
+            question = DatasetError(error.question)
+            state.fail("scan", f"Download {named}?", question, "download", named)
+        else:
+            self._progress(run, 0, 0, "failed")
+            state.fail("scan", self._title(run), error)
+        if self._postponed and self._dataset is not None:
+            self._postponed = False
+            self.start(keep_error=True)
+
+    def _title(self, run: _Run) -> str:
+        """What failed."""
+        state = self._state
+        if run.another is None or self._dataset is None or state.settings.dataset == run.another:
+            return "The data set could not be scanned"
+        rest = f"; the scan of {self._dataset.name} goes on" if state.running("scan") else ""
+        return f"{run.another} could not be opened{rest}"
+
+    def _progress(self, run: _Run, done: int, total: int, how: str) -> None:
+        if not run.aside:
+            self._state.show_progress("scan", run.layer, -1, done, total, state=how)
+
     def _keep(self, layer: str, result: ScanResult) -> None:
-        session = self._session
-        with session.lock:
-            session.cache.add_scan(layer, result)
+        state = self._state
+        with state.lock:
+            state.cache.add_scan(layer, result)
         if self._dataset is not None:
-            session.show("dataset", messages.dataset(self._dataset, result.skipped))
-        session.send(messages.strengths(result, layer), [])
-        session.send_neurons()
-        self.find_photos()
-
-    def find_photos(self) -> None:
-        """Prepare the photo rows of the selected neuron, and of those that are pinned."""
-        session = self._session
-        with session.lock:
-            kept = session.cache
-            wanted = [
-                (key, kept.scans[key[0]])
-                for key in dict.fromkeys((session.key, *kept.pins))
-                if key[0] in kept.scans and key not in kept.photos
-            ]
-        if not wanted:
-            return
-
-        def steps() -> Generator[None, None, None]:
-            for key, scan in wanted:
-                yield
-                part = messages.photos(scan, *key)
-                with session.lock:
-                    if kept.scans.get(key[0]) is not scan:
-                        continue  # scanned again in the meantime
-                    kept.add_photos(key, part)
-                session.send(*part)
-
-        session.submit("photos", steps(), lambda _: None, priority=1)
-
-    def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
-        """Send one photo large."""
-        session = self._session
-        scan = session.cache.scans.get(layer)
-        if scan is None or group not in ("most", "least"):
-            return
-        found = scan
-
-        def steps() -> Generator[None, None, Part]:
-            yield
-            return messages.large_photo(found, layer, neuron, group, rank)
-
-        session.submit("enlarge", steps(), lambda part: session.send(*part), priority=0)
+            state.show("dataset", messages.dataset(self._dataset, result.skipped))
+        state.send(messages.strengths(result, layer), [])
+        state.send_neurons()
+        self._on_scanned()

@@ -1,31 +1,25 @@
-"""The selection, the commands, and what a new view is told."""
+"""The commands of one widget, and what begins when something is selected."""
 
 from __future__ import annotations
 
-import threading
-import traceback
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from neuron_widget.errors import NeuronWidgetError
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
 from neuron_widget.session.cache import Key, SessionCache
 from neuron_widget.session.jobs import Job, Worker, shared_worker
-from neuron_widget.session.messages import Message, Part
+from neuron_widget.session.messages import Message
 from neuron_widget.session.opening import Opening
-from neuron_widget.session.pace import FrameWindow
-from neuron_widget.session.rendering import Previews, Rendering
+from neuron_widget.session.photos import Photos
+from neuron_widget.session.previews import Previews
+from neuron_widget.session.rendering import Rendering
 from neuron_widget.session.scanning import Scanning
 from neuron_widget.session.settings import Settings
+from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
-
-if TYPE_CHECKING:
-    from neuron_widget.networks.model import VisionModel
-    from neuron_widget.rendering import RenderResult
-    from neuron_widget.scanning import ScanResult
 
 __all__ = ["Session"]
 
@@ -35,25 +29,13 @@ SETTLE_S = 0.25
 # A page that reloads is back within seconds.
 GONE_S = 20.0
 
-_ENDED = {"done": "ready", "stopped": "stopped", "failed": "failed"}
-
 
 class Session:
-    """The state and the work behind one widget.
+    """The commands of one widget, from the page or from Python, and the work behind them.
 
-    It takes commands (from the page or from Python), runs the work as jobs of the shared worker,
-    keeps the results, and speaks to the page in the words of the protocol.
-    Commands may come from any thread and return at once; results arrive in the worker thread. One
-    lock guards the state; it is not held while torch works.
-
-    Parameters
-    ----------
-    settings
-        What to show.
-    send
-        Called with a message and its buffers, from any thread.
-    on_change
-        Called with nothing when the selection, the status or the progress changed.
+    Commands may come from any thread and return at once; results arrive in the worker's thread.
+    What is selected and what was made is in :attr:`state`; the parameters are its, and ``worker``
+    is the one that all widgets of the process share, if none is given.
     """
 
     def __init__(
@@ -63,40 +45,17 @@ class Session:
         on_change: Callable[[], None],
         worker: Worker | None = None,
     ):
-        self.settings = settings
-        self.send = send
-        self.on_change = on_change
-        self.worker = worker or shared_worker()
-        self.lock = threading.RLock()
-        self.frames = FrameWindow()
-        self.cache = SessionCache(settings.recipe)
-        self.model: VisionModel | None = None
-        self.layer = settings.layer or ""
-        self.neuron = settings.neuron
-        self.steps = settings.steps
-        self.channels = 0
-        self.status = "opening"
-        self.progress = 0.0
-        self.closed = False
-        # The last message about each thing that a later view needs to know.
-        self._shown: dict[str, Message] = {}
-        self._opening = Opening(self)
-        self._rendering = Rendering(self)
-        self._previews = Previews(self)
-        self._scanning = Scanning(self)
-        self.store_adapter = StoreAdapter(self)
-        self.show("configured", messages.configured(settings))
+        self.state = State(settings, send, on_change, worker or shared_worker())
+        self.store = StoreAdapter(self.state)
+        self._opening = Opening(self.state, lambda: self._begin(new_layer=True))
+        self._rendering = Rendering(self.state, self.store)
+        self._previews = Previews(self.state, self.store)
+        self._photos = Photos(self.state)
+        self._scanning = Scanning(self.state, self.store, self._photos.find)
+        self.state.show("configured", messages.configured(settings))
         self._opening.start()
 
-    # -------------------------------------------------------------- commands
-
-    def open_embedded(self) -> None:
-        """Open the network that comes with the package instead of the one that failed."""
-        self.stop()
-        with self.lock:
-            self.settings = replace(self.settings, model=EMBEDDED, weights=None, layer=None)
-            self.model, self.layer, self.neuron = None, "", 0
-        self._opening.start()
+    # -------------------------------------------------------------- the selection
 
     def select(
         self,
@@ -114,47 +73,87 @@ class Session:
         ------
         UnknownLayer, NeuronOutOfRange, TypeError, ValueError
         """
-        steps = messages.check_steps(self.steps if steps is None else steps)
-        with self.lock:
-            if self.model is None:
+        state = self.state
+        steps = messages.check_steps(state.steps if steps is None else steps)
+        with state.lock:
+            if state.model is None:
                 # Looked at, and checked, when the network is open.
-                self.layer = layer or self.layer
-                self.neuron = self.neuron if neuron is None else check_neuron(neuron, 1 << 30, "")
-                self.steps = steps
+                state.layer = layer or state.layer
+                state.neuron = state.neuron if neuron is None else check_neuron(neuron, 1 << 30, "")
+                state.steps = steps
                 return
-            info = self.model.layer(layer or self.layer)
+            info = state.model.layer(layer or state.layer)
             if neuron is None:
-                neuron = min(self.neuron, info.channels - 1)
+                neuron = min(state.neuron, info.channels - 1)
             neuron = check_neuron(neuron, info.channels, info.name)
-            new_layer = info.name != self.layer
-            self.layer, self.neuron, self.steps = info.name, neuron, steps
-            self.channels = info.channels
-        self.look(new_layer=new_layer, seq=seq, settled=settled, auto=auto)
+            new_layer = info.name != state.layer
+            state.layer, state.neuron, state.steps = info.name, neuron, steps
+            state.channels = info.channels
+        self._begin(new_layer=new_layer, seq=seq, settled=settled, auto=auto)
 
-    def look(
+    def _begin(
         self, *, new_layer: bool, seq: int = -1, settled: bool = True, auto: bool | None = None
     ) -> None:
         """Show what is known of the selection, and begin what is wanted of it."""
-        with self.lock:
-            parts = self.cache.gallery(self.layer) if new_layer else []
-            parts += self.cache.neuron(self.key)
-            selected = messages.selected(seq, self.layer, self.neuron, self.steps)
-        self.no_error("select")
-        self.show("selected", selected)
-        self.on_change()
+        state = self.state
+        with state.lock:
+            parts = state.cache.gallery(state.layer) if new_layer else []
+            parts += state.cache.neuron(state.key)
+            selected = messages.selected(seq, state.layer, state.neuron, state.steps)
+        state.no_error("select")
+        state.show("selected", selected)
+        state.on_change()
         for part in parts:
-            self.send(*part)
+            state.send(*part)
         if new_layer:
-            self.worker.stop(self, "preview", "scan", "photos")
+            state.stop("preview", "scan", "photos")
             self._previews.start()
-            if self.settings.auto and self.layer not in self.cache.scans:
+            if state.settings.auto and state.layer not in state.cache.scans:
                 self.scan()
         if settled:
-            self._scanning.find_photos()
-            wanted = self.settings.auto if auto is None else auto
+            self._photos.find()
+            wanted = state.settings.auto if auto is None else auto
             known = self._rendering.known() or self._rendering.recall()
             if wanted and not known:
                 self._rendering.start(delay=SETTLE_S)
+
+    def pin(self, keys: Iterable[Key]) -> None:
+        """Keep these neurons, at most four, to be shown side by side.
+
+        Raises
+        ------
+        UnknownLayer, NeuronOutOfRange, TypeError, ValueError
+        """
+        state = self.state
+        pins = list(dict.fromkeys(keys))
+        if len(pins) > MAX_PINS:
+            raise ValueError(f"at most {MAX_PINS} neurons can be pinned, got {len(pins)}")
+        postponed = self._opening.postpones(lambda: self.pin(pins))
+        if not postponed and state.model is not None:
+            pins = [
+                (info.name, check_neuron(neuron, info.channels, info.name))
+                for info, neuron in ((state.model.layer(layer), n) for layer, n in pins)
+            ]
+        with state.lock:
+            fresh = [key for key in pins if key not in state.cache.pins]
+            state.cache.pins = tuple(pins)
+            parts = state.cache.neurons(fresh)
+        state.show("pins", messages.pins(pins))
+        for part in parts:
+            state.send(*part)
+        if fresh:
+            self._photos.find()
+
+    # -------------------------------------------------------------- the work
+
+    def open_embedded(self) -> None:
+        """Open the network that comes with the package instead of the one that failed."""
+        self.stop()
+        state = self.state
+        with state.lock:
+            state.settings = replace(state.settings, model=EMBEDDED, weights=None, layer=None)
+            state.model, state.layer, state.neuron = None, "", 0
+        self._opening.start()
 
     def render(self, steps: int | None = None) -> Job | None:
         """Render the selected neuron; more steps than are there already go on from them.
@@ -174,54 +173,29 @@ class Session:
         ------
         TypeError, ValueError
         """
-        changed = self.settings.configured(
+        state = self.state
+        changed = state.settings.configured(
             size=size, lr=lr, seed=seed, objective=objective, previews=previews
         )
-        with self.lock:
-            other = changed.recipe != self.settings.recipe
-            if changed == self.settings:
+        with state.lock:
+            other = changed.recipe != state.settings.recipe
+            if not other and changed.previews == state.settings.previews:
                 return
-            self.settings = changed
-            self.worker.stop(self, "preview", *(["render"] if other else []))
-            self.cache.recipe = changed.recipe
-            self.show("configured", messages.configured(changed))
-            parts = self.cache.gallery(self.layer) if other else []
+            state.settings = changed
+            state.stop("preview", *(["render"] if other else []))
+            state.cache.recipe = changed.recipe
+            state.show("configured", messages.configured(changed))
+            parts = state.cache.gallery(state.layer) if other else []
         for part in parts:
-            self.send(*part)
+            state.send(*part)
         if other:
-            self.send_neurons()
-        if self.model is None:
+            state.send_neurons()
+        if state.model is None:
             return
         self._previews.start()
-        if other and self.settings.auto and not self._rendering.known():
+        if other and state.settings.auto and not self._rendering.known():
             self._rendering.start(delay=SETTLE_S)
-        self.on_change()
-
-    def pin(self, keys: Iterable[Key]) -> None:
-        """Keep these neurons, at most four, to be shown side by side.
-
-        Raises
-        ------
-        UnknownLayer, NeuronOutOfRange, TypeError, ValueError
-        """
-        pins = list(dict.fromkeys(keys))
-        if len(pins) > MAX_PINS:
-            raise ValueError(f"at most {MAX_PINS} neurons can be pinned, got {len(pins)}")
-        postponed = self._opening.postpones(lambda: self.pin(pins))
-        if not postponed and self.model is not None:
-            pins = [
-                (info.name, check_neuron(neuron, info.channels, info.name))
-                for info, neuron in ((self.model.layer(layer), n) for layer, n in pins)
-            ]
-        with self.lock:
-            fresh = [key for key in pins if key not in self.cache.pins]
-            self.cache.pins = tuple(pins)
-            parts = self.cache.neurons(fresh)
-        self.show("pins", messages.pins(pins))
-        for part in parts:
-            self.send(*part)
-        if fresh:
-            self._scanning.find_photos()
+        state.on_change()
 
     def scan(self, dataset: Any = None, *, download: bool = False) -> Job | None:
         """Scan the data set (or another one) for the photos that fire the layer's neurons."""
@@ -229,18 +203,29 @@ class Session:
             return None
         return self._scanning.start(dataset, download=download)
 
+    def look_at(self, neurons: Sequence[int]) -> None:
+        """Render the previews of these neurons before others."""
+        self._previews.in_view = [int(n) for n in neurons][:4096]
+
+    def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
+        """Send one photo large."""
+        self._photos.enlarge(layer, neuron, group, rank)
+
     def stop(self) -> None:
         """Stop everything that runs; it takes effect within one step and keeps what is there."""
-        self._opening.asked.clear()
-        self._rendering.halt()
-        self.worker.stop(self, "render", "dataset", "scan", "preview", "photos")
+        self._opening.forget_asked()
+        self._rendering.stop()
+        self.state.stop("dataset", "scan", "preview", "photos")
 
     def close(self) -> None:
         """Stop for good and let go of the results."""
-        self.closed = True
-        self.worker.stop(self)
-        with self.lock:
-            self.cache = SessionCache(self.settings.recipe)
+        state = self.state
+        state.closed = True
+        state.stop()
+        with state.lock:
+            state.cache = SessionCache(state.settings.recipe)
+
+    # -------------------------------------------------------------- who looks on
 
     def view(self, name: str, *, visible: bool, gone: bool = False) -> None:
         """A view (or a Python call that waits) came, left sight, or is gone.
@@ -248,150 +233,19 @@ class Session:
         What nobody looks at any more ends: in notebooks that do not say which cell runs, this is
         how the widget of a cell that was run again stops working.
         """
-        self.frames.view(name, visible=visible, gone=gone)
+        state = self.state
+        state.frames.view(name, visible=visible, gone=gone)
 
         def leave() -> Generator[None, None, None]:
             yield
-            if not self.frames.views:
+            if not state.frames.views:
                 self.stop()
 
-        if not self.frames.views and not self.closed:
-            self.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)
+        if not state.frames.views and not state.closed:
+            state.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)
         else:
-            self.worker.stop(self, "leave")
-
-    def look_at(self, neurons: Sequence[int]) -> None:
-        """Render the previews of these neurons before others."""
-        self._previews.in_view = [int(n) for n in neurons][:4096]
-
-    def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
-        """Send one photo large."""
-        self._scanning.enlarge(layer, neuron, group, rank)
-
-    # -------------------------------------------------------------- results
-
-    @property
-    def key(self) -> Key:
-        """The selected layer and neuron."""
-        return self.layer, self.neuron
-
-    @property
-    def result(self) -> RenderResult | None:
-        """The rendering of the selected neuron."""
-        return self.cache.rendering(self.key)
-
-    @property
-    def scan_result(self) -> ScanResult | None:
-        """The scan of the selected layer."""
-        return self.cache.scans.get(self.layer)
+            state.stop("leave")
 
     def foreground(self) -> list[Job]:
         """The jobs somebody waits for (all but the gallery's previews)."""
-        return [job for job in self.worker.jobs(self) if job.task not in ("preview", "leave")]
-
-    def notes(self, key: Key | None = None) -> list[str]:
-        """What made the picture and the photos of a neuron, for figures."""
-        layer, neuron = key or self.key
-        lines = []
-        if self.model is not None:
-            lines.append(self.model.title)
-        result, scan = self.cache.rendering((layer, neuron)), self.cache.scans.get(layer)
-        if result is not None:
-            s = result.settings
-            lines.append(
-                f"activation {result.activation[0]:.4g} after {result.steps} steps "
-                f"({s['size']} px, seed {s['seed']}, Adam {s['lr']})"
-            )
-        if scan is not None:
-            best = float(scan.best[neuron])
-            lines.append(f"best of {scan.scanned:,} photos of {scan.dataset}: {best:.4g}")
-        return lines
-
-    def snapshot(self) -> Part:
-        """Everything a new view needs, as one message."""
-        first = ("network", "selected", "configured", "dataset", "pins")
-        with self.lock:
-            parts: list[Part] = [(self._shown[key], []) for key in first if key in self._shown]
-            parts += self.cache.gallery(self.layer)
-            parts += self.cache.neurons((self.key, *self.cache.pins))
-            parts += [(message, []) for key, message in self._shown.items() if key not in first]
-        return messages.snapshot(parts)
-
-    # -------------------------------------------------------------- for the work
-
-    def submit(
-        self,
-        task: str,
-        steps: Generator[Any, None, Any],
-        on_done: Callable[[Any], None],
-        *,
-        priority: int,
-        on_error: Callable[[BaseException], None] | None = None,
-        **how: Any,
-    ) -> Job:
-        """Queue a job of this session; an older one of the same task ends."""
-
-        def failed(error: BaseException) -> None:
-            self.fail("render", "Something went wrong", error)
-
-        job = Job(self, task, steps, priority, on_done=on_done, on_error=on_error or failed, **how)
-        return self.worker.submit(job)
-
-    def running(self, task: str) -> bool:
-        """Whether a job of this task is queued or running."""
-        return any(job.task == task for job in self.worker.jobs(self))
-
-    def show(self, key: str, message: Message) -> None:
-        """Send a message that a later view needs too."""
-        with self.lock:
-            self._shown[key] = message
-        if not self.closed:
-            self.send(message, [])
-
-    def send_neurons(self, *keys: Key) -> None:
-        """Send what is known of neurons; without any, of the selected one and those pinned."""
-        with self.lock:
-            for part in self.cache.neurons(keys or (self.key, *self.cache.pins)):
-                self.send(*part)
-
-    def tell_progress(
-        self,
-        task: str,
-        layer: str,
-        neuron: int,
-        done: int,
-        total: int,
-        rate: float = 0.0,
-        left: float = 0.0,
-        state: str = "running",
-    ) -> None:
-        """Show how far a task is."""
-        if self.closed:
-            return
-        message = messages.progress(task, layer, neuron, done, total, rate, left, state)
-        self.show(f"progress {task}", message)
-        active = state in ("running", "waiting")
-        if task == "render":
-            self.progress = done / total if total else 0.0
-            self.status = f"rendering {layer} neuron {neuron}" if active else _ENDED[state]
-        elif task == "scan" and not self.running("render"):
-            self.status = f"scanning for {layer}" if active else _ENDED[state]
-        self.on_change()
-
-    def fail(
-        self, where: str, title: str, error: BaseException, action: str = "", dataset: str = ""
-    ) -> None:
-        """Show an error, with its traceback where it is not one of ours."""
-        expected = isinstance(error, NeuronWidgetError)
-        trace = "" if expected else "".join(traceback.format_exception(error))
-        if where in ("network", "render"):
-            self.status = f"failed: {error}"
-        self.show(f"error {where}", messages.error(where, title, error, trace, action, dataset))
-        self.on_change()
-
-    def no_error(self, where: str) -> None:
-        """Take an error off the page."""
-        with self.lock:
-            there = self._shown.pop(f"error {where}", None)
-        if there is not None:
-            self.send(messages.no_error(where), [])
+        return [job for job in self.state.jobs() if job.task not in ("preview", "leave")]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import StoreError
+from neuron_widget.session.state import State
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult
-    from neuron_widget.session.session import Session
     from neuron_widget.session.settings import Recipe
     from neuron_widget.store import Store
 
@@ -18,65 +18,65 @@ __all__ = ["StoreAdapter"]
 class StoreAdapter:
     """The store as one session sees it; without a store everything is unknown."""
 
-    def __init__(self, session: Session):
-        self._session = session
+    def __init__(self, state: State):
+        self._state = state
         self._store: Store | None = None
-        self._asked = False
-        self._told = False
+        self._opened = False
+        self._reported = False
 
     @property
     def store(self) -> Store | None:
         """The store, opened when it is first asked for (that reads nothing)."""
-        if not self._asked:
+        if not self._opened:
             from neuron_widget.store import open_store
 
-            self._store = open_store(self._session.settings.store)
-            self._asked = True
+            self._store = open_store(self._state.settings.store)
+            self._opened = True
         return self._store
 
     def find(self, layer: str, neuron: int, steps: int, recipe: Recipe) -> RenderResult | None:
         """The stored image of a neuron: one file read, some milliseconds."""
-        model, store = self._session.model, self.store
+        model, store = self._state.model, self.store
         if store is None or model is None:
             return None
         return store.find_render(model, layer, neuron, steps=steps, **recipe._asdict())
 
     def begun(self, layer: str, neuron: int, steps: int, recipe: Recipe) -> RenderResult | None:
         """The stored image with the most steps below ``steps``, to go on from."""
-        model, store = self._session.model, self.store
+        model, store = self._state.model, self.store
         if store is None or model is None:
             return None
         return store.find_resumable(model, layer, neuron, steps=steps, **recipe._asdict())
 
     def keep(self, result: RenderResult) -> None:
         """Keep an image; what is known already is not written again."""
-        model, store = self._session.model, self.store
+        model, store = self._state.model, self.store
         if store is not None and model is not None:
             store.keep(model, result)
-            self.tell()
+            self.report_failure()
 
     def tiles(self, layer: str, how: dict[str, Any]) -> dict[int, bytes]:
         """The stored tiles of a layer whose images were made like this."""
-        model, store = self._session.model, self.store
+        model, store = self._state.model, self.store
         if store is None or model is None:
             return {}
         return store.find_gallery(model, layer, **how)
 
     def keep_tiles(self, layer: str, tiles: dict[int, bytes], how: dict[str, Any]) -> None:
         """Keep tiles."""
-        model, store = self._session.model, self.store
+        model, store = self._state.model, self.store
         if store is not None and model is not None and tiles:
             try:
                 store.put_gallery(model, layer, tiles, **how)
             except StoreError as error:
                 store.fail(error)
-            self.tell()
+            self.report_failure()
 
-    def tell(self) -> None:
+    def report_failure(self) -> None:
         """Say on the page that results are not kept, and why; and no more when they are again."""
         failure = self.store.failure if self.store is not None else None
-        told, self._told = self._told, failure is not None
-        if failure is not None and not told:
-            self._session.fail("save", "Results are not kept on disk", failure)
-        elif failure is None and told:
-            self._session.no_error("save")
+        reported, self._reported = self._reported, failure is not None
+        if failure is not None and not reported:
+            self._state.fail("save", "Results are not kept on disk", failure)
+        elif failure is None and reported:
+            self._state.no_error("save")

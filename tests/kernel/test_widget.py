@@ -115,7 +115,7 @@ def test_newest_wins_and_stop_keeps_what_is_there(kernel: Kernel, make: Any) -> 
     assert 0 < image["step"] < 5000
     assert time.monotonic() - sent < 5
     assert "True 2" in kernel.run(
-        "print(1 in {n for _, n in w._session.cache.renderings}, w.neuron)"
+        "print(1 in {n for _, n in w._session.state.cache.renderings}, w.neuron)"
     )
 
 
@@ -205,16 +205,17 @@ def test_running_the_cell_again_leaves_no_orphan(kernel: Kernel, make: Any) -> N
     kernel.wait_for(first, is_kind("frame"))
     kernel.run("old = w")
     make("auto=False", cell="c1")
-    assert kernel.run("print(old._session.closed, w._session.closed)").strip() == "True False"
+    assert (
+        kernel.run("print(old._session.state.closed, w._session.state.closed)").strip()
+        == "True False"
+    )
     end = time.monotonic() + 10
-    while time.monotonic() < end and "0" not in kernel.run(
-        "print(len(old._session.worker.jobs(old._session)))"
-    ):
+    while time.monotonic() < end and "0" not in kernel.run("print(len(old._session.state.jobs()))"):
         time.sleep(0.1)
     # Another cell's widget is left alone.
     kernel.run("mine = w")
     make("auto=False", cell="c2")
-    assert kernel.run("print(mine._session.closed)").strip() == "False"
+    assert kernel.run("print(mine._session.state.closed)").strip() == "False"
     kernel.run("mine.close(); old.close()")
 
 

@@ -48,8 +48,8 @@ def resident_mb() -> float:
 
 def wait(session: Session, timeout: float = 60) -> None:
     end = time.monotonic() + timeout
-    while session.worker.jobs(session):
-        assert time.monotonic() < end, session.status
+    while session.state.jobs():
+        assert time.monotonic() < end, session.state.status
         time.sleep(0.005)
 
 
@@ -69,7 +69,7 @@ def test_long_use_leaves_nothing_behind(folder: Path) -> None:
         model=model, dataset=str(folder), layer="two", size=48, steps=20, top_k=3, auto=False
     )
     session = Session(settings, send, lambda: None, worker)
-    session.frames.view("a", visible=True)
+    session.state.frames.view("a", visible=True)
     wait(session)
 
     def use(renders: int, scans: int, cancels: int, errors: int) -> None:

@@ -55,7 +55,7 @@ class Listener:
             self.heard.append((message, buffers))
             self.changed.notify_all()
         if message["kind"] == "frame" and self.session is not None:
-            self.session.frames.acknowledged(message["index"])
+            self.session.state.frames.acknowledged(message["index"])
 
     def all(self, kind: str) -> list[dict[str, Any]]:
         return [m for m, _ in self.heard if m["kind"] == kind]
@@ -158,7 +158,7 @@ def test_more_steps_go_on_from_the_present_image(make: Make) -> None:
     assert image["step"] > 12
     assert [step for step, _ in image["history"]][:3] == [1, 8, 16]
     # It was for this image: the next neuron gets as many as before.
-    assert session.steps == 12
+    assert session.state.steps == 12
 
 
 def test_another_setting_shows_no_old_picture_and_the_way_back_does(make: Make) -> None:
@@ -169,8 +169,8 @@ def test_another_setting_shows_no_old_picture_and_the_way_back_does(make: Make) 
     session.configure(size=48, lr=0.05, seed=0, objective="channel", previews=True)
     configured, _ = page.wait_for("configured")
     assert configured["size"] == 48
-    assert session.result is None
-    kinds = [m["kind"] for m in session.snapshot()[0]["messages"]]
+    assert session.state.result is None
+    kinds = [m["kind"] for m in session.state.snapshot()[0]["messages"]]
     assert "image" not in kinds
     assert "thumbs" not in kinds
     session.render()
@@ -191,7 +191,7 @@ def test_a_setting_changed_in_mid_job_ends_it_and_its_picture_is_not_shown(make:
     page.wait_for("progress", task="render", state="stopped")
     assert not page.all("frame")
     assert not page.all("image")
-    assert session.result is None
+    assert session.state.result is None
 
 
 @pytest.mark.parametrize(
@@ -210,17 +210,17 @@ def test_bad_settings(make: Make, change: dict[str, Any], says: str) -> None:
     good = {"size": 32, "lr": 0.05, "seed": 0, "objective": "channel", "previews": True}
     with pytest.raises((ValueError, TypeError), match=says):
         session.configure(**{**good, **change})
-    assert session.settings.size == 32
+    assert session.state.settings.size == 32
 
 
 def test_previews_can_be_turned_off_and_on(make: Make) -> None:
     session, page = make(auto=True, previews=False, steps=4)
     page.wait_for("image")
     wait_until(lambda: not session.foreground())
-    assert not session.running("preview")
-    assert len(session.cache.thumbs("late")) == 1
+    assert not session.state.running("preview")
+    assert len(session.state.cache.thumbs("late")) == 1
     session.configure(size=32, lr=0.05, seed=0, objective="channel", previews=True)
-    wait_until(lambda: len(session.cache.thumbs("late")) == 8)
+    wait_until(lambda: len(session.state.cache.thumbs("late")) == 8)
 
 
 def test_pins_come_with_their_pictures_and_survive_many_others(make: Make) -> None:
@@ -236,11 +236,13 @@ def test_pins_come_with_their_pictures_and_survive_many_others(make: Make) -> No
     assert pins["pins"] == [{"layer": "late", "neuron": 3}, {"layer": "late", "neuron": 5}]
     # Nobody looked at 5 before: its photos are made for the pin.
     page.wait_for("photos", neuron=5)
-    result = session.cache.rendering(("late", 3))
+    result = session.state.cache.rendering(("late", 3))
     for n in range(200):
-        session.cache.add_rendering(session.cache.recipe, ("other", n), result, ({}, []))
+        session.state.cache.add_rendering(
+            session.state.cache.recipe, ("other", n), result, ({}, [])
+        )
     session.select(neuron=0)
-    kinds = [(m["kind"], m.get("neuron")) for m in session.snapshot()[0]["messages"]]
+    kinds = [(m["kind"], m.get("neuron")) for m in session.state.snapshot()[0]["messages"]]
     for expected in [("image", 3), ("photos", 3), ("photos", 5)]:
         assert expected in kinds
     with pytest.raises(ValueError, match="at most 4"):
@@ -254,7 +256,7 @@ def test_strengths_say_the_classes_of_the_best_photos(make: Make) -> None:
     session.scan()
     strengths, _ = page.wait_for("strengths")
     assert sorted(strengths["labels"]) == ["rough", "smooth"]
-    scan = session.scan_result
+    scan = session.state.scan_result
     assert scan is not None
     for neuron in range(8):
         best = dict.fromkeys(example.label for example in scan.top(neuron, 3))
@@ -349,17 +351,17 @@ def test_the_line_names_what_has_no_text(model: Any) -> None:
 
 def test_a_still_picture_needs_no_kernel_and_no_work(make: Make) -> None:
     session, page = make()
-    assert still(session) == {}
+    assert still(session.state) == {}
     session.scan()
     page.wait_for("photos", neuron=0)
     session.select(neuron=2)
     # Its photos are being looked up: nothing is waited for.
-    session.worker.stop(session, "photos")
-    session.cache.photos.pop(("late", 2), None)
-    assert still(session) == {}
+    session.state.stop("photos")
+    session.state.cache.photos.pop(("late", 2), None)
+    assert still(session.state) == {}
     session.render()
     page.wait_for("image", neuron=2)
-    shown = still(session)
+    shown = still(session.state)
     picture = Image.open(io.BytesIO(base64.b64decode(shown["image/png"])))
     assert picture.width > 500
     assert "late neuron 2" in shown["text/html"]
@@ -374,7 +376,7 @@ def test_a_data_set_that_cannot_be_opened_changes_nothing(make: Make, photos: Pa
     handle_message(session, {"kind": "scan", "dataset": "/no/such/folder", "download": False})
     page.wait_for("error", where="scan")
     # The view, and the line that makes it again, still look into the photos that are shown.
-    assert session.settings.dataset == str(photos)
+    assert session.state.settings.dataset == str(photos)
     assert not [m for m in page.all("dataset") if m["dataset"] is None]
 
 
@@ -407,11 +409,11 @@ def test_a_rendering_asked_for_again_goes_on(
     page.heard.clear()
     session.stop()
     page.wait_for("progress", task="render", state="stopped")
-    assert session.result is not None
-    assert session.result.steps >= before
+    assert session.state.result is not None
+    assert session.state.result.steps >= before
     # A person wanted it so: it is not begun again by itself.
     session.select(neuron=0)
-    assert not session.running("render")
+    assert not session.state.running("render")
 
 
 def test_a_new_beginning_takes_no_further_images_place(make: Make) -> None:
@@ -424,8 +426,8 @@ def test_a_new_beginning_takes_no_further_images_place(make: Make) -> None:
     session.stop()
     ended, _ = page.wait_for("progress", task="render", state="stopped")
     assert ended["done"] == 100
-    assert session.result is not None
-    assert session.result.steps == 100
+    assert session.state.result is not None
+    assert session.state.result.steps == 100
 
 
 def test_an_image_of_a_few_steps_is_no_tile(make: Make) -> None:
@@ -435,7 +437,7 @@ def test_an_image_of_a_few_steps_is_no_tile(make: Make) -> None:
     session.stop()
     image, _ = page.wait_for("image", neuron=0)
     assert image["step"] < 3000
-    assert bool(session.cache.thumbs("late")) == (image["step"] >= 24)
+    assert bool(session.state.cache.thumbs("late")) == (image["step"] >= 24)
 
 
 class Slow(torch.utils.data.Dataset[Any]):
@@ -455,7 +457,7 @@ def test_a_scan_goes_on_until_another_data_set_is_open(make: Make, photos: Path)
     page.wait_for("progress", task="scan", state="running")
     handle_message(session, {"kind": "scan", "dataset": "/no/such/folder", "download": False})
     page.wait_for("error", where="scan")
-    assert session.running("scan")
+    assert session.state.running("scan")
     ended, _ = page.wait_for("progress", task="scan", state="done")
     assert ended["done"] == 200
 
@@ -467,7 +469,7 @@ def test_a_layer_chosen_beside_a_wrong_path_is_scanned(make: Make) -> None:
     session.select("stem")
     page.wait_for("error", where="scan")
     page.wait_for("strengths", layer="stem")
-    assert "error scan" in session._shown  # it stays to be read
+    assert "error scan" in session.state._shown  # it stays to be read
 
 
 def test_what_is_asked_before_the_network_is_open_is_done_after(make: Make, photos: Path) -> None:
@@ -480,9 +482,9 @@ def test_what_is_asked_before_the_network_is_open_is_done_after(make: Make, phot
     )
     image, _ = page.wait_for("image", neuron=3)
     assert image["step"] == 5
-    wait_until(lambda: "late" in session.cache.scans)
-    assert session.settings.dataset == str(photos)
-    assert session.cache.pins == (("late", 1),)
+    wait_until(lambda: "late" in session.state.cache.scans)
+    assert session.state.settings.dataset == str(photos)
+    assert session.state.cache.pins == (("late", 1),)
 
 
 def test_a_command_in_the_moment_of_opening(make: Make) -> None:
@@ -496,12 +498,12 @@ def test_a_command_in_the_moment_of_opening(make: Make) -> None:
 
     session, _ = make()
     page = Eager()
-    given = replace(session.settings, layer="late")
-    other = Session(given, page.send, lambda: None, session.worker)
+    given = replace(session.state.settings, layer="late")
+    other = Session(given, page.send, lambda: None, session.state.worker)
     page.session = other
     try:
         page.wait_for("selected", neuron=5)
-        assert other.neuron == 5
+        assert other.state.neuron == 5
     finally:
         other.close()
 
@@ -518,9 +520,9 @@ def test_an_opened_data_set_is_scanned_for_the_layer_selected_by_then(
     session.select("stem")
     assert job.finished.wait(20)
     page.wait_for("strengths", layer="stem")
-    assert not session.running("scan")
-    assert set(session.cache.scans) == {"stem"}
-    assert session.settings.dataset == str(photos)
+    assert not session.state.running("scan")
+    assert set(session.state.cache.scans) == {"stem"}
+    assert session.state.settings.dataset == str(photos)
 
 
 def test_without_any_data_set_the_page_is_told_so(make: Make) -> None:
@@ -550,7 +552,7 @@ def test_out_of_memory_before_the_first_step_shows_no_image(make: Make) -> None:
     assert not error["traceback"]
     # The noise it would have begun from is not a picture of the neuron.
     assert not page.all("image")
-    assert session.result is None
+    assert session.state.result is None
 
 
 def test_a_stopped_scan_says_how_far_it_came_and_goes_on_when_asked(make: Make) -> None:

@@ -80,7 +80,7 @@ def idle(session: Session) -> None:
     quiet: list[float] = []
 
     def still_quiet() -> bool:
-        if session.worker.jobs(session):
+        if session.state.jobs():
             quiet.clear()
         quiet.append(time.monotonic())
         return quiet[-1] - quiet[0] > 0.3
@@ -110,7 +110,7 @@ def test_a_known_neuron_is_shown_at_once(
     job = first.render()
     assert job is not None
     job.finished.wait(20)
-    made = first.result
+    made = first.state.result
     assert made is not None
     idle(first)
 
@@ -120,15 +120,15 @@ def test_a_known_neuron_is_shown_at_once(
     second.select(neuron=3)
     took = time.perf_counter() - begin
     # In the very call: no job, no settling.
-    found = second.result
+    found = second.state.result
     assert found is not None
     assert np.array_equal(np.asarray(found.to_pil()), np.asarray(made.to_pil()))
     assert [m["neuron"] for m in heard if m["kind"] == "image"] == [3]
     assert took < 0.1
     assert second.render() is None
-    assert second.status == "ready"
+    assert second.state.status == "ready"
     second.select(neuron=4)
-    assert second.result is None
+    assert second.state.result is None
 
 
 def test_more_steps_go_on_from_the_store(open_session: Open) -> None:
@@ -144,8 +144,8 @@ def test_more_steps_go_on_from_the_store(open_session: Open) -> None:
     job.on_step, on_step = lambda step: (seen.append(step.step), on_step(step)), job.on_step
     job.finished.wait(20)
     idle(second)
-    assert second.result is not None
-    assert second.result.steps == 9
+    assert second.state.result is not None
+    assert second.state.result.steps == 9
     assert not seen or seen[0] >= 7
 
 
@@ -181,7 +181,7 @@ def test_previews_are_kept(open_session: Open, no_rendering: Callable[..., None]
     no_rendering(maps=False)
     second, heard = open_session(auto=True)
     idle(second)
-    assert len(second.cache.thumbs("2")) == 6
+    assert len(second.state.cache.thumbs("2")) == 6
     assert not [m for m in heard if m["kind"] == "error"]
 
 
@@ -191,8 +191,8 @@ def test_a_store_that_cannot_be_written_does_not_stop_the_work(
     (tmp_path / "file").write_text("")
     session, heard = open_session(store=tmp_path / "file" / "store", auto=True)
     idle(session)
-    assert session.result is not None
-    assert session.scan_result is not None
+    assert session.state.result is not None
+    assert session.state.scan_result is not None
     # Said once on the page and once in the log, with the way out; and no more when it works again.
     (error,) = [m for m in heard if m["kind"] == "error"]
     assert (error["where"], error["traceback"]) == ("save", "")
@@ -208,7 +208,7 @@ def test_a_store_that_cannot_be_written_does_not_stop_the_work(
 def test_without_a_store_nothing_is_written(open_session: Open, tmp_path: Path) -> None:
     session, _ = open_session(store=False, auto=True)
     idle(session)
-    assert session.result is not None
+    assert session.state.result is not None
     assert not (tmp_path / "store").exists()
 
 

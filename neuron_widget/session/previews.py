@@ -1,0 +1,96 @@
+"""The previews of the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
+
+from neuron_widget.protocol.encode import thumb
+from neuron_widget.session.pace import Rate
+from neuron_widget.session.state import State
+from neuron_widget.session.store_adapter import StoreAdapter
+
+if TYPE_CHECKING:
+    from neuron_widget.rendering import RenderResult
+    from neuron_widget.session.settings import Recipe
+
+__all__ = ["Previews"]
+
+# Few neurons a batch, so that tiles appear one row after the other and in the order looked at.
+PREVIEW_BATCH = 8
+
+
+class Previews:
+    """The job that fills the gallery: small pictures, a few steps, what is looked at first."""
+
+    def __init__(self, state: State, store: StoreAdapter):
+        self._state = state
+        self._store = store
+        self.in_view: list[int] = []
+
+    def start(self) -> None:
+        """Fill the gallery of the selected layer."""
+        state = self._state
+        if state.model is None:
+            return
+        from neuron_widget.settings import PREVIEW
+
+        layer, total, recipe = state.layer, state.channels, state.settings.recipe
+        rate = Rate()
+        finished = {**recipe._asdict(), "steps": state.steps}
+        quick = {k: v for k, v in {**recipe._asdict(), **PREVIEW}.items() if k != "batch_size"}
+        for how, whole in ((quick, False), (finished, True)):
+            tiles = self._store.tiles(layer, how)
+            state.add_thumbs(recipe, layer, {n: (tile, whole) for n, tile in tiles.items()})
+        # What is stored costs nothing and is shown in any case.
+        if not (state.settings.auto and state.settings.previews):
+            return
+
+        def count() -> int:
+            return len(state.cache.thumbs(layer))
+
+        def keep() -> None:
+            with state.lock:
+                if state.cache.recipe != recipe:
+                    return
+                # A finished picture serves as a preview next time.
+                made = {n: tile for n, (tile, _) in state.cache.thumbs(layer).items()}
+            self._store.keep_tiles(layer, made, quick)
+
+        def on_end(done: int, how: str) -> None:
+            state.show_progress("preview", layer, -1, done, total, state=how)
+            keep()
+
+        def on_batch(result: RenderResult) -> None:
+            made = {n: (thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)}
+            state.add_thumbs(recipe, layer, made)
+            per_second, left = rate.update(count(), total)
+            state.show_progress("preview", layer, -1, count(), total, per_second, left)
+
+        state.submit(
+            "preview",
+            self._steps(layer, recipe, on_batch),
+            lambda _: on_end(total, "done"),
+            priority=3,
+            on_stop=lambda: on_end(count(), "stopped"),
+        )
+
+    def _steps(
+        self, layer: str, recipe: Recipe, on_batch: Callable[[RenderResult], None]
+    ) -> Generator[object, None, None]:
+        from neuron_widget.rendering import render_steps
+        from neuron_widget.settings import PREVIEW
+
+        model = self._state.model
+        assert model is not None
+        while neurons := self._next(layer):
+            how = {**recipe._asdict(), **PREVIEW}
+            on_batch((yield from render_steps(model, layer, neurons, **how)))
+
+    def _next(self, layer: str) -> list[int]:
+        """The selected neuron, then those in view, then the others in order."""
+        state = self._state
+        with state.lock:
+            there = range(state.channels)
+            order = [state.neuron, *(n for n in self.in_view if n in there), *there]
+            return state.cache.without_thumb(layer, order, PREVIEW_BATCH)

@@ -1,0 +1,190 @@
+"""What the parts of a session share."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.session import messages
+from neuron_widget.session.cache import Key, SessionCache, Thumb
+from neuron_widget.session.jobs import Job, Worker
+from neuron_widget.session.messages import Message, Part
+from neuron_widget.session.pace import FrameWindow
+from neuron_widget.session.settings import Recipe, Settings
+
+if TYPE_CHECKING:
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.rendering import RenderResult
+    from neuron_widget.scanning import ScanResult
+
+__all__ = ["State"]
+
+_STATUS_AT_END = {"done": "ready", "stopped": "stopped", "failed": "failed"}
+
+
+class State:
+    """The selection, what was made so far, and the ways to the page and to the worker.
+
+    The parts of a session take it, so that none of them needs to know another one. ``lock`` guards
+    it; it is not held while torch works, nor while code of the user's runs.
+
+    Parameters
+    ----------
+    settings
+        What to show.
+    send
+        Called with a message and its buffers, from any thread.
+    on_change
+        Called with nothing when the selection, the status or the progress changed.
+    worker
+        Runs the jobs. Several sessions share one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        send: Callable[[Message, list[bytes]], None],
+        on_change: Callable[[], None],
+        worker: Worker,
+    ):
+        self.settings = settings
+        self.send = send
+        self.on_change = on_change
+        self.worker = worker
+        self.lock = threading.RLock()
+        self.frames = FrameWindow()
+        self.cache = SessionCache(settings.recipe)
+        self.model: VisionModel | None = None
+        self.layer = settings.layer or ""
+        self.neuron = settings.neuron
+        self.steps = settings.steps
+        self.channels = 0
+        self.status = "opening"
+        self.progress = 0.0
+        self.closed = False
+        # The last message about each thing that a later view needs to know.
+        self._shown: dict[str, Message] = {}
+
+    @property
+    def key(self) -> Key:
+        """The selected layer and neuron."""
+        return self.layer, self.neuron
+
+    @property
+    def result(self) -> RenderResult | None:
+        """The rendering of the selected neuron."""
+        return self.cache.rendering(self.key)
+
+    @property
+    def scan_result(self) -> ScanResult | None:
+        """The scan of the selected layer."""
+        return self.cache.scans.get(self.layer)
+
+    # -------------------------------------------------------------- the worker
+
+    def submit(
+        self,
+        task: str,
+        steps: Generator[Any, None, Any],
+        on_done: Callable[[Any], None],
+        *,
+        priority: int,
+        on_error: Callable[[BaseException], None] | None = None,
+        **how: Any,
+    ) -> Job:
+        """Queue a job of this session; an older one of the same task ends."""
+
+        def failed(error: BaseException) -> None:
+            self.fail("render", "Something went wrong", error)
+
+        job = Job(self, task, steps, priority, on_done=on_done, on_error=on_error or failed, **how)
+        return self.worker.submit(job)
+
+    def jobs(self) -> list[Job]:
+        """This session's jobs that are neither finished nor stopped, oldest first."""
+        return self.worker.jobs(self)
+
+    def running(self, task: str) -> bool:
+        """Whether a job of this task is queued or running."""
+        return any(job.task == task for job in self.jobs())
+
+    def stop(self, *tasks: str) -> None:
+        """Stop the jobs of these tasks, or all; returns at once."""
+        self.worker.stop(self, *tasks)
+
+    # -------------------------------------------------------------- the page
+
+    def show(self, key: str, message: Message) -> None:
+        """Send a message that a later view needs too."""
+        with self.lock:
+            self._shown[key] = message
+        if not self.closed:
+            self.send(message, [])
+
+    def send_neurons(self, *keys: Key) -> None:
+        """Send what is known of neurons; without any, of the selected one and those pinned."""
+        with self.lock:
+            for part in self.cache.neurons(keys or (self.key, *self.cache.pins)):
+                self.send(*part)
+
+    def add_thumbs(self, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
+        """Keep thumbnails, and send those that are news."""
+        with self.lock:
+            fresh = self.cache.add_thumbs(recipe, layer, made)
+            if fresh and not self.closed:
+                self.send(*messages.thumbs(layer, fresh))
+
+    def show_progress(
+        self,
+        task: str,
+        layer: str,
+        neuron: int,
+        done: int,
+        total: int,
+        rate: float = 0.0,
+        left: float = 0.0,
+        state: str = "running",
+    ) -> None:
+        """Show how far a task is."""
+        if self.closed:
+            return
+        message = messages.progress(task, layer, neuron, done, total, rate, left, state)
+        self.show(f"progress {task}", message)
+        active = state in ("running", "waiting")
+        if task == "render":
+            self.progress = done / total if total else 0.0
+            self.status = f"rendering {layer} neuron {neuron}" if active else _STATUS_AT_END[state]
+        elif task == "scan" and not self.running("render"):
+            self.status = f"scanning for {layer}" if active else _STATUS_AT_END[state]
+        self.on_change()
+
+    def fail(
+        self, where: str, title: str, error: BaseException, action: str = "", dataset: str = ""
+    ) -> None:
+        """Show an error, with its traceback where it is not one of ours."""
+        expected = isinstance(error, NeuronWidgetError)
+        trace = "" if expected else "".join(traceback.format_exception(error))
+        if where in ("network", "render"):
+            self.status = f"failed: {error}"
+        self.show(f"error {where}", messages.error(where, title, error, trace, action, dataset))
+        self.on_change()
+
+    def no_error(self, where: str) -> None:
+        """Take an error off the page."""
+        with self.lock:
+            there = self._shown.pop(f"error {where}", None)
+        if there is not None:
+            self.send(messages.no_error(where), [])
+
+    def snapshot(self) -> Part:
+        """Everything a new view needs, as one message."""
+        first = ("network", "selected", "configured", "dataset", "pins")
+        with self.lock:
+            parts: list[Part] = [(self._shown[key], []) for key in first if key in self._shown]
+            parts += self.cache.gallery(self.layer)
+            parts += self.cache.neurons((self.key, *self.cache.pins))
+            parts += [(message, []) for key, message in self._shown.items() if key not in first]
+        return messages.snapshot(parts)
