@@ -34,7 +34,7 @@ from torchvision import transforms
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering.lucent_engine import lucent_module
-from neuron_widget.scanning.datasets import ImageDataset, open_dataset
+from neuron_widget.scanning import ImageDataset, open_dataset
 from neuron_widget.scanning.engine import sample, scan
 from neuron_widget.scanning.loading import load_batches, to_images
 from neuron_widget.scanning.result import ScanResult

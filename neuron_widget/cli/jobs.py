@@ -201,7 +201,7 @@ def _write_scan(result: ScanResult, out: Path) -> None:
     from neuron_widget.durable import write_atomically
     from neuron_widget.scanning.tables import photo_rows
 
-    rows = photo_rows(result)
+    rows = photo_rows(result.examples())
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()

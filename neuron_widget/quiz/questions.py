@@ -18,7 +18,7 @@ from neuron_widget.errors import DatasetError, NeuronWidgetError, nearest
 from neuron_widget.rendering import RenderResult
 from neuron_widget.scanning import ScanResult
 from neuron_widget.scanning.examples import Example
-from neuron_widget.scanning.samples import SampleCrops
+from neuron_widget.scanning.kinds.samples import SampleCrops
 
 __all__ = ["CONDITIONS", "Question", "check_conditions", "depth", "make_questions"]
 

@@ -1,11 +1,15 @@
 """Real photos for every neuron of a layer."""
 
-from neuron_widget.scanning.datasets import ImageDataset, open_dataset
+from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.engine import ScanProgress, scan, scan_steps
 from neuron_widget.scanning.examples import Example
-from neuron_widget.scanning.result import ScanResult, ScanTables
+from neuron_widget.scanning.image_dataset import ImageDataset
+from neuron_widget.scanning.kinds import DatasetKind
+from neuron_widget.scanning.result import ScanResult
+from neuron_widget.scanning.tables import ScanTables
 
 __all__ = [
+    "DatasetKind",
     "Example",
     "ImageDataset",
     "ScanProgress",

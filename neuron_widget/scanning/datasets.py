@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
-
 from neuron_widget.errors import DatasetError, nearest
 from neuron_widget.names import path_as_typed
-from neuron_widget.scanning.folders import choose_split, open_folder
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.samples import SampleCrops
-from neuron_widget.scanning.wrapped import HuggingFaceDataset, ListDataset, TorchDataset
+from neuron_widget.scanning.kinds import all_kinds
+from neuron_widget.scanning.splits import choose_split
 
-__all__ = ["ImageDataset", "open_dataset"]
-
-_NAMES = ("samples", "imagenette")
+__all__ = ["open_dataset"]
 
 
 def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> ImageDataset:
@@ -53,40 +46,29 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
         raise TypeError(f"split must be a name such as 'train' or 'val', got {split!r}")
     if isinstance(x, ImageDataset):
         return x
-    if isinstance(x, str | Path):
-        return _open_named(x, split, download)
-    if isinstance(x, Image.Image):
-        raise DatasetError("a single PIL image is no data set; expected a list: [image]")
     if isinstance(x, Mapping):  # a DatasetDict, or a plain dictionary of splits
         if not x:
             raise DatasetError("the dictionary of splits is empty")
         by_name = {str(name): dataset for name, dataset in x.items()}
         chosen = choose_split(split, list(by_name), "the dictionary of data sets")
         return open_dataset(by_name[chosen], split=split, download=download)
-    if hasattr(x, "features") and hasattr(x, "column_names"):
-        return HuggingFaceDataset(x)
-    if isinstance(x, Sequence):
-        is_item = x and isinstance(x[0], Mapping | tuple | list | np.ndarray | torch.Tensor)
-        return TorchDataset(x) if is_item else ListDataset(x)
-    if hasattr(x, "__getitem__") or hasattr(x, "__iter__"):
-        return TorchDataset(x)
+    if isinstance(x, str):
+        x = path_as_typed(x)
+        _refuse_mistyped(x)
+    for kind in all_kinds():
+        if kind.recognises(x):
+            return kind.open(x, split, download)
+    takes = [kind.takes for kind in all_kinds()]
     raise DatasetError(
-        f"cannot read {type(x).__name__} {x!r} as a data set; expected a folder, 'samples', "
-        "'imagenette', a torch or Hugging Face data set, or a list of paths or PIL images"
+        f"cannot read {type(x).__name__} {x!r} as a data set; expected "
+        f"{', '.join(takes[:-1])} or {takes[-1]}"
     )
 
 
-def _open_named(x: str | Path, split: str, download: bool) -> ImageDataset:
-    x = path_as_typed(x) if isinstance(x, str) else x
-    # A folder called "samples" is reached as "./samples".
-    if x == "samples":
-        return SampleCrops()
-    if x == "imagenette":
-        from neuron_widget.scanning.imagenette import open_imagenette
-
-        return open_imagenette(split, download)
-    if isinstance(x, str) and "/" not in x and "\\" not in x and not Path(x).exists():
-        hint = nearest(x, _NAMES)
-        if hint:
-            raise DatasetError(f"no folder or data set {x!r}; {hint}")
-    return open_folder(Path(x), split)
+def _refuse_mistyped(name: str) -> None:
+    words = [word for kind in all_kinds() for word in kind.words]
+    if name in words or "/" in name or "\\" in name or Path(name).exists():
+        return
+    hint = nearest(name, words)
+    if hint:
+        raise DatasetError(f"no folder or data set {name!r}; {hint}")

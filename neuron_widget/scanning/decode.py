@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torchvision.transforms import functional as transforms
 
 from neuron_widget.errors import DatasetError
 
@@ -111,6 +110,8 @@ def square(image: Image.Image, input_size: int) -> Image.Image:
 
     torchvision's ``Resize`` (bilinear, antialiased) and ``CenterCrop`` on PIL images.
     """
+    from torchvision.transforms import functional as transforms  # slow to import
+
     resized = transforms.resize(_middle(image), [resized_side(input_size)])
     cropped: Image.Image = transforms.center_crop(resized, [input_size, input_size])
     return cropped

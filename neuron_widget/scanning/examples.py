@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-if TYPE_CHECKING:
-    from neuron_widget.scanning.result import ScanResult
+from neuron_widget.scanning.receptive import ReceptiveFields
 
-__all__ = ["Example"]
+__all__ = ["Example", "ExampleSource"]
 
 Box = tuple[float, float, float, float]
+
+
+class ExampleSource(Protocol):
+    """What makes the pictures and maps of a scan's photos when they are asked for."""
+
+    def square(self, index: int) -> Image.Image:
+        """Return the square of a photo that the network saw."""
+
+    def maps(self, neuron: int) -> dict[int, NDArray[np.float32]]:
+        """Return the activation maps of the neuron's photos by their numbers."""
+
+    @property
+    def receptive_fields(self) -> ReceptiveFields:
+        """Receptive fields of the layer's units."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +58,23 @@ class Example:
     score: float
     peak: float
     position: tuple[int, int]
-    _result: ScanResult = field(repr=False, compare=False)
+    _source: ExampleSource = field(repr=False, compare=False)
 
     def image(self) -> Image.Image:
         """Return the square that the network saw, RGB at the model's input size."""
-        return self._result.square(self.index)
+        return self._source.square(self.index)
 
     def activation_map(self) -> NDArray[np.float32]:
         """Return the neuron's activation ``(h, w)``, float32, not normalised.
 
         The first map of a neuron computes those of all its photos.
         """
-        return self._result.maps(self.neuron)[self.index]
+        return self._source.maps(self.neuron)[self.index]
 
     @property
     def receptive_field(self) -> Box:
         """What the peak can see: left, top, right, bottom as fractions 0..1 of the square."""
-        return self._result.receptive_fields.box(self.neuron, *self.position)
+        return self._source.receptive_fields.box(self.neuron, *self.position)
 
     def crop(self) -> Image.Image:
         """Return the part of the square that the peak can see."""

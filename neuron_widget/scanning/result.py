@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,67 +14,32 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from neuron_widget.durable import Damaged
 from neuron_widget.errors import DatasetError, ModelError
 from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.networks.model import VisionModel
-from neuron_widget.scanning.datasets import ImageDataset
+from neuron_widget.networks.zoo import load_model
+from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos
+from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.examples import Example
-from neuron_widget.scanning.extremes import TopKResult, occupied
+from neuron_widget.scanning.extremes import occupied
+from neuron_widget.scanning.files import (
+    check_model,
+    check_photos,
+    read_scan,
+    save_scan,
+    whole_file,
+)
+from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.loading import Batch, load_batches, to_images
+from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
 from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
+from neuron_widget.scanning.tables import ScanTables, scan_frame
 
-__all__ = ["QUANTILE", "ScanResult", "ScanTables"]
-
-QUANTILE = 0.99
-_KEPT = 32  # neurons whose maps are kept at hand
-
-
-@dataclass(frozen=True)
-class ScanTables:
-    """The numbers of a scan as numpy arrays, one row a neuron."""
-
-    top: TopKResult
-    bottom: TopKResult
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-    peak: NDArray[np.float32]
-    counts: NDArray[np.int64]
-    edges: NDArray[np.float64]
-    quantile: NDArray[np.float32]
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all arrays by name, for a file; :meth:`from_arrays` is the way back."""
-        plain = {name: value for name, value in vars(self).items() if name not in _WINNERS}
-        for side in _WINNERS:
-            plain |= {f"{side}_{name}": a for name, a in vars(getattr(self, side)).items()}
-        return plain
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> ScanTables:
-        """Rebuild the tables from what :meth:`arrays` gave."""
-        values: dict[str, Any] = {
-            side: TopKResult(
-                **{name: arrays[f"{side}_{name}"] for name in TopKResult.__annotations__}
-            )
-            for side in _WINNERS
-        }
-        values |= {name: arrays[name] for name in cls.__annotations__ if name not in values}
-        return cls(**values)
-
-
-_WINNERS = ("top", "bottom")
+__all__ = ["ScanResult"]
 
 
 StoredMaps = Callable[[int, list[int]], dict[int, NDArray[np.float32]] | None]
-
-
-@dataclass(frozen=True)
-class _Neuron:
-    """Exact winners of one neuron (best first) and the maps of them all, by photo number."""
-
-    top: list[tuple[int, float, float, int]]
-    bottom: list[tuple[int, float, float, int]]
-    maps: dict[int, NDArray[np.float32]]
 
 
 class ScanResult:
@@ -134,9 +96,7 @@ class ScanResult:
         self._model = model
         self._photos = dataset
         self._batch_size = batch_size
-        self._neurons: OrderedDict[int, _Neuron] = OrderedDict()
-        # A cell may ask for a neuron that the widget's worker looks at: one pass serves both.
-        self._looking = threading.RLock()
+        self._looked_up = NeuronCache(self._look)
         # Maps made before, by (neuron, photos); None where they are not at hand.
         self.stored_maps: StoredMaps | None = None
 
@@ -151,29 +111,110 @@ class ScanResult:
 
         Raises ``StoreError`` for another ending or a disk error.
         """
-        from neuron_widget.scanning.files import save_scan
+        return save_scan(path, self.tables.arrays(), self.manifest())
 
-        return save_scan(self, path)
+    def manifest(self, *, photos: bool = True) -> dict[str, Any]:
+        """Return all that is no array, as JSON holds it; see :meth:`from_manifest`.
+
+        ``photos``: with paths and labels of the photos that any neuron names.
+        """
+        info = self._model.layer(self.layer)
+        top, bottom = self.tables.top.index, self.tables.bottom.index
+        named = np.unique(np.concatenate([top, bottom], axis=None)).tolist() if photos else []
+        return {
+            "layer": self.layer,
+            "shape": (info.channels, info.height, info.width),
+            "model": {
+                "identity": self.model_identity,
+                "name": self._model.name,
+                "title": self._model.title,
+                "input_size": self._model.input_size,
+            },
+            "dataset": {
+                "name": self.dataset,
+                "fingerprint": self.fingerprint,
+                "photos": len(self._photos),
+            },
+            "scanned": self.scanned,
+            "skipped": self.skipped,
+            "settings": self.settings,
+            "batch_size": self._batch_size,
+            "photos": {str(i): (self._photos.path(i), self._photos.label(i)) for i in named},
+        }
+
+    @classmethod
+    def from_manifest(
+        cls,
+        manifest: dict[str, Any],
+        arrays: dict[str, NDArray[Any]],
+        model: VisionModel | None = None,
+        dataset: ImageDataset | None = None,
+    ) -> ScanResult:
+        """Rebuild a scan; without model or data set, stand-ins answer for them.
+
+        Raises ``Damaged`` for what is no scan.
+        """
+        try:
+            layer = str(manifest["layer"])
+            absent = AbsentModel(manifest["model"], layer, manifest["shape"])
+            photos = AbsentPhotos(manifest["dataset"], manifest["photos"])
+            return cls(
+                model if model is not None else cast("VisionModel", absent),
+                layer,
+                dataset if dataset is not None else photos,
+                ScanTables.from_arrays(arrays),
+                scanned=int(manifest["scanned"]),
+                skipped=[(str(path), str(reason)) for path, reason in manifest["skipped"]],
+                settings=dict(manifest["settings"]),
+                model_identity=str(manifest["model"]["identity"]),
+                batch_size=int(manifest["batch_size"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(f"not a scan ({error!r})") from error
 
     @classmethod
     def load(cls, path: str | Path, model: Any = None, dataset: Any = None) -> ScanResult:
-        """Return a saved scan; see :func:`neuron_widget.scanning.files.load_scan`.
+        """Return a saved scan.
 
-        Numbers, paths and labels need neither network nor photos; activation maps need both.
-        Raises ``StoreError`` for a torn or foreign file, another network or other photos.
+        Parameters
+        ----------
+        path
+            What :meth:`save` wrote.
+        model, dataset
+            The network and the photos of the scan (what ``load_model`` and ``open_dataset`` take).
+            Without them all numbers, paths and labels are there; images are where the files still
+            are; activation maps need both.
+
+        Raises
+        ------
+        StoreError
+            A missing, torn or foreign file; another network or other photos than the scan's.
         """
-        from neuron_widget.scanning.files import load_scan
-
-        return load_scan(path, model, dataset)
+        path = Path(path).expanduser()
+        opened = load_model(model) if model is not None else None
+        manifest, arrays = read_scan(path)
+        with whole_file(path):
+            found = cls.from_manifest(manifest, arrays, opened)
+        if opened is not None:
+            check_model(path, manifest, opened.identity)
+        if dataset is None:
+            return found
+        photos = open_dataset(dataset, split=found.settings["split"])
+        check_photos(path, manifest, photos.name, photos.fingerprint)
+        return cls.from_manifest(manifest, arrays, opened, photos)
 
     def to_frame(self, kind: str = "neurons") -> Any:
         """Return a pandas table with a row for each neuron, or of its ``"photos"``.
 
         See :func:`.tables.scan_frame`. Raises ``PandasMissing`` without pandas.
         """
-        from neuron_widget.scanning.tables import scan_frame
+        return scan_frame(kind, self.tables, self.dead, self.examples())
 
-        return scan_frame(self, kind)
+    def examples(self) -> Iterator[tuple[str, Example]]:
+        """Yield every neuron's photos, each with its group: ``"most"`` or ``"least"``."""
+        for neuron in range(len(self.mean)):
+            yield from (("most", example) for example in self.top(neuron))
+            yield from (("least", example) for example in self.bottom(neuron))
 
     @property
     def fingerprint(self) -> str:
@@ -198,8 +239,7 @@ class ScanResult:
     @property
     def best(self) -> NDArray[np.float32]:
         """Score of each neuron's best photo, ``(C,)``; 0 before the first photo."""
-        score = self.tables.top.score
-        return score[:, 0] if score.shape[1] else np.zeros(len(score), np.float32)
+        return self.tables.best
 
     @property
     def dead(self) -> tuple[int, ...]:
@@ -244,7 +284,7 @@ class ScanResult:
 
         One forward pass over its photos; kept for the neurons looked at last.
         """
-        return self._look(self._check(neuron)).maps
+        return self._looked_up(self._check(neuron)).maps
 
     def square(self, index: int) -> Image.Image:
         """Return the square of a photo that the network saw."""
@@ -265,9 +305,9 @@ class ScanResult:
     def _examples(self, neuron: int, side: str, k: int | None) -> list[Example]:
         neuron = self._check(neuron)
         if self.settings["precision"] == "fast":
-            rows = getattr(self._look(neuron), side)
+            rows = getattr(self._looked_up(neuron), side)
         else:
-            rows = _rows(getattr(self.tables, side), neuron)
+            rows = rows_of(getattr(self.tables, side), neuron)
         wanted = self.settings["top_k"] if k is None else min(k, self.settings["top_k"])
         width = self._model.layer(self.layer).width
         return [
@@ -280,31 +320,22 @@ class ScanResult:
                 score=score,
                 peak=peak,
                 position=(position // width, position % width),
-                _result=self,
+                _source=self,
             )
             for rank, (index, score, peak, position) in enumerate(rows[:wanted])
         ]
 
-    def _look(self, neuron: int) -> _Neuron:
+    def _look(self, neuron: int) -> Lookup:
         """Maps of a neuron's candidates in float32, and their exact order."""
-        with self._looking:
-            return self._look_alone(neuron)
-
-    def _look_alone(self, neuron: int) -> _Neuron:
-        if neuron not in self._neurons:
-            top = _rows(self.tables.top, neuron)
-            bottom = _rows(self.tables.bottom, neuron)
-            photos = sorted({row[0] for row in (*top, *bottom)})
-            known = self.stored_maps(neuron, photos) if self.stored_maps is not None else None
-            maps = known if known is not None else self._forward(neuron, photos)
-            if self.settings["precision"] == "fast":
-                top = sorted((_row(i, maps[i]) for i, *_ in top), key=lambda r: (-r[1], r[0]))
-                bottom = sorted((_row(i, maps[i]) for i, *_ in bottom), key=lambda r: (r[1], r[0]))
-            self._neurons[neuron] = _Neuron(top, bottom, maps)
-            while len(self._neurons) > _KEPT:
-                self._neurons.popitem(last=False)
-        self._neurons.move_to_end(neuron)
-        return self._neurons[neuron]
+        top, bottom = (rows_of(side, neuron) for side in (self.tables.top, self.tables.bottom))
+        photos = sorted({row[0] for row in (*top, *bottom)})
+        known = self.stored_maps(neuron, photos) if self.stored_maps is not None else None
+        maps = known if known is not None else self._forward(neuron, photos)
+        if self.settings["precision"] == "fast":
+            top, bottom = ([measured_row(i, maps[i]) for i, *_ in side] for side in (top, bottom))
+            top.sort(key=lambda row: (-row[1], row[0]))
+            bottom.sort(key=lambda row: (row[1], row[0]))
+        return Lookup(top, bottom, maps)
 
     def _forward(self, neuron: int, index: list[int]) -> dict[int, NDArray[np.float32]]:
         maps: dict[int, NDArray[np.float32]] = {}
@@ -355,13 +386,3 @@ def _gone(path: str, reason: object) -> DatasetError:
     return DatasetError(
         f"{path} could be read during the scan and cannot now ({reason}); scan the data set again"
     )
-
-
-def _rows(winners: TopKResult, neuron: int) -> list[tuple[int, float, float, int]]:
-    columns = (winners.index, winners.score, winners.peak, winners.position)
-    return list(zip(*(column[neuron].tolist() for column in columns), strict=True))
-
-
-def _row(index: int, activation: NDArray[np.float32]) -> tuple[int, float, float, int]:
-    place = int(activation.argmax())
-    return index, float(activation.mean()), float(activation.flat[place]), place

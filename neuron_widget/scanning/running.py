@@ -13,7 +13,8 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.loading import to_images
-from neuron_widget.scanning.result import QUANTILE, ScanResult, ScanTables
+from neuron_widget.scanning.result import ScanResult
+from neuron_widget.scanning.tables import QUANTILE, ScanTables
 
 __all__ = ["Checkpoint", "ScanPass"]
 

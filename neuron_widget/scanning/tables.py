@@ -1,38 +1,96 @@
-"""The numbers of a scan as pandas tables."""
+"""The numbers of a scan: as numpy arrays, and as pandas tables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuron_widget.errors import NeuronWidgetError, nearest
+from neuron_widget.scanning.examples import Example
+from neuron_widget.scanning.extremes import TopKResult
 
-if TYPE_CHECKING:
-    from neuron_widget.scanning import ScanResult
+__all__ = ["QUANTILE", "PandasMissing", "ScanTables", "photo_rows", "scan_frame"]
 
-__all__ = ["PandasMissing", "photo_rows", "scan_frame"]
-
+QUANTILE = 0.99
 KINDS = ("neurons", "photos")
+
+_SIDES = ("top", "bottom")
 
 
 class PandasMissing(NeuronWidgetError, ImportError):
     """A table was asked for and pandas is not installed."""
 
 
-def scan_frame(result: ScanResult, kind: str = "neurons") -> Any:
+@dataclass(frozen=True)
+class ScanTables:
+    """The numbers of a scan as numpy arrays, one row a neuron."""
+
+    top: TopKResult
+    bottom: TopKResult
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    peak: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    edges: NDArray[np.float64]
+    quantile: NDArray[np.float32]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all arrays by name, for a file; :meth:`from_arrays` is the way back."""
+        plain = {name: value for name, value in vars(self).items() if name not in _SIDES}
+        for side in _SIDES:
+            plain |= {f"{side}_{name}": a for name, a in vars(getattr(self, side)).items()}
+        return plain
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> ScanTables:
+        """Rebuild the tables from what :meth:`arrays` gave."""
+        values: dict[str, Any] = {
+            side: TopKResult(
+                **{name: arrays[f"{side}_{name}"] for name in TopKResult.__annotations__}
+            )
+            for side in _SIDES
+        }
+        values |= {name: arrays[name] for name in cls.__annotations__ if name not in values}
+        return cls(**values)
+
+    @property
+    def best(self) -> NDArray[np.float32]:
+        """Score of each neuron's best photo, ``(C,)``; 0 before the first photo."""
+        return _first(self.top.score)
+
+    @property
+    def worst(self) -> NDArray[np.float32]:
+        """Score of each neuron's worst photo, ``(C,)``; 0 before the first photo."""
+        return _first(self.bottom.score)
+
+
+def _first(score: NDArray[np.float32]) -> NDArray[np.float32]:
+    return score[:, 0] if score.shape[1] else np.zeros(len(score), np.float32)
+
+
+def scan_frame(
+    kind: str, tables: ScanTables, dead: Sequence[int], examples: Iterable[tuple[str, Example]]
+) -> Any:
     """Return a ``pandas.DataFrame`` of a scan.
 
     Parameters
     ----------
-    result
-        The scan.
     kind
         ``"neurons"``: one row a neuron, indexed by it: mean, std, peak, best and worst score,
         99 % quantile, dead. ``"photos"``: one row for each neuron's each photo: neuron, group
         (most, least), rank, index, path, label, score, peak, row, column. Of a scan with
         ``precision="fast"`` every neuron's photos are scored again for it, which takes a while.
+    tables
+        The numbers of all neurons.
+    dead
+        Neurons that were never active.
+    examples
+        (group, photo) of every neuron; gone through for ``"photos"`` alone.
 
     Raises
     ------
@@ -51,47 +109,43 @@ def scan_frame(result: ScanResult, kind: str = "neurons") -> Any:
             "to_frame() needs pandas, which is not installed: pip install pandas. The same numbers "
             "are in result.tables.arrays(), as numpy arrays"
         ) from error
-    frame = _neurons(result) if kind == "neurons" else photo_rows(result)
-    table = pandas.DataFrame(frame)
-    return table.set_index("neuron") if kind == "neurons" else table
+    if kind == "photos":
+        return pandas.DataFrame(photo_rows(examples))
+    return pandas.DataFrame(_neurons(tables, dead)).set_index("neuron")
 
 
-def _neurons(result: ScanResult) -> dict[str, Any]:
-    tables = result.tables
-    lowest = tables.bottom.score
-    dead = np.zeros(len(result.mean), bool)
-    dead[list(result.dead)] = True
+def _neurons(tables: ScanTables, dead: Sequence[int]) -> dict[str, Any]:
+    never = np.zeros(len(tables.mean), bool)
+    never[list(dead)] = True
     return {
-        "neuron": np.arange(len(result.mean)),
+        "neuron": np.arange(len(tables.mean)),
         "mean": tables.mean,
         "std": tables.std,
         "peak": tables.peak,
-        "best": result.best,
-        "worst": lowest[:, 0] if lowest.shape[1] else np.zeros(len(lowest), np.float32),
+        "best": tables.best,
+        "worst": tables.worst,
         "quantile_99": tables.quantile,
-        "dead": dead,
+        "dead": never,
     }
 
 
-def photo_rows(result: ScanResult) -> list[dict[str, Any]]:
-    """A row for each neuron's each photo; see :func:`scan_frame`."""
+def photo_rows(examples: Iterable[tuple[str, Example]]) -> list[dict[str, Any]]:
+    """A row for each (group, photo); see :func:`scan_frame`."""
     rows = []
-    for neuron in range(len(result.mean)):
-        for group, examples in (("most", result.top(neuron)), ("least", result.bottom(neuron))):
-            for example in examples:
-                row, column = example.position
-                rows.append(
-                    {
-                        "neuron": neuron,
-                        "group": group,
-                        "rank": example.rank,
-                        "index": example.index,
-                        "path": example.path,
-                        "label": example.label,
-                        "score": example.score,
-                        "peak": example.peak,
-                        "row": row,
-                        "column": column,
-                    }
-                )
+    for group, example in examples:
+        row, column = example.position
+        rows.append(
+            {
+                "neuron": example.neuron,
+                "group": group,
+                "rank": example.rank,
+                "index": example.index,
+                "path": example.path,
+                "label": example.label,
+                "score": example.score,
+                "peak": example.peak,
+                "row": row,
+                "column": column,
+            }
+        )
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.durable import read_facts
+from neuron_widget.durable import read_arrays, read_facts
 from neuron_widget.store.checkpoints import EVERY_S, FileCheckpoint, checkpoint_name
 from neuron_widget.store.folders import Folders, number_in
 from neuron_widget.store.keys import scan_key
@@ -35,7 +35,7 @@ class Scans(Folders):
 
         One with a larger ``top_k`` serves a smaller one.
         """
-        from neuron_widget.scanning.files import read_scan
+        from neuron_widget.scanning import ScanResult
 
         # An exact scan has everything that a fast one has.
         names = (
@@ -45,7 +45,9 @@ class Scans(Folders):
         )
         for name in names:
             found: ScanResult | None = self.find(
-                "scans", name, lambda path: read_scan(path, model, dataset)
+                "scans",
+                name,
+                lambda path: ScanResult.from_manifest(*read_arrays(path), model, dataset),
             )
             if found is not None:
                 found.settings |= {"top_k": top_k, "num_samples": num_samples}
@@ -99,7 +101,9 @@ class Scans(Folders):
         family = self.scan_key(model, result.layer, dataset, settings)
         name = f"{family}-n{photos}-k{settings['top_k']}.safetensors"
         if self.find("scans", name, read_facts) is None:
-            self.write("scans", name, scan_bytes(result, photos=False))
+            self.write(
+                "scans", name, scan_bytes(result.tables.arrays(), result.manifest(photos=False))
+            )
 
     def checkpoint(
         self,

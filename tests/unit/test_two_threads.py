@@ -109,7 +109,7 @@ def looked_up(found: ScanResult, neuron: int) -> list[Any]:
 
 
 def test_photos_are_the_same_while_the_worker_renders_and_looks_too(monkeypatch: Any) -> None:
-    monkeypatch.setattr("neuron_widget.scanning.result._KEPT", 2)
+    monkeypatch.setattr("neuron_widget.scanning.lookup._KEPT", 2)
     model = load_model(Guest().train(), preprocess=HALF, input_size=48)
 
     def scanned() -> ScanResult:

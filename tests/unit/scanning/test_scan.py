@@ -17,9 +17,9 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning import ScanResult, ScanTables, scan, scan_steps
 from neuron_widget.scanning.decode import square
+from neuron_widget.scanning.kinds.images import ListDataset
 from neuron_widget.scanning.loading import load_batches
 from neuron_widget.scanning.receptive import probe_receptive_fields
-from neuron_widget.scanning.wrapped import ListDataset
 
 SIZE, PHOTOS = 32, 23
 

@@ -15,8 +15,9 @@ from PIL import Image
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.decode import to_rgb
 from neuron_widget.scanning.image_dataset import ImageDataset, digest
+from neuron_widget.scanning.kinds import DatasetKind
 
-__all__ = ["SampleCrops"]
+__all__ = ["KIND", "SampleCrops"]
 
 # The photographs in scikit-image's wheel (its drawings, test patterns and the second picture of
 # the stereo pair are left out), with what they show.
@@ -128,3 +129,14 @@ def _boxes(width: int, height: int) -> list[Box]:
 def _starts(length: int, side: int) -> list[int]:
     count = 1 + math.ceil((length - side) / (side * _STEP))
     return [round(float(start)) for start in np.linspace(0, length - side, count)]
+
+
+# A folder called "samples" is reached as "./samples".
+KIND = DatasetKind(
+    name="samples",
+    takes="'samples' (built in)",
+    order=10,
+    recognises=lambda x: isinstance(x, str) and x == "samples",
+    open=lambda x, split, download: SampleCrops(),
+    words=("samples",),
+)

@@ -5,76 +5,20 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 
-from PIL import Image
-
 from neuron_widget.errors import DatasetError
-from neuron_widget.scanning.decode import to_rgb
-from neuron_widget.scanning.image_dataset import ImageDataset, digest, file_state
+from neuron_widget.scanning.file_dataset import FileDataset
+from neuron_widget.scanning.kinds import DatasetKind
+from neuron_widget.scanning.splits import choose_split, split_group
 
-__all__ = ["IMAGE_SUFFIXES", "FileDataset", "choose_split", "open_folder", "split_group"]
+__all__ = ["KIND", "open_folder"]
 
 _JPEG = (".jpg", ".jpeg", ".jfif")
 IMAGE_SUFFIXES = frozenset(
     [*_JPEG, ".png", ".ppm", ".pgm", ".pbm", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif"]
 )
-# Names that mean the same split; the first is the one to ask for.
-_SPLITS = (("train", "training"), ("val", "valid", "validation", "test", "testing"))
-
-
-class FileDataset(ImageDataset):
-    """Image files with labels.
-
-    Parameters
-    ----------
-    name
-        Name of the data set.
-    paths
-        The files, in the order of their numbers.
-    labels
-        One class name a file (``""`` for none).
-    root
-        Folder that fingerprints count paths from, so that a moved data set stays the same.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        paths: Sequence[Path],
-        labels: Sequence[str],
-        root: Path | None = None,
-    ) -> None:
-        self.name = name
-        self._paths = [str(path) for path in paths]
-        self._labels = list(labels)
-        self._root = root
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def load(self, i: int) -> Image.Image:
-        """Return photo ``i``, upright, 8-bit RGB."""
-        with Image.open(self._paths[i]) as image:
-            return to_rgb(image)
-
-    def label(self, i: int) -> str:
-        """Return the class name of photo ``i``."""
-        return self._labels[i]
-
-    def path(self, i: int) -> str:
-        """Return the file of photo ``i``."""
-        return self._paths[i]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of names, sizes and modification times of all files."""
-        root = self._root
-        return digest(
-            file_state(path, os.path.relpath(path, root) if root else path) for path in self._paths
-        )
 
 
 def open_folder(root: Path, split: str, readable: Mapping[str, str] | None = None) -> FileDataset:
@@ -127,23 +71,6 @@ def _split_folders(root: Path) -> list[str]:
     return [] if len(known) == 1 and len(shown) > 2 else known
 
 
-def split_group(name: str) -> tuple[str, ...]:
-    """Return the names that mean the same split as ``name``, ``()`` if it names none."""
-    return next((group for group in _SPLITS if name.lower() in group), ())
-
-
-def choose_split(wanted: str, existing: Sequence[str], where: str) -> str:
-    """Return the existing split that ``wanted`` means; ``DatasetError`` names those that exist."""
-    by_name = {name.lower(): name for name in existing}
-    for name in (wanted.lower(), *split_group(wanted)):
-        if name in by_name:
-            return by_name[name]
-    raise DatasetError(
-        f"no split {wanted!r} in {where}; it has {', '.join(map(repr, sorted(existing)))}. "
-        f"Say for instance split={sorted(existing)[0]!r}"
-    )
-
-
 def _image_files(root: Path) -> list[tuple[str, ...]]:
     """Image files below ``root`` as path parts, sorted; hidden files are left out, links followed.
 
@@ -193,3 +120,12 @@ def _missing(root: Path) -> str:
     if near:
         return f"{text}; did you mean '{there.parent / near[0]}'?"
     return f"{text}. Give an existing folder of images, or 'samples' for the built-in photos"
+
+
+KIND = DatasetKind(
+    name="folder",
+    takes="a folder of photos",
+    order=30,
+    recognises=lambda x: isinstance(x, str | Path),
+    open=lambda x, split, download: open_folder(Path(x), split),
+)

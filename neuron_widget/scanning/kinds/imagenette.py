@@ -7,12 +7,14 @@ import tempfile
 from pathlib import Path
 
 import platformdirs
-from torchvision.datasets import Imagenette
 
 from neuron_widget.errors import DatasetError, DownloadNeeded
-from neuron_widget.scanning.folders import FileDataset, choose_split, open_folder
+from neuron_widget.scanning.file_dataset import FileDataset
+from neuron_widget.scanning.kinds import DatasetKind
+from neuron_widget.scanning.kinds.folder import open_folder
+from neuron_widget.scanning.splits import choose_split
 
-__all__ = ["open_imagenette"]
+__all__ = ["KIND", "open_imagenette"]
 
 _FOLDER = "imagenette2-320"
 _SIZE = "about 0.3 GB"
@@ -24,6 +26,8 @@ def open_imagenette(split: str, download: bool = False) -> FileDataset:
     Raises ``DownloadNeeded`` where it is not at hand and ``download`` is false, and
     ``DatasetError`` where the download fails.
     """
+    from torchvision.datasets import Imagenette  # slow to import
+
     cache = Path(platformdirs.user_cache_dir("neuron-widget")) / "datasets"
     root = next((base for base in (Path("data"), cache) if (base / _FOLDER).is_dir()), None)
     if root is None and not download:
@@ -50,6 +54,8 @@ def open_imagenette(split: str, download: bool = False) -> FileDataset:
 
 def _download(cache: Path) -> None:
     """Fetch and unpack beside the final place, then move: a half-unpacked copy is never used."""
+    from torchvision.datasets import Imagenette
+
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as workplace:
         try:
@@ -60,3 +66,13 @@ def _download(cache: Path) -> None:
                 f"{_FOLDER}.tgz by other means, unpack it and give its folder"
             ) from error
         shutil.move(str(Path(workplace) / _FOLDER), cache / _FOLDER)
+
+
+KIND = DatasetKind(
+    name="imagenette",
+    takes="'imagenette'",
+    order=20,
+    recognises=lambda x: isinstance(x, str) and x == "imagenette",
+    open=lambda x, split, download: open_imagenette(split, download),
+    words=("imagenette",),
+)

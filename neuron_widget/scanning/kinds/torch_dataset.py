@@ -1,0 +1,144 @@
+"""Data sets of torch and torchvision, and lists of items such as theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import TensorDataset
+
+from neuron_widget.errors import DatasetError
+from neuron_widget.scanning.decode import as_image, to_rgb
+from neuron_widget.scanning.image_dataset import (
+    ImageDataset,
+    PicklableLock,
+    digest,
+    digest_images,
+    file_state,
+)
+from neuron_widget.scanning.items import class_name, item_parts, item_state
+from neuron_widget.scanning.kinds import DatasetKind
+
+__all__ = ["KIND", "TorchDataset"]
+
+
+class TorchDataset(ImageDataset):
+    """A ``torch.utils.data.Dataset`` of images, ``(image, label)`` pairs or dictionaries.
+
+    A list of such items, or a stack of images (array or tensor), is one too. Class names come from
+    ``classes``, labels and paths from ``samples`` and ``targets`` where the data set (or the one
+    under a ``Subset``) has them as torchvision does, else from the item itself.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise DatasetError(
+                f"{type(dataset).__name__} has no length or no items by number; expected a "
+                "map-style data set. Make a list of an iterable one first"
+            )
+        if len(dataset) == 0:
+            raise DatasetError(f"the data set {type(dataset).__name__} is empty")
+        self._dataset = dataset
+        self._lock = PicklableLock()
+        self.name = _torch_name(dataset)
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def load(self, i: int) -> Image.Image:
+        """Return photo ``i``, upright, 8-bit RGB; ``DatasetError`` for an item that is none."""
+        with self._lock:
+            image, _ = item_parts(self._dataset[i])
+            return to_rgb(as_image(image))
+
+    def label(self, i: int) -> str:
+        """Return the class name of photo ``i``."""
+        base, j = _base(self._dataset, i)
+        target = _entry(base, "targets", j)
+        if target is None:
+            _, target = _sample(base, j)
+        if target is None:
+            with self._lock:
+                _, target = item_parts(self._dataset[i])
+        return class_name(target, getattr(base, "classes", None))
+
+    def path(self, i: int) -> str:
+        """Return the file of photo ``i``, or ``"name[i]"``."""
+        file, _ = _sample(*_base(self._dataset, i))
+        return file or f"{self.name}[{i}]"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of type, length, and all photos that are in memory or are files of ``samples``.
+
+        Of any other data set, which only reading it whole would tell, a sample of eight photos
+        speaks for the rest: a change to one of the others goes unseen. The sample also tells
+        transforms of the same files apart.
+        """
+        everything = self._in_memory() or (*self._files(), *digest_images(self))
+        return digest([self.name, len(self), *everything])
+
+    def _in_memory(self) -> list[object]:
+        """The state of each photo of a list or a stack; nothing for a data set of another kind."""
+        base, _ = _base(self._dataset, 0)
+        kinds = (list, tuple, np.ndarray, torch.Tensor, TensorDataset)
+        if not isinstance(base, kinds) or isinstance(base, np.memmap):
+            return []
+        with self._lock:
+            return [item_state(self._dataset, i) for i in range(len(self))]
+
+    def _files(self) -> Iterator[object]:
+        for i in range(len(self)):
+            file, _ = _sample(*_base(self._dataset, i))
+            if file is not None:
+                yield file_state(file)
+
+
+def _base(dataset: Any, i: int) -> tuple[Any, int]:
+    """The data set under any ``Subset``, and what photo ``i`` is called there."""
+    while hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+        i = int(dataset.indices[i])
+        dataset = dataset.dataset
+    return dataset, i
+
+
+def _entry(base: Any, name: str, j: int) -> Any:
+    """Item ``j`` of a data set's attribute that lists something for each photo; None without one.
+
+    Other libraries call other things by torchvision's names.
+    """
+    listed = getattr(base, name, None)
+    if not isinstance(listed, list | tuple | np.ndarray | torch.Tensor):
+        return None
+    return listed[j] if getattr(listed, "ndim", 1) and len(listed) == len(base) else None
+
+
+def _sample(base: Any, j: int) -> tuple[str | None, Any]:
+    """File and class of a photo as ``samples`` says them, None for each that it does not."""
+    sample = _entry(base, "samples", j)
+    if isinstance(sample, str | Path):
+        return str(sample), None
+    if isinstance(sample, tuple | list) and len(sample) > 1 and isinstance(sample[0], str | Path):
+        return str(sample[0]), sample[1]
+    return None, None
+
+
+def _torch_name(dataset: Any) -> str:
+    base, _ = _base(dataset, 0)
+    root = getattr(base, "root", None)
+    title = type(base).__name__
+    return f"{title} {Path(root).name}" if isinstance(root, str | Path) else title
+
+
+KIND = DatasetKind(
+    name="torch",
+    takes="a torch data set or a list of its items",
+    order=60,
+    recognises=lambda x: hasattr(x, "__getitem__") or hasattr(x, "__iter__"),
+    open=lambda x, split, download: TorchDataset(x),
+)
