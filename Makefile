@@ -21,6 +21,7 @@ check: $(call STAMP,test)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # An environment may be older than this tree, or belong to another copy of it: kernels must run this one.
 here-demo here-test: here-%: $(call STAMP,%)

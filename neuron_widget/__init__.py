@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from neuron_widget.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from neuron_widget.analysis import Analyzer
     from neuron_widget.networks import VisionModel, load_model
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult, render, render_steps
     from neuron_widget.scanning import ScanResult, open_dataset, scan, scan_steps
     from neuron_widget.widget import NeuronWidget
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Analyzer",

@@ -19,20 +19,20 @@ def show_info(stores: Sequence[Path] | None, as_json: bool) -> None:
     """What is there: devices, networks, weights, store."""
     import torch
 
-    import neuron_widget
     from neuron_widget.store import open_store
+    from neuron_widget.version import __version__
 
     devices = _devices()
     store = open_store(stores or None)
     folders = describe_store(store) if store is not None else []
     models = _models()
     found = {
-        "versions": {"neuron_widget": neuron_widget.__version__, "torch": str(torch.__version__)},
+        "versions": {"neuron_widget": __version__, "torch": str(torch.__version__)},
         "devices": devices,
         "models": models,
         "store": folders,
     }
-    lines = [f"neuron-widget {neuron_widget.__version__}, torch {torch.__version__}", ""]
+    lines = [f"neuron-widget {__version__}, torch {torch.__version__}", ""]
     lines += ["Devices", *(f"  {d['name']}: {d['description']}" for d in devices), "", "Networks"]
     lines += [f"  {model['name']}: {model['weights']}" for model in models]
     lines += ["", "Store"]

@@ -135,7 +135,7 @@ def show(found: Mapping[str, Any], as_json: bool, lines: Sequence[str] = ()) -> 
 
 def open_model(name: str, weights: str | None, device: str | None) -> VisionModel:
     """The network. What its package prints while it fetches weights is no answer of ours."""
-    from neuron_widget import load_model
+    from neuron_widget.networks.zoo import load_model
 
     with contextlib.redirect_stdout(sys.stderr):
         return load_model(name, weights=weights, device=device, report=lambda _line: None)

@@ -172,7 +172,7 @@ def _intro(contents: Contents) -> str:
 
 
 def _notes(contents: Contents, plan: Plan) -> list[str]:
-    import neuron_widget
+    from neuron_widget.version import __version__
 
     notes = [
         "Choose a neuron in the gallery, with the slider or with the arrow keys. This page is one "
@@ -185,6 +185,6 @@ def _notes(contents: Contents, plan: Plan) -> list[str]:
     small = f"Images are copies of {plan.image_px} px" if plan.images else ""
     if small and plan.photo_px:
         small += f", photos of {plan.photo_px} px"
-    made = f"Made with neuron-widget {neuron_widget.__version__} from {contents.model.identity}."
+    made = f"Made with neuron-widget {__version__} from {contents.model.identity}."
     notes.append(f"{small}. {made}" if small else made)
     return notes

@@ -38,9 +38,9 @@ def scan_bytes(arrays: Arrays, manifest: Mapping[str, Any]) -> bytes:
     """Return a scan as a file; the manifest is told what made it."""
     import torch
 
-    import neuron_widget
+    from neuron_widget.version import __version__
 
-    versions = {"neuron_widget": neuron_widget.__version__, "torch": str(torch.__version__)}
+    versions = {"neuron_widget": __version__, "torch": str(torch.__version__)}
     made_by = {"kind": "scan", "algorithm": ALGORITHM, "versions": versions}
     return pack_arrays(arrays, {**manifest, **made_by})
 
