@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
+from neuron_widget.cli.options import apart, given, with_settings
 from neuron_widget.cli.output import EXIT_CODES, Commands, reporting
+from neuron_widget.settings import RENDER, SCAN
 
 __all__ = ["app"]
 
@@ -24,6 +26,13 @@ app = typer.Typer(
 store_app = typer.Typer(help="Look at, check and tidy the store of results.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 
+Targets = Annotated[
+    list[str],
+    typer.Argument(
+        help="What to maximise: mixed4a:68, mixed4a:70-80, one unit mixed4a:68@7,7; or a layer, "
+        "with --neurons."
+    ),
+]
 Layer = Annotated[str, typer.Argument(help="Layer, such as mixed4a (mixed_4a works too).")]
 Model = Annotated[
     Optional[str],  # noqa: UP045  (typer reads the annotation at run time)
@@ -56,10 +65,6 @@ Stores = Annotated[
 NoStore = Annotated[bool, typer.Option("--no-store", help="Neither read nor keep results.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, no progress.")]
 Neurons = Annotated[str, typer.Option("--neurons", "-n", help="Neurons: 1-10,68 or all.")]
-Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of activation maximisation.")]
-Size = Annotated[int, typer.Option("--size", min=16, max=4096, help="Side in pixels.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of images and of samples.")]
-Rate = Annotated[float, typer.Option("--lr", help="Step size of Adam.")]
 Batch = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--batch-size", min=1, help="Images side by side. Default: what fits."),
@@ -77,7 +82,6 @@ Samples = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--num-samples", min=1, help="Look at so many photos. Default: all."),
 ]
-Split = Annotated[str, typer.Option("--split", help="train or val, where there are splits.")]
 
 
 @app.command()
@@ -104,14 +108,14 @@ def layers(
 
 
 @app.command()
+@with_settings(RENDER)
 def render(
-    layer: Layer,
-    neurons: Neurons,
+    targets: Targets,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images (WebP).")],
-    steps: Steps = 512,
-    size: Size = 224,
-    seed: Seed = 0,
-    lr: Rate = 0.05,
+    neurons: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--neurons", "-n", help="Neurons of the layer: 1-10,68 or all."),
+    ] = None,
     batch_size: Batch = None,
     model: Model = None,
     weights: Weights = None,
@@ -119,29 +123,26 @@ def render(
     stores: Stores = None,
     no_store: NoStore = False,
     as_json: AsJson = False,
+    **settings: Any,
 ) -> None:
     """Render the images that neurons respond to most, into a folder.
 
     Images that the store has are not rendered again. Ctrl-C keeps the unfinished ones too, and the
     same command goes on from them.
     """
-    from neuron_widget.cli.jobs import Opened, render_images
+    from neuron_widget.cli.jobs import Opened, layer_of, render_images
 
     with reporting(as_json):
-        opened = Opened(layer, model, weights, device, stores, no_store)
-        how = {"steps": steps, "size": size, "seed": seed, "lr": lr}
-        render_images(opened, neurons, out, batch_size, how, as_json)
+        opened = Opened(layer_of(targets[0]), model, weights, device, stores, no_store)
+        chosen = opened.targets(targets, neurons)
+        render_images(opened, chosen, out, batch_size, given(settings), as_json)
 
 
 @app.command()
+@with_settings(SCAN)
 def scan(
     layer: Layer,
     data: Data,
-    top_k: TopK = 9,
-    num_samples: Samples = None,
-    split: Split = "train",
-    seed: Seed = 0,
-    precision: Annotated[str, typer.Option("--precision", help="exact or fast.")] = "exact",
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--out", "-o", help="Write the scan here: .safetensors, or .csv of photos."),
@@ -152,6 +153,7 @@ def scan(
     stores: Stores = None,
     no_store: NoStore = False,
     as_json: AsJson = False,
+    **settings: Any,
 ) -> None:
     """Find the photos that fire every neuron of a layer most and least.
 
@@ -161,34 +163,22 @@ def scan(
 
     with reporting(as_json):
         opened = Opened(layer, model, weights, device, stores, no_store)
-        how = {
-            "top_k": top_k,
-            "num_samples": num_samples,
-            "split": split,
-            "seed": seed,
-            "precision": precision,
-        }
-        scan_photos(opened, data, out, how, as_json)
+        scan_photos(opened, data, out, settings, as_json)
 
 
 @app.command()
+@with_settings(RENDER, SCAN)
 def prerender(
     layer: Layer,
     neurons: Neurons = "all",
     data: MaybeData = None,
-    steps: Steps = 512,
-    size: Size = 224,
-    seed: Seed = 0,
-    lr: Rate = 0.05,
     batch_size: Batch = None,
-    top_k: TopK = 9,
-    num_samples: Samples = None,
-    split: Split = "train",
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
     stores: Stores = None,
     as_json: AsJson = False,
+    **settings: Any,
 ) -> None:
     """Fill the store with a layer: images and, with --data, its scan and activation maps.
 
@@ -199,8 +189,7 @@ def prerender(
 
     with reporting(as_json):
         opened = Opened(layer, model, weights, device, stores, no_store=False)
-        images = {"steps": steps, "size": size, "seed": seed, "lr": lr}
-        photos = {"top_k": top_k, "num_samples": num_samples, "split": split, "seed": seed}
+        images, photos = apart(settings)
         fill_store(opened, neurons, data, batch_size, images, photos, as_json)
 
 
@@ -211,9 +200,9 @@ def analyze(
     neuron: Annotated[int, typer.Option("--neuron", "-n", min=0, help="The neuron.")] = 0,
     num_samples: Samples = 1000,
     top_k: TopK = 10,
-    steps: Steps = 512,
-    split: Split = "train",
-    seed: Seed = 0,
+    steps: Annotated[int, typer.Option("--steps", min=1, help=RENDER["steps"].help)] = 512,
+    split: Annotated[str, typer.Option("--split", help=SCAN["split"].help)] = "train",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of image and sample.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")] = Path(
         "results"
     ),
@@ -234,6 +223,7 @@ def analyze(
 
 
 @app.command()
+@with_settings(RENDER, SCAN)
 def export(
     layer: Layer,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page: a name ending in .html.")],
@@ -247,18 +237,12 @@ def export(
         str, typer.Option("--max-size", help="Pictures become as small as this needs.")
     ] = "25MB",
     title: Annotated[str, typer.Option("--title", help="Heading of the page.")] = "",
-    steps: Steps = 512,
-    size: Size = 224,
-    seed: Seed = 0,
-    lr: Rate = 0.05,
-    top_k: TopK = 9,
-    num_samples: Samples = None,
-    split: Split = "train",
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
     stores: Stores = None,
     as_json: AsJson = False,
+    **settings: Any,
 ) -> None:
     """Write what the store has of a layer as one HTML page that needs no kernel and no network.
 
@@ -270,13 +254,14 @@ def export(
 
     with reporting(as_json):
         opened = Opened(layer, model, weights, device, stores, no_store=False)
+        images, photos = apart(settings)
         export_page(
             opened,
             neurons,
             data,
             out,
-            {"steps": steps, "size": size, "seed": seed, "lr": lr},
-            {"top_k": top_k, "num_samples": num_samples, "split": split, "seed": seed},
+            images,
+            photos,
             no_photos=no_photos,
             max_size=max_size,
             title=title,

@@ -19,7 +19,7 @@ from neuron_widget.cli.output import (
     open_model,
     show,
 )
-from neuron_widget.errors import ModelError, StoreError, UnknownLayer
+from neuron_widget.errors import ModelError, StoreError, TargetError, UnknownLayer
 from neuron_widget.names import (
     EFFICIENTNET_LAYERS,
     EMBEDDED,
@@ -28,6 +28,7 @@ from neuron_widget.names import (
     resolve_layer,
 )
 from neuron_widget.store import Store, open_store
+from neuron_widget.targets import Target, as_targets
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import LayerInfo, VisionModel
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from neuron_widget.scanning import ScanProgress, ScanResult
     from neuron_widget.store.fill import Fill
 
-__all__ = ["Opened", "analyze_neuron", "fill_store", "render_images", "scan_photos"]
+__all__ = ["Opened", "analyze_neuron", "fill_store", "layer_of", "render_images", "scan_photos"]
 
 
 class Opened:
@@ -72,9 +73,27 @@ class Opened:
         """The layer's own name."""
         return self._info.name
 
+    def targets(self, texts: Sequence[str], neurons: str | None) -> tuple[Target, ...]:
+        """What to render: targets, or a layer with the neurons that an option names."""
+        if neurons is not None:
+            if len(texts) != 1 or ":" in texts[0]:
+                raise TargetError(
+                    f"--neurons goes with one layer's name, got {' '.join(texts)}; expected "
+                    f"{layer_of(texts[0])} --neurons {neurons}, or targets without --neurons"
+                )
+            return as_targets(self.layer, self.neurons(neurons))
+        found = [target for text in texts for target in as_targets(text)]
+        _ = self.layer  # an unknown one is told with the names that are near
+        return tuple(dict.fromkeys(target.check(self.model) for target in found))
+
     def neurons(self, text: str) -> list[int]:
         """The neurons that an option names."""
         return neuron_list(text, self._info.channels, self.layer)
+
+
+def layer_of(text: str) -> str:
+    """The layer that the text of a target, or of a layer, names."""
+    return text.rpartition(":")[0] or text
 
 
 def _model_with(layer: str) -> str:
@@ -90,13 +109,13 @@ def _model_with(layer: str) -> str:
     return INCEPTION
 
 
-def _groups(neurons: Sequence[int], size: int) -> list[Sequence[int]]:
-    return [neurons[i : i + size] for i in range(0, len(neurons), size)]
+def _groups(targets: Sequence[Target], size: int) -> list[Sequence[Target]]:
+    return [targets[i : i + size] for i in range(0, len(targets), size)]
 
 
 def render_images(
     opened: Opened,
-    neurons: str,
+    chosen: Sequence[Target],
     out: Path,
     batch_size: int | None,
     how: Mapping[str, Any],
@@ -106,7 +125,7 @@ def render_images(
     from neuron_widget.rendering.memory import default_batch_size
     from neuron_widget.store.reuse import render_steps
 
-    chosen, out = opened.neurons(neurons), _folder(out)
+    out = _folder(out)
     size = batch_size or default_batch_size(opened.model, opened.layer, how["size"])
     files: list[dict[str, Any]] = []
     last: list[RenderStep] = []
@@ -118,9 +137,7 @@ def render_images(
         for group in _groups(chosen, size):
             kept = f"{len(files)} of {len(chosen)} images are in {out}"
             ctrl_c.check(kept + going_on)
-            steps = render_steps(
-                opened.store, opened.model, opened.layer, group, batch_size=size, **how
-            )
+            steps = render_steps(opened.store, opened.model, group, batch_size=size, **how)
 
             def tell(step: RenderStep, done: int = len(files), here: int = len(group)) -> None:
                 last[:] = [step]
@@ -137,7 +154,8 @@ def render_images(
                 ) from None
             for i, path in enumerate(result.save(out)):
                 activation = float(result.activation[i])
-                files.append({"neuron": group[i], "file": str(path), "activation": activation})
+                facts = {"target": str(group[i]), "neuron": group[i].neuron}
+                files.append({**facts, "file": str(path), "activation": activation})
             bars.tell(title, len(files), len(chosen), "images")
     found = {
         "model": opened.model.identity,

@@ -23,6 +23,7 @@ from neuron_widget.errors import (
     NeuronWidgetError,
     PageTooLarge,
     StoreError,
+    TargetError,
     UnknownLayer,
 )
 
@@ -52,6 +53,7 @@ written or is damaged; 130 stopped with Ctrl-C (what is there is kept).
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UnknownLayer, 2),
     (NeuronOutOfRange, 2),
+    (TargetError, 2),
     (ModelError, 3),
     (DatasetError, 4),
     (StoreError, 5),

@@ -1,0 +1,71 @@
+"""Options of the command line, made from the list of settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Optional, TypeVar
+
+import typer
+
+from neuron_widget.settings import RENDER, SCAN, Setting
+
+__all__ = ["apart", "given", "with_settings"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_settings(*lists: Mapping[str, Setting], but: Iterable[str] = ()) -> Callable[[F], F]:
+    """Give a command an option for each setting, in place of its ``**settings``.
+
+    Of two settings of one name the first counts. What is chosen by name is checked when the command
+    runs, so that its error names the nearest right one.
+    """
+    left_out = set(but)
+    settings = {name: s for some in reversed(lists) for name, s in some.items()}
+
+    def decorate(command: F) -> F:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        made = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=setting.default,
+                annotation=_option(setting),
+            )
+            for name, setting in settings.items()
+            if name not in left_out
+        ]
+        plain = [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in own]
+        command.__signature__ = signature.replace(parameters=[*plain, *made])  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in [*plain, *made]}
+        return command
+
+    return decorate
+
+
+def _option(setting: Setting) -> Any:
+    dashed = setting.name.replace("_", "-")
+    flag = f"--{dashed}/--no-{dashed}" if setting.type is bool else f"--{dashed}"
+    names = ", ".join(choice.name for choice in setting.choices)
+    numbers: dict[str, Any] = {}
+    if setting.type is int:
+        numbers = {"min": setting.low, "max": setting.high}
+    kind: Any = setting.type
+    if setting.optional:
+        kind = Optional[kind]  # noqa: UP045  (typer reads the annotation at run time)
+    text = f"{setting.help} One of {names}." if names else setting.help
+    return Annotated[kind, typer.Option(flag, help=text, **numbers)]
+
+
+def given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without those that are left to the network or the processor."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def apart(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of the pictures, and of the scan: one that is kept for others is an exact one."""
+    images = {name: value for name, value in settings.items() if name in RENDER}
+    photos = {name: settings[name] for name in SCAN if name != "precision"}
+    return given(images), photos
