@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from neuron_widget.durable import Damaged
-from neuron_widget.errors import DatasetError, ModelError
+from neuron_widget.errors import DatasetError, ModelError, TargetError
 from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
@@ -35,6 +35,7 @@ from neuron_widget.scanning.loading import Batch, load_batches, to_images
 from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
 from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
 from neuron_widget.scanning.tables import ScanTables, scan_frame
+from neuron_widget.targets import Target, TargetLike, as_target
 
 __all__ = ["ScanResult"]
 
@@ -246,26 +247,26 @@ class ScanResult:
         """Neurons that were never above 0, at any position of any photo."""
         return tuple(np.flatnonzero(self.peak <= 0).tolist()) if self.scanned else ()
 
-    def histogram(self, neuron: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def histogram(self, neuron: int | TargetLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return counts (n,) and edges (n + 1,) of a neuron's scores, at most 40 equal bars."""
         neuron = self._check(neuron)
         return occupied(self.tables.counts[neuron], self.tables.edges[neuron])
 
-    def quantile(self, neuron: int) -> float:
+    def quantile(self, neuron: int | TargetLike) -> float:
         """Return what 99 % of all positions of all photos lie below, within 1.6 % of its value.
 
         See :class:`~neuron_widget.scanning.extremes.QuantileSketch`.
         """
         return float(self.tables.quantile[self._check(neuron)])
 
-    def top(self, neuron: int, k: int | None = None) -> list[Example]:
+    def top(self, neuron: int | TargetLike, k: int | None = None) -> list[Example]:
         """Return the photos that fire the neuron most, best first (at most the scan's ``top_k``).
 
         Raises ``NeuronOutOfRange`` with the valid range.
         """
         return self._examples(neuron, "top", k)
 
-    def bottom(self, neuron: int, k: int | None = None) -> list[Example]:
+    def bottom(self, neuron: int | TargetLike, k: int | None = None) -> list[Example]:
         """Return the photos that fire the neuron least, lowest first."""
         return self._examples(neuron, "bottom", k)
 
@@ -279,7 +280,7 @@ class ScanResult:
             for row in self.tables.top.index[:, :k]
         ]
 
-    def maps(self, neuron: int) -> dict[int, NDArray[np.float32]]:
+    def maps(self, neuron: int | TargetLike) -> dict[int, NDArray[np.float32]]:
         """Return the activation maps ``(h, w)`` of the neuron's photos by their numbers.
 
         One forward pass over its photos; kept for the neurons looked at last.
@@ -298,11 +299,22 @@ class ScanResult:
         """Receptive fields of the layer's units, probed once."""
         return probe_receptive_fields(self._model, self.layer)
 
-    def _check(self, neuron: int) -> int:
+    def _check(self, neuron: int | TargetLike) -> int:
+        """The number of a neuron of this layer that a number or a target names."""
+        if isinstance(neuron, (Target, str, tuple)):
+            target = as_target(neuron)
+            if self._model.layer(target.layer).name != self.layer:
+                raise TargetError(f"{target} is of another layer; this scan is of {self.layer}")
+            if target.position is not None:
+                raise TargetError(
+                    f"{target} is a single unit, and a scan ranks photos by whole neurons; its "
+                    f"neuron is {target.channel}"
+                )
+            neuron = target.neuron
         (number,) = self._model.check_neurons(self.layer, neuron)
         return number
 
-    def _examples(self, neuron: int, side: str, k: int | None) -> list[Example]:
+    def _examples(self, neuron: int | TargetLike, side: str, k: int | None) -> list[Example]:
         neuron = self._check(neuron)
         if self.settings["precision"] == "fast":
             rows = getattr(self._looked_up(neuron), side)

@@ -20,6 +20,7 @@ from neuron_widget.scanning.decode import square
 from neuron_widget.scanning.kinds.images import ListDataset
 from neuron_widget.scanning.loading import load_batches
 from neuron_widget.scanning.receptive import probe_receptive_fields
+from neuron_widget.targets import Channel
 
 SIZE, PHOTOS = 32, 23
 
@@ -409,3 +410,14 @@ def test_nothing_is_decoded_while_the_network_has_the_cpu() -> None:
     batches = load_batches(Watched(photos()), range(PHOTOS), SIZE, 4, 2, overlap=False)
     for seen, _batch in enumerate(batches, start=1):
         assert len(loaded) == min(4 * seen, PHOTOS)
+
+
+def test_a_neuron_is_named_by_its_target_too(model: VisionModel) -> None:
+    result = scan(model, "linear", photos(8), top_k=3, progress=False)
+    for text in ("linear:1", ("linear", 1), Channel("linear", 1)):
+        assert [e.index for e in result.top(text)] == [e.index for e in result.top(1)]
+        assert result.maps(text).keys() == result.maps(1).keys()
+        assert result.quantile(text) == result.quantile(1)
+    for wrong, says in (("linear:1@0,0", "its neuron is linear:1"), ("linear:99", "no neuron 99")):
+        with pytest.raises(ValueError, match=says):
+            result.top(wrong)
