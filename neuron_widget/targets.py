@@ -125,6 +125,12 @@ class Target(ABC):
         """The channel that it belongs to: whose tile and photos are shown with it."""
         return Channel(self.layer, self.neuron)
 
+    @property
+    def title(self) -> str:
+        """How people call it."""
+        place = "" if self.position is None else ", unit {},{}".format(*self.position)
+        return f"{self.layer} neuron {self.neuron}{place}"
+
 
 @dataclass(frozen=True)
 class Channel(Target):

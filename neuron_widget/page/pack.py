@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from neuron_widget.page.plan import CURVE_POINTS, Plan, webp
 from neuron_widget.protocol.encode import map_bytes, thumb
 from neuron_widget.session import messages
+from neuron_widget.settings import page_settings
+from neuron_widget.targets import Channel
 
 if TYPE_CHECKING:
     from neuron_widget.page.contents import Contents
@@ -44,12 +46,14 @@ def pack_page(contents: Contents, plan: Plan) -> Generator[Step, None, Json]:
     if contents.scan is not None:
         scan = contents.scan
         for done, neuron in enumerate(contents.neurons, start=1):
-            neurons[str(neuron)]["photos"] = _photos(scan, contents.layer.name, neuron)
+            neurons[str(neuron)]["photos"] = _photos(scan, Channel(contents.layer.name, neuron))
             yield "maps", done, len(contents.neurons)
         photos = yield from _pictures(scan, contents.photos(), plan)
     thumbs, data = messages.thumbs(contents.layer.name, tiles)
     return {
-        "selected": messages.selected(-1, contents.layer.name, contents.neuron, contents.steps),
+        "selected": messages.selected(
+            -1, Channel(contents.layer.name, contents.neuron), contents.steps
+        ),
         "messages": list(_messages(contents)),
         "thumbs": {**thumbs, "data": [_text(tile) for tile in data]},
         "neurons": neurons,
@@ -76,9 +80,10 @@ def _messages(contents: Contents) -> Generator[Json, None, None]:
         yield {**strong, "best": [_short(value) for value in strong["best"]]}
 
 
-def _photos(scan: ScanResult, layer: str, neuron: int) -> Json:
+def _photos(scan: ScanResult, target: Channel) -> Json:
     """What a neuron makes of its photos."""
-    found = messages.scores(scan, layer, neuron)
+    neuron = target.neuron
+    found = messages.scores(scan, target)
     for name in ("scale", "quantile", "mean", "std"):
         found[name] = _short(found[name])
     edges = [_short(value) for value in found["histogram"]["edges"]]
@@ -125,14 +130,14 @@ def _line(contents: Contents, made: Json) -> Json:
     from neuron_widget.session.settings import Settings
 
     model: Any = contents.model.name if contents.model.loaded_here else contents.model
-    names = ("size", "lr", "seed", "objective")
-    given: Json = {"model": model, **{name: made[name] for name in names if name in made}}
+    given: Json = {"model": model, **{name: made[name] for name in page_settings() if name in made}}
     note = ""
     if contents.scan is not None and contents.scan.dataset != "samples":
         given["dataset"] = "path/to/photos"
         note = "path/to/photos stands for the photos."
-    other, unknown = python_line(Settings(**given), contents.layer.name, 1, contents.steps)
-    first, _ = python_line(Settings(**given), contents.layer.name, 0, contents.steps)
+    layer, settings = contents.layer.name, Settings(**given)
+    other, unknown = python_line(settings, Channel(layer, 1), contents.steps)
+    first, _ = python_line(settings, Channel(layer, 0), contents.steps)
     said = f"{unknown} {note}".strip()
     return {"first": first, "other": other.replace("neuron=1", "neuron=NEURON"), "note": said}
 

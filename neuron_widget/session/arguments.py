@@ -19,8 +19,8 @@ from neuron_widget.names import (
     path_as_typed,
     resolve_layer,
 )
-from neuron_widget.session.messages import check_steps
-from neuron_widget.session.settings import Settings, check_int
+from neuron_widget.session.settings import WIDGET, Settings
+from neuron_widget.targets import Target, as_target
 
 __all__ = ["check_arguments", "reject_unknown"]
 
@@ -49,16 +49,9 @@ def check_arguments(
     weights: Any,
     dataset: Any,
     neuron: Any,
-    steps: Any,
-    size: Any,
-    seed: Any,
-    top_k: Any,
     device: Any,
-    auto: Any,
-    lr: Any = 0.05,
-    objective: Any = "channel",
-    previews: Any = True,
     store: Any = None,
+    **options: Any,
 ) -> Settings:
     """The arguments of a widget as settings.
 
@@ -66,8 +59,13 @@ def check_arguments(
     ------
     UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError, ValueError
     """
+    target: Target | None = None
+    if isinstance(layer, Target) or (isinstance(layer, str) and ":" in layer):
+        target = as_target(layer)
+        layer, neuron = target.layer, target.neuron
     if layer is not None and not isinstance(layer, str):
-        raise TypeError(f"layer must be a name such as 'mixed4a', got {layer!r}")
+        kind = type(layer).__name__
+        raise TypeError(f"layer must be a name such as 'mixed4a' or a target, got {kind}")
     if weights is not None and not isinstance(weights, (str, os.PathLike)):
         raise TypeError(f"weights must be the path of a file, got {type(weights).__name__}")
     _check_dataset(dataset)
@@ -79,19 +77,19 @@ def check_arguments(
     if isinstance(model, str):
         model = _check_model_name(model)
         layer = _check_layer(layer, neuron, model)
-    settings = Settings(
+    # What the page can show of a setting is what a widget takes.
+    checked = {name: WIDGET[name].check(value, on_page=True) for name, value in options.items()}
+    return Settings(
         model=model,
         weights=weights,
         device=device,
         dataset=dataset,
         layer=layer,
         neuron=check_neuron(neuron, _ANY_NEURON, layer or ""),
-        steps=check_steps(steps),
-        top_k=check_int("top_k", top_k, 1, 50),
-        auto=bool(auto),
+        position=target.position if target is not None else None,
         store=_check_store(store),
+        **checked,
     )
-    return settings.configured(size=size, lr=lr, seed=seed, objective=objective, previews=previews)
 
 
 def _check_store(store: Any) -> Any:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 from neuron_widget.session import messages
 from neuron_widget.session.messages import Part
 from neuron_widget.session.settings import Recipe
+from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
 
-__all__ = ["Key", "SessionCache", "Thumb"]
+__all__ = ["SessionCache", "Thumb"]
 
-Key = tuple[str, int]  # layer, neuron
 Thumb = tuple[bytes, bool]  # JPEG, whether it shows a finished rendering
 
 # Pictures and photo rows: enough for a lesson, small enough to forget about (some 100 MB).
@@ -34,15 +34,15 @@ class SessionCache:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        # Pinned neurons are not forgotten.
-        self.pins: tuple[Key, ...] = ()
-        self._renderings: dict[Recipe, OrderedDict[Key, tuple[RenderResult, Part]]] = {}
+        # What is pinned is not forgotten.
+        self.pins: tuple[Target, ...] = ()
+        self._renderings: dict[Recipe, OrderedDict[Target, tuple[RenderResult, Part]]] = {}
         self._thumbs: dict[tuple[Recipe, str], dict[int, Thumb]] = {}
-        self.photos: OrderedDict[Key, Part] = OrderedDict()
+        self.photos: OrderedDict[Target, Part] = OrderedDict()
         self.scans: dict[str, ScanResult] = {}
 
     @property
-    def renderings(self) -> OrderedDict[Key, tuple[RenderResult, Part]]:
+    def renderings(self) -> OrderedDict[Target, tuple[RenderResult, Part]]:
         """Renderings of the present recipe."""
         return self._renderings.setdefault(self.recipe, OrderedDict())
 
@@ -50,10 +50,10 @@ class SessionCache:
         """Thumbnails of the present recipe."""
         return self._thumbs.setdefault((self.recipe, layer), {})
 
-    def add_rendering(self, recipe: Recipe, key: Key, result: RenderResult, part: Part) -> None:
+    def add_rendering(self, recipe: Recipe, target: Target, result: RenderResult, part: Part) -> None:
         """Keep a rendering and its message; of all recipes together, so many and the pins."""
         there = self._renderings.setdefault(recipe, OrderedDict())
-        _keep(there, key, (result, part), self.pins)
+        _keep(there, target, (result, part), self.pins)
         for other, some in self._renderings.items():
             while other != recipe and some and self._total() > MOST:
                 some.popitem(last=False)
@@ -61,14 +61,14 @@ class SessionCache:
     def _total(self) -> int:
         return sum(map(len, self._renderings.values()))
 
-    def add_photos(self, key: Key, part: Part) -> None:
+    def add_photos(self, target: Target, part: Part) -> None:
         """Keep the photo rows of a neuron."""
-        _keep(self.photos, key, part, self.pins)
+        _keep(self.photos, target, part, [pin.channel for pin in self.pins])
 
     def add_scan(self, layer: str, result: ScanResult) -> None:
         """Keep a scan; photo rows of an earlier one are forgotten."""
         self.scans[layer] = result
-        for key in [key for key in self.photos if key[0] == layer]:
+        for key in [key for key in self.photos if key.layer == layer]:
             del self.photos[key]
 
     def forget_data(self) -> None:
@@ -88,9 +88,9 @@ class SessionCache:
         there = self.thumbs(layer)
         return list(dict.fromkeys(n for n in order if n not in there))[:most]
 
-    def rendering(self, key: Key, recipe: Recipe | None = None) -> RenderResult | None:
-        """The rendering of a neuron, by the present recipe or another one."""
-        found = self._renderings.get(recipe or self.recipe, OrderedDict()).get(key)
+    def rendering(self, target: Target, recipe: Recipe | None = None) -> RenderResult | None:
+        """The rendering of a target, by the present recipe or another one."""
+        found = self._renderings.get(recipe or self.recipe, OrderedDict()).get(target)
         return found[0] if found is not None else None
 
     def gallery(self, layer: str) -> list[Part]:
@@ -102,24 +102,27 @@ class SessionCache:
             parts.append(messages.thumbs(layer, self.thumbs(layer)))
         return parts
 
-    def neuron(self, key: Key) -> list[Part]:
-        """Messages about one neuron."""
+    def target(self, target: Target) -> list[Part]:
+        """Messages about one target: its picture, and the photos of its neuron."""
         parts: list[Part] = []
-        if key in self.renderings:
-            message, buffers = self.renderings[key][1]
-            scan = self.scans.get(key[0])
-            best = float(scan.best[key[1]]) if scan is not None else None
+        if target in self.renderings:
+            message, buffers = self.renderings[target][1]
+            scan = self.scans.get(target.layer)
+            # A photo's score is of the whole neuron: no measure for one of its units.
+            best = None
+            if scan is not None and target.position is None:
+                best = float(scan.best[target.neuron])
             parts.append(({**message, "best_photo": best}, buffers))
-        if key in self.photos:
-            parts.append(self.photos[key])
+        if target.channel in self.photos:
+            parts.append(self.photos[target.channel])
         return parts
 
-    def neurons(self, keys: Iterable[Key]) -> list[Part]:
-        """Messages about several neurons, each once."""
-        return [part for key in dict.fromkeys(keys) for part in self.neuron(key)]
+    def targets(self, targets: Iterable[Target]) -> list[Part]:
+        """Messages about several targets, each once."""
+        return [part for target in dict.fromkeys(targets) for part in self.target(target)]
 
 
-def _keep(kept: OrderedDict[Key, V], key: Key, value: V, pins: Collection[Key]) -> None:
+def _keep(kept: OrderedDict[Target, V], key: Target, value: V, pins: Collection[Target]) -> None:
     kept[key] = value
     kept.move_to_end(key)
     loose = [k for k in kept if k not in pins]

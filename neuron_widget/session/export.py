@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import html
 import io
 import os
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_MODULES
 from neuron_widget.protocol.encode import jpeg, png
 from neuron_widget.session import messages
-from neuron_widget.session.settings import Settings
+from neuron_widget.session.settings import WIDGET, Settings
+from neuron_widget.targets import Channel, Target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-    from neuron_widget.session.cache import Key
     from neuron_widget.session.state import State
 
 __all__ = [
@@ -40,18 +39,16 @@ __all__ = [
 # A screen's worth: the figure that Python saves has 300.
 PAGE_DPI = 150
 
-_PLAIN = ("steps", "size", "lr", "seed", "objective", "top_k", "auto", "previews")
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Settings)}
-
-
-def python_line(settings: Settings, layer: str, neuron: int, steps: int) -> tuple[str, str]:
+def python_line(settings: Settings, target: Target, steps: int) -> tuple[str, str]:
     """The call that makes this view again, and what in it the reader has to fill in.
 
     Only what differs from the defaults is said. Objects that were given (a module, a data set)
     have no text: a name stands for them, and the note says so.
     """
-    settings = dataclasses.replace(settings, steps=steps)
-    parts = [_quoted(layer)] if layer else []
+    layer = target.layer
+    # A whole neuron is said as people say it; what has another form, by its text.
+    first = layer if isinstance(target, Channel) else str(target)
+    parts = [_quoted(first)] if layer else []
     note = ""
     if isinstance(settings.model, str):
         embedded = layer in EFFICIENTNET_LAYERS and layer not in INCEPTION_MODULES
@@ -63,18 +60,18 @@ def python_line(settings: Settings, layer: str, neuron: int, steps: int) -> tupl
     given = {name: getattr(settings, name) for name in ("weights", "device")}
     parts += [f"{name}={_text(value)}" for name, value in given.items() if value is not None]
     if isinstance(settings.dataset, (str, os.PathLike)):
-        if settings.dataset != _DEFAULTS["dataset"]:
+        if settings.dataset != "samples":
             parts.append(f"dataset={_text(settings.dataset)}")
     else:
         parts.append("dataset=dataset")
         note += "dataset stands for your data set. "
-    if neuron:
-        parts.append(f"neuron={neuron}")
+    if target.neuron and isinstance(target, Channel):
+        parts.append(f"neuron={target.neuron}")
     stored, more = _store_text(settings.store)
     parts += [f"store={stored}"] if stored else []
     note += more
-    plain = {name: getattr(settings, name) for name in _PLAIN}
-    parts += [f"{n}={_quoted(value)}" for n, value in plain.items() if value != _DEFAULTS[n]]
+    plain = {**settings.options, "steps": steps}
+    parts += [f"{n}={_quoted(plain[n])}" for n, s in WIDGET.items() if plain[n] != s.default]
     return f"NeuronWidget({', '.join(parts)})", note.strip()
 
 
@@ -103,13 +100,12 @@ def _quoted(value: object) -> str:
     return f'"{text[1:-1]}"' if plain else text
 
 
-def notes(state: State, key: Key) -> list[str]:
-    """What made the picture and the photos of a neuron, for figures."""
-    layer, neuron = key
+def notes(state: State, target: Target) -> list[str]:
+    """What made the picture and the photos of a target, for figures."""
     lines = []
     if state.model is not None:
         lines.append(state.model.title)
-    result, scan = state.cache.rendering(key), state.cache.scans.get(layer)
+    result, scan = state.cache.rendering(target), state.cache.scans.get(target.layer)
     if result is not None:
         s = result.settings
         lines.append(
@@ -117,18 +113,20 @@ def notes(state: State, key: Key) -> list[str]:
             f"({s['size']} px, seed {s['seed']}, Adam {s['lr']})"
         )
     if scan is not None:
-        best = float(scan.best[neuron])
+        best = float(scan.best[target.neuron])
         lines.append(f"best of {scan.scanned:,} photos of {scan.dataset}: {best:.4g}")
     return lines
 
 
-def file_name(layer: str, neuron: int, what: str) -> str:
+def file_name(target: Target, what: str) -> str:
     """A name for a file that every file system takes."""
-    return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', layer)}_{neuron}_{what}.png"
+    layer, _, place = str(target).rpartition(":")
+    plain = (re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in (layer, place))
+    return f"{'_'.join(plain)}_{what}.png"
 
 
-def figure(state: State, layer: str, neuron: int) -> Figure:
-    """The figure of a neuron: the image, then its photos with their maps.
+def figure(state: State, target: Target) -> Figure:
+    """The figure of a target: the image, then its photos with their maps.
 
     Raises
     ------
@@ -137,39 +135,39 @@ def figure(state: State, layer: str, neuron: int) -> Figure:
     """
     from neuron_widget.analysis.figures import neuron_figure
 
-    result = state.cache.rendering((layer, neuron))
+    result = state.cache.rendering(target)
     if result is None:
         raise RuntimeError(
-            f"{layer} neuron {neuron} is not rendered yet; call widget.render(wait=True) first"
+            f"{target.title} is not rendered yet; call widget.render(wait=True) first"
         )
-    scan = state.cache.scans.get(layer)
-    most = scan.top(neuron) if scan is not None else []
+    scan = state.cache.scans.get(target.layer)
+    most = scan.top(target.neuron) if scan is not None else []
     return neuron_figure(
-        layer,
-        neuron,
+        target.layer,
+        target.neuron,
         result.images[0],
         [(e.image(), e.score, e.activation_map()) for e in most],
-        notes=notes(state, (layer, neuron)),
+        notes=notes(state, target),
         labels=[e.label for e in most],
     )
 
 
-def figure_bytes(state: State, layer: str, neuron: int) -> bytes:
+def figure_bytes(state: State, target: Target) -> bytes:
     """The figure as PNG. matplotlib's object API: it may be called in the worker."""
     buffer = io.BytesIO()
-    figure(state, layer, neuron).savefig(buffer, format="png", dpi=PAGE_DPI)
+    figure(state, target).savefig(buffer, format="png", dpi=PAGE_DPI)
     return buffer.getvalue()
 
 
-def send_figure(state: State, asker: str, layer: str, neuron: int) -> None:
-    """Make the figure of a neuron in the worker and send it as a file."""
+def send_figure(state: State, asker: str, target: Target) -> None:
+    """Make the figure of a target in the worker and send it as a file."""
 
     def steps() -> Generator[None, None, bytes]:
         yield
-        return figure_bytes(state, layer, neuron)
+        return figure_bytes(state, target)
 
     def done(data: bytes) -> None:
-        name = file_name(layer, neuron, "figure")
+        name = file_name(target, "figure")
         state.send(*messages.file(asker, name, "image/png", data))
 
     def failed(error: BaseException) -> None:
@@ -181,7 +179,7 @@ def send_figure(state: State, asker: str, layer: str, neuron: int) -> None:
 
 def send_line(state: State, asker: str) -> None:
     """Send the Python line that makes the view."""
-    line, note = python_line(state.settings, *state.key, state.steps)
+    line, note = python_line(state.settings, state.target, state.steps)
     state.send(messages.line(asker, line, note), [])
 
 
@@ -192,16 +190,16 @@ def contact_sheet(state: State, *, at_hand: bool = False) -> Image.Image:
     """
     from neuron_widget.analysis.contact_sheet import contact_sheet as draw
 
-    layer, neuron = key = state.key
+    target = state.target
     result, scan = state.result, state.scan_result
-    if at_hand and key not in state.cache.photos:
+    if at_hand and target.channel not in state.cache.photos:
         scan = None
     return draw(
-        f"{layer} neuron {neuron}",
+        target.title,
         result.to_pil(0) if result is not None else None,
-        scan.top(neuron) if scan is not None else [],
-        scan.bottom(neuron) if scan is not None else [],
-        notes(state, key),
+        scan.top(target.neuron) if scan is not None else [],
+        scan.bottom(target.neuron) if scan is not None else [],
+        notes(state, target),
     )
 
 
@@ -210,13 +208,12 @@ def still(state: State) -> dict[str, str]:
 
     Nothing is computed for it, and it is empty before there is something to show.
     """
-    if state.result is None and state.key not in state.cache.photos:
+    if state.result is None and state.target.channel not in state.cache.photos:
         return {}
     sheet = contact_sheet(state, at_hand=True)
-    layer, neuron = state.key
-    name = html.escape(f"{layer} neuron {neuron}")
+    name = html.escape(state.target.title)
     small = base64.b64encode(jpeg(sheet, quality=80)).decode()
-    line, _ = python_line(state.settings, layer, neuron, state.steps)
+    line, _ = python_line(state.settings, state.target, state.steps)
     return {
         "image/png": base64.b64encode(png(sheet)).decode(),
         "text/html": (
@@ -232,4 +229,4 @@ def save_figure(state: State, path: str | os.PathLike[str]) -> Path:
     """Write the figure of the selected neuron."""
     from neuron_widget.analysis.figures import save_figure as save
 
-    return save(figure(state, *state.key), Path(path))
+    return save(figure(state, state.target), Path(path))

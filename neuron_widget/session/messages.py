@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuron_widget.protocol.encode import jpeg, map_bytes, png, to_pil
+from neuron_widget.settings import page_settings
+from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import LayerInfo, VisionModel
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from neuron_widget.scanning import Example, ImageDataset, ScanResult
     from neuron_widget.session.settings import Settings
 
-__all__ = ["Message", "Part", "check_steps"]
+__all__ = ["Message", "Part"]
 
 Message = dict[str, Any]
 Part = tuple[Message, list[bytes]]
@@ -23,25 +25,14 @@ Part = tuple[Message, list[bytes]]
 PHOTO_PX = 112
 LARGE_PX = 448
 TOP_CLASSES = 3
-MOST_STEPS = 100_000
-
-
-def check_steps(steps: object) -> int:
-    """The number of optimisation steps as an int; TypeError or ValueError with the range."""
-    if isinstance(steps, bool) or not hasattr(steps, "__index__"):
-        raise TypeError(f"steps must be an integer from 1 to {MOST_STEPS:,}, got {steps!r}")
-    number: int = steps.__index__()
-    if not 1 <= number <= MOST_STEPS:
-        raise ValueError(f"steps must be from 1 to {MOST_STEPS:,}, got {number}")
-    return number
 
 
 # ------------------------------------------------------------------ state
 
 
-def selected(seq: int, layer: str, neuron: int, steps: int) -> Message:
+def selected(seq: int, target: Target, steps: int) -> Message:
     """See :class:`.protocol.Selected`."""
-    return {"kind": "selected", "seq": seq, "layer": layer, "neuron": neuron, "steps": steps}
+    return {"kind": "selected", "seq": seq, "target": target.as_dict(), "steps": steps}
 
 
 def opening(text: str) -> Message:
@@ -70,16 +61,12 @@ def opened(model: VisionModel, layer: LayerInfo) -> Message:
 
 def configured(settings: Settings) -> Message:
     """See :class:`.protocol.Configured`."""
-    return {
-        "kind": "configured",
-        **settings.recipe._asdict(),
-        "previews": settings.previews,
-    }
+    return {"kind": "configured", "settings": settings.page}
 
 
-def pins(keys: Sequence[tuple[str, int]]) -> Message:
+def pins(targets: Sequence[Target]) -> Message:
     """See :class:`.protocol.Pins`."""
-    return {"kind": "pins", "pins": [{"layer": layer, "neuron": n} for layer, n in keys]}
+    return {"kind": "pins", "pins": [target.as_dict() for target in targets]}
 
 
 def file(asker: str, name: str, mime: str, data: bytes) -> Part:
@@ -109,7 +96,7 @@ def dataset(data: ImageDataset | None, skipped: Sequence[tuple[str, str]]) -> Me
 def progress(
     task: str,
     layer: str,
-    neuron: int,
+    target: Target | None,
     done: int,
     total: int,
     rate: float,
@@ -121,7 +108,7 @@ def progress(
         "kind": "progress",
         "task": task,
         "layer": layer,
-        "neuron": neuron,
+        "target": target.as_dict() if target is not None else None,
         "done": done,
         "total": total,
         "rate": rate,
@@ -171,13 +158,12 @@ def snapshot(parts: Sequence[Part]) -> Part:
 # ------------------------------------------------------------------ rendering
 
 
-def frame(index: int, layer: str, neuron: int, step: RenderStep) -> Part:
+def frame(index: int, step: RenderStep) -> Part:
     """See :class:`.protocol.Frame`. Reads the image and the objective from the device."""
     message = {
         "kind": "frame",
         "index": index,
-        "layer": layer,
-        "neuron": neuron,
+        "target": step.targets[0].as_dict(),
         "step": step.step,
         "steps": step.steps,
     }
@@ -188,7 +174,7 @@ def frame(index: int, layer: str, neuron: int, step: RenderStep) -> Part:
 
 
 def image(result: RenderResult, best_photo: float | None) -> Part:
-    """See :class:`.protocol.Image`; of the first (only) neuron of ``result``."""
+    """See :class:`.protocol.Image`; of the first (only) target of ``result``."""
     return image_facts(result, best_photo), [png(result.to_pil(0))]
 
 
@@ -197,16 +183,13 @@ def image_facts(result: RenderResult, best_photo: float | None) -> Message:
     from neuron_widget.analysis.statistics import colour_statistics, pattern_labels
 
     settings = result.settings
+    shown = {name: settings[name] for name in page_settings() if name in settings}
     return {
         "kind": "image",
-        "layer": result.layer,
-        "neuron": result.neurons[0],
+        "target": result.targets[0].as_dict(),
         "step": result.steps,
         "steps": settings["steps"],
-        "size": settings["size"],
-        "seed": settings["seed"],
-        "lr": settings["lr"],
-        "objective": settings["objective"],
+        "settings": shown,
         "seconds": result.seconds,
         "activation": float(result.activation[0]),
         "best_photo": best_photo,
@@ -249,10 +232,11 @@ def strengths(scan: ScanResult, layer: str) -> Message:
     }
 
 
-def photos(scan: ScanResult, layer: str, neuron: int) -> Part:
+def photos(scan: ScanResult, target: Target) -> Part:
     """See :class:`.protocol.Photos`. Reads the photos and runs the network on them."""
+    neuron = target.neuron
     groups = {"most": scan.top(neuron), "least": scan.bottom(neuron)}
-    message = scores(scan, layer, neuron)
+    message = scores(scan, target)
     scale = message["scale"]
     buffers: list[bytes] = []
     for group, examples in groups.items():
@@ -264,14 +248,14 @@ def photos(scan: ScanResult, layer: str, neuron: int) -> Part:
     return message, buffers
 
 
-def scores(scan: ScanResult, layer: str, neuron: int) -> Message:
+def scores(scan: ScanResult, target: Target) -> Message:
     """The message of :func:`photos` without the photos: how the neuron fires on all of them."""
+    neuron = target.neuron
     counts, edges = scan.histogram(neuron)
     scale = float(scan.peak[neuron])
     return {
         "kind": "photos",
-        "layer": layer,
-        "neuron": neuron,
+        "target": target.as_dict(),
         "dataset": scan.dataset,
         "scanned": scan.scanned,
         "scale": scale,
@@ -286,16 +270,16 @@ def scores(scan: ScanResult, layer: str, neuron: int) -> Message:
     }
 
 
-def large_photo(scan: ScanResult, layer: str, neuron: int, group: str, rank: int) -> Part:
+def large_photo(scan: ScanResult, target: Target, group: str, rank: int) -> Part:
     """See :class:`.protocol.LargePhoto`."""
+    neuron = target.neuron
     examples = scan.top(neuron) if group == "most" else scan.bottom(neuron)
     example = examples[max(0, min(rank, len(examples) - 1))]
     activation = example.activation_map()
     scale = float(scan.peak[neuron])
     message = {
         "kind": "photo",
-        "layer": layer,
-        "neuron": neuron,
+        "target": target.as_dict(),
         "group": group,
         "scale": scale,
         "quantile": float(scan.quantile(neuron)),

@@ -2,94 +2,115 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from numbers import Real
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-__all__ = ["OBJECTIVES", "Recipe", "Settings", "check_int", "check_lr", "check_objective"]
+from neuron_widget.settings import RENDER, VIEW, defaults, page_settings
 
-OBJECTIVES = ("channel", "neuron")
+__all__ = ["WIDGET", "Recipe", "Settings"]
 
-
-class Recipe(NamedTuple):
-    """What a picture depends on besides the network, the neuron and the steps."""
-
-    size: int
-    lr: float
-    seed: int
-    objective: str
+WIDGET = {**RENDER, **VIEW}
+"""The settings that a widget takes as arguments, by name."""
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """What a picture depends on besides the network, the target and the steps."""
+
+    items: tuple[tuple[str, Any], ...]
+
+    def as_options(self) -> dict[str, Any]:
+        """Return the settings by name, as :func:`neuron_widget.render` takes them."""
+        return dict(self.items)
+
+
 class Settings:
-    """The widget's arguments. ``layer`` is None for the network's default layer."""
+    """The widget's arguments.
 
-    model: Any = None
-    weights: Any = None
-    device: Any = None
-    dataset: Any = "samples"
-    layer: str | None = None
-    neuron: int = 0
-    steps: int = 512
-    size: int = 224
-    seed: int = 0
-    lr: float = 0.05
-    objective: str = "channel"
-    top_k: int = 9
-    auto: bool = True
-    previews: bool = True
-    store: Any = None
+    Parameters
+    ----------
+    model, weights, device, dataset, store
+        As :class:`neuron_widget.NeuronWidget` takes them.
+    layer
+        The layer shown first; None for the network's default layer.
+    neuron
+        The neuron shown first.
+    position
+        Row and column of a single unit of it.
+    options
+        Settings in :data:`WIDGET`, by name; the others have their defaults.
+    """
 
-    @property
-    def recipe(self) -> Recipe:
-        """What pictures depend on."""
-        return Recipe(self.size, self.lr, self.seed, self.objective)
+    def __init__(
+        self,
+        *,
+        model: Any = None,
+        weights: Any = None,
+        device: Any = None,
+        dataset: Any = "samples",
+        store: Any = None,
+        layer: str | None = None,
+        neuron: int = 0,
+        position: tuple[int, int] | None = None,
+        **options: Any,
+    ):
+        self.model = model
+        self.weights = weights
+        self.device = device
+        self.dataset = dataset
+        self.store = store
+        self.layer = layer
+        self.neuron = neuron
+        self.position = position
+        self.options: Mapping[str, Any] = MappingProxyType({**defaults(WIDGET), **options})
 
-    def configured(
-        self, *, size: Any, lr: Any, seed: Any, objective: Any, previews: Any
-    ) -> Settings:
-        """These settings with others of the making of images.
+    def replace(self, **changes: Any) -> Settings:
+        """Return these settings with some changed."""
+        plain = {name: value for name, value in vars(self).items() if name != "options"}
+        return Settings(**{**plain, **self.options, **changes})
+
+    def configured(self, values: Mapping[str, Any]) -> Settings:
+        """Return these settings with those that the page shows changed.
 
         Raises
         ------
         TypeError, ValueError
-            With the range.
+            For a value out of the page's range.
         """
-        return replace(
-            self,
-            size=check_int("size", size, 32, 1024),
-            lr=check_lr(lr),
-            seed=check_int("seed", seed, 0, 2**31 - 1),
-            objective=check_objective(objective),
-            previews=bool(previews),
+        known = page_settings()
+        return self.replace(
+            **{n: s.check(values[n], on_page=True) for n, s in known.items() if n in values}
         )
 
+    @property
+    def recipe(self) -> Recipe:
+        """What pictures depend on."""
+        made = ((name, self.options[name]) for name in RENDER if name != "steps")
+        return Recipe(tuple(made))
 
-def check_int(name: str, value: Any, low: int, high: int) -> int:
-    """``value`` as an int in ``low..high``; TypeError or ValueError otherwise."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer from {low} to {high}, got {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {value}")
-    return int(value)
+    @property
+    def page(self) -> dict[str, Any]:
+        """The settings that the page shows, by name."""
+        return {name: self.options[name] for name in page_settings()}
 
+    @property
+    def steps(self) -> int:
+        """Steps of activation maximisation."""
+        return int(self.options["steps"])
 
-def check_lr(lr: Any) -> float:
-    """Adam's learning rate, above 0 and at most 10."""
-    if isinstance(lr, bool) or not isinstance(lr, Real):
-        raise TypeError(f"lr must be a number above 0, such as 0.05, got {lr!r}")
-    number = float(lr)
-    if not (math.isfinite(number) and 0 < number <= 10):
-        raise ValueError(f"lr must be above 0 and at most 10, such as 0.05; got {lr!r}")
-    return number
+    @property
+    def top_k(self) -> int:
+        """Photos to show at either end."""
+        return int(self.options["top_k"])
 
+    @property
+    def auto(self) -> bool:
+        """Whether work begins without being asked."""
+        return bool(self.options["auto"])
 
-def check_objective(objective: Any) -> str:
-    """``"channel"`` or ``"neuron"``."""
-    if objective not in OBJECTIVES:
-        raise ValueError(
-            f"objective must be 'channel' (the mean of the neuron's map) or 'neuron' (its centre "
-            f"unit), got {objective!r}; other objectives work with neuron_widget.render()"
-        )
-    return str(objective)
+    @property
+    def previews(self) -> bool:
+        """Whether the gallery fills by itself."""
+        return bool(self.options["previews"])
