@@ -3,7 +3,8 @@
 Long work in this package is a generator that yields progress. The worker advances one job by one
 step, then looks again at what is most wanted. So a job can be set aside in the middle (a scan,
 while something urgent is done) and resumed, and a stop or a newer request takes effect within one
-step. All callbacks run in the worker thread, without a lock held.
+step. All callbacks run in the worker thread, without a lock held. A job is listed until its last
+callback has run: who waits until none is listed finds every result in its place.
 """
 
 from __future__ import annotations
@@ -56,6 +57,12 @@ class Job:
         Called when the job is stopped or replaced. What it had was given to ``on_step``.
     on_error
         Called with the exception that ended the job.
+    finished
+        Set when the job is over and its last callback has run.
+    error
+        What ended the job, if an exception did.
+    stopped, ended
+        It is to end at its next step; it makes no further step (its last callback may still run).
     """
 
     owner: object
@@ -71,14 +78,29 @@ class Job:
     finished: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
     stopped: bool = False
+    ended: bool = False
     _ready_at: float = 0.0
     _spent: float = 0.0
 
+    @property
+    def active(self) -> bool:
+        """Whether it has further steps to make."""
+        return not (self.stopped or self.ended)
+
+    def _let_go(self) -> None:
+        """Who still has the job keeps nothing alive of what it worked on."""
+        self.on_step = self.on_done = self.on_stop = self.on_error = _nothing
+        self.steps.close()
+
 
 class Worker:
-    """Runs jobs in one thread. All methods may be called from any thread."""
+    """Runs jobs in one thread. All methods may be called from any thread.
 
-    def __init__(self) -> None:
+    ``clock`` tells how much time a step took, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._changed = threading.Condition()
         self._jobs: list[Job] = []
         self._thread: threading.Thread | None = None
@@ -92,7 +114,7 @@ class Worker:
                     other.stopped = True
             job._ready_at = time.monotonic() + job.delay
             # A newcomer neither waits for, nor makes up for, the time others have had.
-            peers = [j._spent for j in self._jobs if j.priority == job.priority and not j.stopped]
+            peers = [j._spent for j in self._jobs if j.priority == job.priority and j.active]
             job._spent = min(peers, default=0.0)
             self._jobs.append(job)
             if self._thread is None:
@@ -116,13 +138,13 @@ class Worker:
                 if job.owner is owner and job.task == new:
                     job.stopped = True
             for job in self._jobs:
-                if job.owner is owner and job.task == task and not job.stopped:
+                if job.owner is owner and job.task == task and job.active:
                     job.task = new
 
     def jobs(self, owner: object) -> list[Job]:
-        """The owner's jobs that are neither finished nor stopped, oldest first."""
+        """The owner's jobs that are not finished, those about to end too; oldest first."""
         with self._changed:
-            return [j for j in self._jobs if j.owner is owner and not j.stopped]
+            return [j for j in self._jobs if j.owner is owner]
 
     def close(self) -> None:
         """Stop everything and wait for the thread to end (a few seconds at the most)."""
@@ -137,13 +159,21 @@ class Worker:
     # -------------------------------------------------------------- the thread
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                job = self._next()
-                if job is None:
-                    self._thread = None
-                    return
-            self._advance(job)
+        while self._advance_one():
+            pass
+
+    def _advance_one(self) -> bool:
+        """Advance the most wanted job by one step; False, and the thread ends, if there is none.
+
+        A function of its own: while the thread waits, no variable of it keeps a job alive.
+        """
+        with self._changed:
+            job = self._next()
+            if job is None:
+                self._thread = None
+                return False
+        self._advance(job)
+        return True
 
     def _next(self) -> Job | None:
         """The job to advance by one step; None when there has been nothing to do for a while."""
@@ -170,43 +200,45 @@ class Worker:
                 self._changed.wait(IDLE_S - (now - idle_since))
 
     def _advance(self, job: Job) -> None:
-        """One step of a job; where it ends, tell its owner and then those who wait for it."""
-        started = time.perf_counter()
-        ended = True
+        """One step of a job; where it ends, its owner hears of it, then those who wait for it."""
+        started = self._clock()
         try:
             if job.stopped:
                 job.steps.close()
-                self._forget(job)
+                job.ended = True
                 job.on_stop()
             else:
                 try:
                     value = next(job.steps)
                 except StopIteration as end:
-                    self._forget(job)
+                    job.ended = True
                     job.on_done(end.value)
                 else:
-                    ended = False
                     if not job.stopped:
                         job.on_step(value)
         except BaseException as error:  # noqa: BLE001  # errors are values: shown, never lost
-            ended = True
+            job.ended = True
             job.error = error
+            self._report(job, error)
+        job._spent += (self._clock() - started) / job.share
+        if job.ended:
             self._forget(job)
-            with contextlib.suppress(Exception):
-                job.steps.close()
-            try:
-                job.on_error(error)
-            except Exception:  # the worker must live on, whatever an owner does
-                logging.getLogger(__name__).exception("while reporting %r", error)
-        finally:
-            job._spent += (time.perf_counter() - started) / job.share
-            if ended:
-                job.finished.set()
+
+    def _report(self, job: Job, error: BaseException) -> None:
+        """Give an error to the job's owner. The worker must live on, whatever the owner does."""
+        with contextlib.suppress(BaseException):
+            job.steps.close()
+        try:
+            job.on_error(error)
+        except BaseException:
+            logging.getLogger(__name__).exception("while reporting %r", error)
 
     def _forget(self, job: Job) -> None:
+        with contextlib.suppress(BaseException):
+            job._let_go()
         with self._changed:
-            if job in self._jobs:
-                self._jobs.remove(job)
+            self._jobs.remove(job)
+        job.finished.set()
 
 
 @functools.cache

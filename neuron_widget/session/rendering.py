@@ -35,6 +35,11 @@ class _Run:
     rate: Rate = field(default_factory=Rate)
     throttle: Throttle = field(default_factory=lambda: Throttle(0.2))
 
+    def makes(self, recipe: Recipe, key: Key, steps: int) -> bool:
+        """Whether this is being made just now."""
+        under_way = self.job is not None and self.job.active
+        return under_way and (self.recipe, self.key, self.steps) == (recipe, key, steps)
+
 
 class Rendering:
     """The job that renders the selected neuron, with live frames."""
@@ -79,16 +84,14 @@ class Rendering:
         state = self._state
         key, recipe = state.key, state.settings.recipe
         steps = state.steps if steps is None else steps
-        now = self._run
-        if now is not None and (now.recipe, now.key, now.steps) == (recipe, key, steps):
-            job = now.job
-            if job is not None and not (job.stopped or job.finished.is_set()):
-                return job
+        if self._run is not None and self._run.makes(recipe, key, steps):
+            return self._run.job
         if self.recall(steps):
             return None
         run = _Run(recipe, key, steps)
         state.no_error("render")
         self._progress(run, 0, "waiting")
+        self._run = run
         run.job = state.submit(
             "render",
             self._steps(run),
@@ -101,7 +104,6 @@ class Rendering:
             on_stop=partial(self._on_stop, run),
             on_error=partial(self._on_error, run),
         )
-        self._run = run
         return run.job
 
     def _steps(self, run: _Run) -> Generator[RenderStep, None, RenderResult]:

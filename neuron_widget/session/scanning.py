@@ -66,7 +66,7 @@ class Scanning:
         ``keep_error``: an error that is on the page stays there.
         """
         state = self._state
-        opening = [job for job in state.jobs() if job.task == "dataset"]
+        opening = [job for job in state.jobs() if job.task == "dataset" and job.active]
         if another is None and opening:
             # It goes on to the layer that is selected then.
             self._postponed = True

@@ -104,12 +104,12 @@ class State:
         return self.worker.submit(job)
 
     def jobs(self) -> list[Job]:
-        """This session's jobs that are neither finished nor stopped, oldest first."""
+        """This session's jobs that are not finished, those about to end too; oldest first."""
         return self.worker.jobs(self)
 
     def running(self, task: str) -> bool:
-        """Whether a job of this task is queued or running."""
-        return any(job.task == task for job in self.jobs())
+        """Whether a job of this task is queued or running, and not about to end."""
+        return any(job.task == task and job.active for job in self.jobs())
 
     def stop(self, *tasks: str) -> None:
         """Stop the jobs of these tasks, or all; returns at once."""
