@@ -125,6 +125,10 @@ class Target(ABC):
         """The channel that it belongs to: whose tile and photos are shown with it."""
         return Channel(self.layer, self.neuron)
 
+    def in_layer(self, layer: str) -> Target:
+        """The same target of another layer."""
+        return from_dict({**self.as_dict(), "layer": layer})
+
     @property
     def title(self) -> str:
         """How people call it."""

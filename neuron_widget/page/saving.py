@@ -81,12 +81,16 @@ class Saving:
         with state.lock:
             model, layer, steps = state.model, state.layer, state.steps
             assert model is not None
-            made = {n: r for (name, n), (r, _) in state.cache.renderings.items() if name == layer}
+            made = {
+                target.neuron: result
+                for target, (result, _) in state.cache.renderings.items()
+                if target.layer == layer and target == target.channel
+            }
             tiles = dict(state.cache.thumbs(layer))
             scan, recipe = state.cache.scans.get(layer), state.settings.recipe
             neuron, channels = state.neuron, state.channels
         store = self._store
-        how = {**recipe._asdict(), "steps": steps}
+        how = {**recipe.as_options(), "steps": steps}
         looked = range(channels)
         if self._neurons is not None:
             looked = model.check_neurons(layer, self._neurons)  # type: ignore[assignment]

@@ -50,7 +50,9 @@ class SessionCache:
         """Thumbnails of the present recipe."""
         return self._thumbs.setdefault((self.recipe, layer), {})
 
-    def add_rendering(self, recipe: Recipe, target: Target, result: RenderResult, part: Part) -> None:
+    def add_rendering(
+        self, recipe: Recipe, target: Target, result: RenderResult, part: Part
+    ) -> None:
         """Keep a rendering and its message; of all recipes together, so many and the pins."""
         there = self._renderings.setdefault(recipe, OrderedDict())
         _keep(there, target, (result, part), self.pins)

@@ -39,6 +39,7 @@ __all__ = [
 # A screen's worth: the figure that Python saves has 300.
 PAGE_DPI = 150
 
+
 def python_line(settings: Settings, target: Target, steps: int) -> tuple[str, str]:
     """The call that makes this view again, and what in it the reader has to fill in.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.session import export
+from neuron_widget.targets import from_dict
 
 if TYPE_CHECKING:
     from neuron_widget.session.session import Session
@@ -34,26 +35,21 @@ def handle_message(
         case "visible":
             session.view(str(m["view"]), visible=bool(m["visible"]), gone=bool(m["gone"]))
         case "select":
-            session.select(
-                str(m["layer"]),
-                m["neuron"],
-                m["steps"],
-                seq=int(m["seq"]),
-                settled=bool(m["settled"]),
-            )
+            target = from_dict(m["target"])
+            settled = bool(m["settled"])
+            session.select(target, m["steps"], seq=int(m["seq"]), settled=settled)
         case "start":
-            session.select(str(m["layer"]), m["neuron"], m["steps"], auto=False)
+            session.select(from_dict(m["target"]), m["steps"], auto=False)
             session.render()
         case "more":
-            session.select(str(m["layer"]), m["neuron"], auto=False)
+            session.select(from_dict(m["target"]), auto=False)
             session.render(m["steps"])
         case "configure":
-            names = ("size", "lr", "seed", "objective", "previews")
-            session.configure(**{name: m[name] for name in names})
+            session.configure(m["settings"])
         case "pin":
-            session.pin((str(p["layer"]), p["neuron"]) for p in m["pins"])
+            session.pin(from_dict(target) for target in m["pins"])
         case "figure":
-            export.send_figure(session.state, str(m["asker"]), str(m["layer"]), int(m["neuron"]))
+            export.send_figure(session.state, str(m["asker"]), from_dict(m["target"]))
         case "line":
             export.send_line(session.state, str(m["asker"]))
         case "stop":
@@ -67,6 +63,6 @@ def handle_message(
         case "in_view":
             session.look_at(m["neurons"])
         case "enlarge":
-            session.enlarge(str(m["layer"]), int(m["neuron"]), str(m["group"]), int(m["rank"]))
+            session.enlarge(from_dict(m["target"]), str(m["group"]), int(m["rank"]))
         case other:
             raise ValueError(f"the page sent a message of unknown kind {other!r}")

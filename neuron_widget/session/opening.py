@@ -6,11 +6,12 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from neuron_widget.errors import NeuronWidgetError
-from neuron_widget.names import EMBEDDED, check_neuron
+from neuron_widget.names import EMBEDDED
 from neuron_widget.session import messages
 from neuron_widget.session.cache import SessionCache
 from neuron_widget.session.pace import Throttle
 from neuron_widget.session.state import State
+from neuron_widget.targets import Channel
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -82,11 +83,11 @@ class Opening:
         with state.lock:
             try:
                 info = model.layer(state.layer or info.name)
-                check_neuron(state.neuron, info.channels, info.name)
+                state.target = state.target.in_layer(info.name).check(model)
             except NeuronWidgetError as error:
                 problem = error
-            state.model, state.layer, state.channels = model, info.name, info.channels
-            state.neuron = state.neuron if state.neuron < info.channels else 0
+                state.target = Channel(info.name, 0)
+            state.model, state.channels = model, info.channels
             state.cache = SessionCache(state.settings.recipe)
             asked, self._asked = self._asked, []
         state.show("pins", messages.pins([]))
@@ -94,7 +95,7 @@ class Opening:
         state.status = "ready"
         self._on_opened()
         if problem is not None:
-            state.fail("select", f"Showing {info.name} neuron {state.neuron} instead", problem)
+            state.fail("select", f"Showing {state.target.title} instead", problem)
         for ask in asked:
             try:
                 ask()

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from neuron_widget.session import messages
 from neuron_widget.session.messages import Part
 from neuron_widget.session.state import State
+from neuron_widget.targets import Target
 
 __all__ = ["Photos"]
 
@@ -23,35 +24,35 @@ class Photos:
         with state.lock:
             cache = state.cache
             wanted = [
-                (key, cache.scans[key[0]])
-                for key in dict.fromkeys((state.key, *cache.pins))
-                if key[0] in cache.scans and key not in cache.photos
+                (channel, cache.scans[channel.layer])
+                for channel in dict.fromkeys(t.channel for t in (state.target, *cache.pins))
+                if channel.layer in cache.scans and channel not in cache.photos
             ]
         if not wanted:
             return
 
         def steps() -> Generator[None, None, None]:
-            for key, scan in wanted:
+            for channel, scan in wanted:
                 yield
-                part = messages.photos(scan, *key)
+                part = messages.photos(scan, channel)
                 with state.lock:
-                    if cache.scans.get(key[0]) is not scan:
+                    if cache.scans.get(channel.layer) is not scan:
                         continue  # scanned again in the meantime
-                    cache.add_photos(key, part)
+                    cache.add_photos(channel, part)
                 state.send(*part)
 
         state.submit("photos", steps(), lambda _: None, priority=1)
 
-    def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
-        """Send one photo large."""
+    def enlarge(self, target: Target, group: str, rank: int) -> None:
+        """Send one photo of a target's neuron large."""
         state = self._state
-        scan = state.cache.scans.get(layer)
+        scan = state.cache.scans.get(target.layer)
         if scan is None or group not in ("most", "least"):
             return
         found = scan
 
         def steps() -> Generator[None, None, Part]:
             yield
-            return messages.large_photo(found, layer, neuron, group, rank)
+            return messages.large_photo(found, target.channel, group, rank)
 
         state.submit("enlarge", steps(), lambda part: state.send(*part), priority=0)

@@ -37,8 +37,8 @@ class Previews:
 
         layer, total, recipe = state.layer, state.channels, state.settings.recipe
         rate = Rate()
-        finished = {**recipe._asdict(), "steps": state.steps}
-        quick = {k: v for k, v in {**recipe._asdict(), **PREVIEW}.items() if k != "batch_size"}
+        finished = {**recipe.as_options(), "steps": state.steps}
+        quick = {**recipe.as_options(), **PREVIEW}
         for how, whole in ((quick, False), (finished, True)):
             tiles = self._store.tiles(layer, how)
             state.add_thumbs(recipe, layer, {n: (tile, whole) for n, tile in tiles.items()})
@@ -58,14 +58,14 @@ class Previews:
             self._store.keep_tiles(layer, made, quick)
 
         def on_end(done: int, how: str) -> None:
-            state.show_progress("preview", layer, -1, done, total, state=how)
+            state.show_progress("preview", layer, None, done, total, state=how)
             keep()
 
         def on_batch(result: RenderResult) -> None:
             made = {n: (thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)}
             state.add_thumbs(recipe, layer, made)
             per_second, left = rate.update(count(), total)
-            state.show_progress("preview", layer, -1, count(), total, per_second, left)
+            state.show_progress("preview", layer, None, count(), total, per_second, left)
 
         state.submit(
             "preview",
@@ -84,7 +84,7 @@ class Previews:
         model = self._state.model
         assert model is not None
         while neurons := self._next(layer):
-            how = {**recipe._asdict(), **PREVIEW}
+            how = {**recipe.as_options(), **PREVIEW}
             on_batch((yield from render_steps(model, layer, neurons, **how)))
 
     def _next(self, layer: str) -> list[int]:

@@ -13,10 +13,11 @@ from neuron_widget.session.jobs import Job
 from neuron_widget.session.pace import Rate, Throttle
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
+from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult, RenderStep
-    from neuron_widget.session.cache import Key, Thumb
+    from neuron_widget.session.cache import Thumb
     from neuron_widget.session.settings import Recipe
 
 __all__ = ["Rendering"]
@@ -27,7 +28,7 @@ class _Run:
     """One rendering, from its request to its end."""
 
     recipe: Recipe
-    key: Key
+    target: Target
     steps: int
     job: Job | None = None
     last: RenderStep | None = None
@@ -35,10 +36,10 @@ class _Run:
     rate: Rate = field(default_factory=Rate)
     throttle: Throttle = field(default_factory=lambda: Throttle(0.2))
 
-    def makes(self, recipe: Recipe, key: Key, steps: int) -> bool:
+    def makes(self, recipe: Recipe, target: Target, steps: int) -> bool:
         """Whether this is being made just now."""
         under_way = self.job is not None and self.job.active
-        return under_way and (self.recipe, self.key, self.steps) == (recipe, key, steps)
+        return under_way and (self.recipe, self.target, self.steps) == (recipe, target, steps)
 
 
 class Rendering:
@@ -49,13 +50,13 @@ class Rendering:
         self._store = store
         self._run: _Run | None = None
         # Stopped for another neuron's sake: it goes on by itself when it is selected again.
-        self._left: set[tuple[Recipe, Key]] = set()
+        self._left: set[tuple[Recipe, Target]] = set()
 
     def known(self) -> bool:
         """Whether the selected neuron has an image that nothing is wanted of."""
         state = self._state
-        left = (state.settings.recipe, state.key) in self._left
-        return state.cache.rendering(state.key) is not None and not left
+        left = (state.settings.recipe, state.target) in self._left
+        return state.cache.rendering(state.target) is not None and not left
 
     def stop(self) -> None:
         """Stop because a person wants it so: it does not go on by itself."""
@@ -66,14 +67,14 @@ class Rendering:
     def recall(self, steps: int | None = None) -> bool:
         """Show the selected neuron's image as the store has it; False if it has none."""
         state = self._state
-        key, recipe = state.key, state.settings.recipe
+        target, recipe = state.target, state.settings.recipe
         steps = state.steps if steps is None else steps
-        result = self._store.find(*key, steps, recipe)
+        result = self._store.find(target, steps, recipe)
         if result is None:
             return False
-        self._show(recipe, key, result)
+        self._show(recipe, target, result)
         if not state.running("render"):
-            state.show_progress("render", *key, steps, steps, state="done")
+            state.show_progress("render", target.layer, target, steps, steps, state="done")
         return True
 
     def start(self, delay: float = 0.0, steps: int | None = None) -> Job | None:
@@ -82,13 +83,13 @@ class Rendering:
         ``steps`` counts from the beginning; default what is selected. None if the store has it.
         """
         state = self._state
-        key, recipe = state.key, state.settings.recipe
+        target, recipe = state.target, state.settings.recipe
         steps = state.steps if steps is None else steps
-        if self._run is not None and self._run.makes(recipe, key, steps):
+        if self._run is not None and self._run.makes(recipe, target, steps):
             return self._run.job
         if self.recall(steps):
             return None
-        run = _Run(recipe, key, steps)
+        run = _Run(recipe, target, steps)
         state.no_error("render")
         self._progress(run, 0, "waiting")
         self._run = run
@@ -113,8 +114,8 @@ class Rendering:
         assert model is not None
         # Looked up only now: the rendering that this one replaces has been kept.
         known = (
-            self._state.cache.rendering(run.key, run.recipe),
-            self._store.begun(*run.key, run.steps, run.recipe),
+            self._state.cache.rendering(run.target, run.recipe),
+            self._store.begun(run.target, run.steps, run.recipe),
         )
         begun = [
             result
@@ -125,8 +126,8 @@ class Rendering:
             and result.settings["model"] == model.identity
         ]
         resume = max(begun, key=lambda result: result.steps, default=None)
-        how = run.recipe._asdict()
-        return (yield from render_steps(model, *run.key, steps=run.steps, **how, resume=resume))
+        how = run.recipe.as_options()
+        return (yield from render_steps(model, run.target, steps=run.steps, **how, resume=resume))
 
     # -------------------------------------------------------------- what the job says
 
@@ -135,33 +136,34 @@ class Rendering:
         run.last = step
         if run.throttle.due():
             rate, left = run.rate.update(step.step, step.steps)
-            state.show_progress("render", *run.key, step.step, step.steps, rate, left)
+            layer = run.target.layer
+            state.show_progress("render", layer, run.target, step.step, step.steps, rate, left)
         if state.frames.due():
-            part = messages.frame(state.frames.sent(), *run.key, step)
+            part = messages.frame(state.frames.sent(), step)
             with state.lock:
                 # After a change of settings the page must see no picture made before it.
                 if state.cache.recipe == run.recipe:
                     state.send(*part)
 
     def _on_done(self, run: _Run, result: RenderResult) -> None:
-        self._left.discard((run.recipe, run.key))
+        self._left.discard((run.recipe, run.target))
         self._keep(run, result, "done")
 
     def _on_stop(self, run: _Run) -> None:
         state = self._state
         if run.stopped_by_person:
-            self._left.discard((run.recipe, run.key))
+            self._left.discard((run.recipe, run.target))
         else:
-            self._left.add((run.recipe, run.key))
+            self._left.add((run.recipe, run.target))
         if state.closed:
             return
         result = run.last.result() if run.last is not None else None
-        known = state.cache.rendering(run.key, run.recipe)
+        known = state.cache.rendering(run.target, run.recipe)
         if result is not None and (known is None or known.steps <= result.steps):
             self._keep(run, result, "stopped")
         elif known is not None:
             # A new beginning takes no further image's place before it is as far.
-            state.send_neurons(run.key)
+            state.send_targets(run.target)
             self._progress(run, known.steps, "stopped")
         else:
             self._progress(run, 0, "stopped")
@@ -171,32 +173,33 @@ class Rendering:
         # What it began from, before any step, is no image of the neuron.
         done = result.steps if result is not None else 0
         if result is not None and done:
-            self._show(run.recipe, run.key, result)
+            self._show(run.recipe, run.target, result)
         self._progress(run, done, "failed")
-        layer, neuron = run.key
-        self._state.fail("render", f"Rendering {layer} neuron {neuron} failed", error)
+        self._state.fail("render", f"Rendering {run.target.title} failed", error)
 
     def _progress(self, run: _Run, done: int, how: str) -> None:
-        self._state.show_progress("render", *run.key, done, run.steps, state=how)
+        layer = run.target.layer
+        self._state.show_progress("render", layer, run.target, done, run.steps, state=how)
 
     def _keep(self, run: _Run, result: RenderResult, how: str) -> None:
-        self._show(run.recipe, run.key, result)
+        self._show(run.recipe, run.target, result)
         self._progress(run, result.steps, how)
         self._store.keep(result)
 
-    def _show(self, recipe: Recipe, key: Key, result: RenderResult) -> None:
+    def _show(self, recipe: Recipe, target: Target, result: RenderResult) -> None:
         from neuron_widget.settings import PREVIEW
 
         state = self._state
-        layer, neuron = key
         part = messages.image(result, None)
         # One that was stopped is worth no more than a preview, and less before it has its steps.
         whole = result.steps >= result.settings["steps"]
         made: dict[int, Thumb] = {}
-        if whole or result.steps >= PREVIEW["steps"]:
-            made[neuron] = thumb(result.to_pil(0)), whole
+        # A tile shows the whole neuron.
+        tile = target == target.channel
+        if tile and (whole or result.steps >= PREVIEW["steps"]):
+            made[target.neuron] = thumb(result.to_pil(0)), whole
         with state.lock:
-            state.cache.add_rendering(recipe, key, result, part)
-        state.send_neurons(key)
-        state.add_thumbs(recipe, layer, made)
+            state.cache.add_rendering(recipe, target, result, part)
+        state.send_targets(target)
+        state.add_thumbs(recipe, target.layer, made)
         state.on_change()

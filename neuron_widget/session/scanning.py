@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ class Scanning:
         self._dataset = dataset
         with state.lock:
             # Only now: what cannot be opened is not what this view looks into.
-            state.settings = replace(state.settings, dataset=wanted)
+            state.settings = state.settings.replace(dataset=wanted)
             state.cache.forget_data()
         state.show("dataset", messages.dataset(dataset, []))
 
@@ -134,7 +134,7 @@ class Scanning:
         run.last = step
         if run.throttle.due():
             rate, left = run.rate.update(step.done, step.total)
-            self._state.show_progress("scan", run.layer, -1, step.done, step.total, rate, left)
+            self._state.show_progress("scan", run.layer, None, step.done, step.total, rate, left)
 
     def _on_done(self, run: _Run, result: ScanResult) -> None:
         self._keep(run.layer, result)
@@ -183,7 +183,7 @@ class Scanning:
 
     def _progress(self, run: _Run, done: int, total: int, how: str) -> None:
         if not run.aside:
-            self._state.show_progress("scan", run.layer, -1, done, total, state=how)
+            self._state.show_progress("scan", run.layer, None, done, total, state=how)
 
     def _keep(self, layer: str, result: ScanResult) -> None:
         state = self._state
@@ -192,5 +192,5 @@ class Scanning:
         if self._dataset is not None:
             state.show("dataset", messages.dataset(self._dataset, result.skipped))
         state.send(messages.strengths(result, layer), [])
-        state.send_neurons()
+        state.send_targets()
         self._on_scanned()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-from neuron_widget.names import EMBEDDED, check_neuron
+from neuron_widget.names import EMBEDDED
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
-from neuron_widget.session.cache import Key, SessionCache
+from neuron_widget.session.cache import SessionCache
 from neuron_widget.session.jobs import Job, Worker, shared_worker
 from neuron_widget.session.messages import Message
 from neuron_widget.session.opening import Opening
@@ -20,6 +19,8 @@ from neuron_widget.session.scanning import Scanning
 from neuron_widget.session.settings import Settings
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
+from neuron_widget.settings import RENDER
+from neuron_widget.targets import Channel, Target, TargetLike, as_target
 
 __all__ = ["Session"]
 
@@ -59,36 +60,47 @@ class Session:
 
     def select(
         self,
-        layer: str | None = None,
-        neuron: int | None = None,
+        target: TargetLike = None,
         steps: int | None = None,
         *,
+        layer: str | None = None,
+        neuron: int | None = None,
         seq: int = -1,
         settled: bool = True,
         auto: bool | None = None,
     ) -> None:
         """Choose what to look at; what is known of it is shown at once.
 
+        ``target``, or another ``layer`` (with the neuron that is selected, as far as it has so
+        many) or another ``neuron`` of the layer that is selected.
+
         Raises
         ------
-        UnknownLayer, NeuronOutOfRange, TypeError, ValueError
+        TargetError, UnknownLayer, NeuronOutOfRange, TypeError, ValueError
         """
         state = self.state
-        steps = messages.check_steps(state.steps if steps is None else steps)
+        steps = RENDER["steps"].check(state.steps if steps is None else steps)
+        if target is not None:
+            chosen = as_target(target)
+        elif layer is None and neuron is None:
+            chosen = state.target
+        else:
+            chosen = Channel(layer or state.layer, state.neuron if neuron is None else neuron)
         with state.lock:
             if state.model is None:
                 # Looked at, and checked, when the network is open.
-                state.layer = layer or state.layer
-                state.neuron = state.neuron if neuron is None else check_neuron(neuron, 1 << 30, "")
-                state.steps = steps
+                state.target, state.steps = chosen, steps
                 return
-            info = state.model.layer(layer or state.layer)
-            if neuron is None:
-                neuron = min(state.neuron, info.channels - 1)
-            neuron = check_neuron(neuron, info.channels, info.name)
+            info = state.model.layer(chosen.layer)
+            if target is None and neuron is None:
+                chosen = (
+                    chosen
+                    if chosen.neuron < info.channels
+                    else Channel(info.name, info.channels - 1)
+                )
+            chosen = chosen.check(state.model)
             new_layer = info.name != state.layer
-            state.layer, state.neuron, state.steps = info.name, neuron, steps
-            state.channels = info.channels
+            state.target, state.steps, state.channels = chosen, steps, info.channels
         self._begin(new_layer=new_layer, seq=seq, settled=settled, auto=auto)
 
     def _begin(
@@ -98,8 +110,8 @@ class Session:
         state = self.state
         with state.lock:
             parts = state.cache.gallery(state.layer) if new_layer else []
-            parts += state.cache.neuron(state.key)
-            selected = messages.selected(seq, state.layer, state.neuron, state.steps)
+            parts += state.cache.target(state.target)
+            selected = messages.selected(seq, state.target, state.steps)
         state.no_error("select")
         state.show("selected", selected)
         state.on_change()
@@ -117,27 +129,24 @@ class Session:
             if wanted and not known:
                 self._rendering.start(delay=SETTLE_S)
 
-    def pin(self, keys: Iterable[Key]) -> None:
-        """Keep these neurons, at most four, to be shown side by side.
+    def pin(self, targets: Iterable[TargetLike]) -> None:
+        """Keep these targets, at most four, to be shown side by side.
 
         Raises
         ------
-        UnknownLayer, NeuronOutOfRange, TypeError, ValueError
+        TargetError, UnknownLayer, NeuronOutOfRange, ValueError
         """
         state = self.state
-        pins = list(dict.fromkeys(keys))
+        pins = list(dict.fromkeys(as_target(target) for target in targets))
         if len(pins) > MAX_PINS:
-            raise ValueError(f"at most {MAX_PINS} neurons can be pinned, got {len(pins)}")
+            raise ValueError(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
         postponed = self._opening.postpones(lambda: self.pin(pins))
         if not postponed and state.model is not None:
-            pins = [
-                (info.name, check_neuron(neuron, info.channels, info.name))
-                for info, neuron in ((state.model.layer(layer), n) for layer, n in pins)
-            ]
+            pins = [target.check(state.model) for target in pins]
         with state.lock:
-            fresh = [key for key in pins if key not in state.cache.pins]
+            fresh = [target for target in pins if target not in state.cache.pins]
             state.cache.pins = tuple(pins)
-            parts = state.cache.neurons(fresh)
+            parts = state.cache.targets(fresh)
         state.show("pins", messages.pins(pins))
         for part in parts:
             state.send(*part)
@@ -151,8 +160,8 @@ class Session:
         self.stop()
         state = self.state
         with state.lock:
-            state.settings = replace(state.settings, model=EMBEDDED, weights=None, layer=None)
-            state.model, state.layer, state.neuron = None, "", 0
+            state.settings = state.settings.replace(model=EMBEDDED, weights=None, layer=None)
+            state.model, state.target = None, Channel("", 0)
         self._opening.start()
 
     def render(self, steps: int | None = None) -> Job | None:
@@ -161,12 +170,12 @@ class Session:
         ``steps`` is for this once; default what is selected.
         """
         if steps is not None:
-            steps = messages.check_steps(steps)
+            steps = RENDER["steps"].check(steps)
         if self._opening.postpones(lambda: self.render(steps)):
             return None
         return self._rendering.start(steps=steps)
 
-    def configure(self, *, size: Any, lr: Any, seed: Any, objective: Any, previews: Any) -> None:
+    def configure(self, values: Mapping[str, Any]) -> None:
         """Change how images are made. What was made otherwise is kept, and shown no more.
 
         Raises
@@ -174,9 +183,7 @@ class Session:
         TypeError, ValueError
         """
         state = self.state
-        changed = state.settings.configured(
-            size=size, lr=lr, seed=seed, objective=objective, previews=previews
-        )
+        changed = state.settings.configured(values)
         with state.lock:
             other = changed.recipe != state.settings.recipe
             if not other and changed.previews == state.settings.previews:
@@ -189,7 +196,7 @@ class Session:
         for part in parts:
             state.send(*part)
         if other:
-            state.send_neurons()
+            state.send_targets()
         if state.model is None:
             return
         self._previews.start()
@@ -207,9 +214,9 @@ class Session:
         """Render the previews of these neurons before others."""
         self._previews.in_view = [int(n) for n in neurons][:4096]
 
-    def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
-        """Send one photo large."""
-        self._photos.enlarge(layer, neuron, group, rank)
+    def enlarge(self, target: Target, group: str, rank: int) -> None:
+        """Send one photo of a target's neuron large."""
+        self._photos.enlarge(target, group, rank)
 
     def stop(self) -> None:
         """Stop everything that runs; it takes effect within one step and keeps what is there."""

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import NeuronWidgetError
 from neuron_widget.session import messages
-from neuron_widget.session.cache import Key, SessionCache, Thumb
+from neuron_widget.session.cache import SessionCache, Thumb
 from neuron_widget.session.jobs import Job, Worker
 from neuron_widget.session.messages import Message, Part
 from neuron_widget.session.pace import FrameWindow
 from neuron_widget.session.settings import Recipe, Settings
+from neuron_widget.targets import Channel, Target, Unit
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -58,8 +59,10 @@ class State:
         self.frames = FrameWindow()
         self.cache = SessionCache(settings.recipe)
         self.model: VisionModel | None = None
-        self.layer = settings.layer or ""
-        self.neuron = settings.neuron
+        # Before the network is open the layer may be unknown: its name is "" then.
+        self.target: Target = Channel(settings.layer or "", settings.neuron)
+        if settings.position is not None:
+            self.target = Unit(settings.layer or "", settings.neuron, *settings.position)
         self.steps = settings.steps
         self.channels = 0
         self.status = "opening"
@@ -69,14 +72,19 @@ class State:
         self._shown: dict[str, Message] = {}
 
     @property
-    def key(self) -> Key:
-        """The selected layer and neuron."""
-        return self.layer, self.neuron
+    def layer(self) -> str:
+        """The selected target's layer; "" before one is known."""
+        return self.target.layer
+
+    @property
+    def neuron(self) -> int:
+        """The selected target's neuron."""
+        return self.target.neuron
 
     @property
     def result(self) -> RenderResult | None:
-        """The rendering of the selected neuron."""
-        return self.cache.rendering(self.key)
+        """The rendering of the selected target."""
+        return self.cache.rendering(self.target)
 
     @property
     def scan_result(self) -> ScanResult | None:
@@ -124,10 +132,10 @@ class State:
         if not self.closed:
             self.send(message, [])
 
-    def send_neurons(self, *keys: Key) -> None:
-        """Send what is known of neurons; without any, of the selected one and those pinned."""
+    def send_targets(self, *targets: Target) -> None:
+        """Send what is known of targets; without any, of the selected one and those pinned."""
         with self.lock:
-            for part in self.cache.neurons(keys or (self.key, *self.cache.pins)):
+            for part in self.cache.targets(targets or (self.target, *self.cache.pins)):
                 self.send(*part)
 
     def add_thumbs(self, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
@@ -141,7 +149,7 @@ class State:
         self,
         task: str,
         layer: str,
-        neuron: int,
+        target: Target | None,
         done: int,
         total: int,
         rate: float = 0.0,
@@ -151,12 +159,14 @@ class State:
         """Show how far a task is."""
         if self.closed:
             return
-        message = messages.progress(task, layer, neuron, done, total, rate, left, state)
+        message = messages.progress(task, layer, target, done, total, rate, left, state)
         self.show(f"progress {task}", message)
         active = state in ("running", "waiting")
         if task == "render":
             self.progress = done / total if total else 0.0
-            self.status = f"rendering {layer} neuron {neuron}" if active else _STATUS_AT_END[state]
+            self.status = (
+                f"rendering {target.title}" if active and target else _STATUS_AT_END[state]
+            )
         elif task == "scan" and not self.running("render"):
             self.status = f"scanning for {layer}" if active else _STATUS_AT_END[state]
         self.on_change()
@@ -185,6 +195,6 @@ class State:
         with self.lock:
             parts: list[Part] = [(self._shown[key], []) for key in first if key in self._shown]
             parts += self.cache.gallery(self.layer)
-            parts += self.cache.neurons((self.key, *self.cache.pins))
+            parts += self.cache.targets((self.target, *self.cache.pins))
             parts += [(message, []) for key, message in self._shown.items() if key not in first]
         return messages.snapshot(parts)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import StoreError
 from neuron_widget.session.state import State
+from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult
@@ -34,19 +35,19 @@ class StoreAdapter:
             self._opened = True
         return self._store
 
-    def find(self, layer: str, neuron: int, steps: int, recipe: Recipe) -> RenderResult | None:
-        """The stored image of a neuron: one file read, some milliseconds."""
+    def find(self, target: Target, steps: int, recipe: Recipe) -> RenderResult | None:
+        """The stored image of a target: one file read, some milliseconds."""
         model, store = self._state.model, self.store
         if store is None or model is None:
             return None
-        return store.find_render(model, layer, neuron, steps=steps, **recipe._asdict())
+        return store.find_render(model, target, steps=steps, **recipe.as_options())
 
-    def begun(self, layer: str, neuron: int, steps: int, recipe: Recipe) -> RenderResult | None:
+    def begun(self, target: Target, steps: int, recipe: Recipe) -> RenderResult | None:
         """The stored image with the most steps below ``steps``, to go on from."""
         model, store = self._state.model, self.store
         if store is None or model is None:
             return None
-        return store.find_resumable(model, layer, neuron, steps=steps, **recipe._asdict())
+        return store.find_resumable(model, target, steps=steps, **recipe.as_options())
 
     def keep(self, result: RenderResult) -> None:
         """Keep an image; what is known already is not written again."""
