@@ -93,7 +93,8 @@ function applyFrame(
 	frame: P.Frame,
 	data: DataView<ArrayBuffer> | undefined,
 ): void {
-	state.tasks.rendered();
+	const { asked } = state.tasks.render;
+	if (asked.value === "start") asked.value = "";
 	const finished = state.media.pictures.peek(neuronKey(frame.layer, frame.neuron));
 	state.curve.add(frame, finished?.image);
 	if (data) state.frames.receive(frame, data);
@@ -105,7 +106,7 @@ function applyImage(
 	data: DataView<ArrayBuffer> | undefined,
 ): void {
 	if (!data || !state.renderSettings.fits(image)) return;
-	state.tasks.rendered();
+	state.tasks.render.asked.value = "";
 	state.media.addPicture(image, data);
 	const shown = state.frames.shown.value?.frame;
 	if (!shown || (shown.layer === image.layer && shown.neuron === image.neuron))
@@ -120,6 +121,6 @@ function applyError(state: PageState, error: P.Error): void {
 	state.errors.add(error);
 	if (error.where === "network") state.opening.value = "";
 	if (error.action === "download") state.tasks.news.value = error.title;
-	state.tasks.asked.value = "";
+	state.tasks.refused();
 	state.exports.figure.value = false;
 }

@@ -3,6 +3,7 @@ import type { Connection } from "./connection";
 import type { Where } from "./errors";
 import type { Group } from "./media";
 import type { PageState } from "./page-state";
+import type { TaskName } from "./tasks";
 
 /** What the person can do. Each shows on the page at once, and is sent to the kernel. */
 export class Commands {
@@ -45,21 +46,28 @@ export class Commands {
 	#aboutToRender(): { layer: string; neuron: number; steps: number } {
 		const { selection, tasks, errors } = this.state;
 		selection.flush();
-		tasks.asked.value = "render";
+		tasks.render.asked.value = "start";
 		errors.remove("render");
 		const { layer, neuron, steps } = selection;
 		return { layer: layer.value, neuron: neuron.value, steps: steps.value };
 	}
 
-	stop(): void {
-		this.state.tasks.asked.value = "stop";
+	stop(task: TaskName): void {
+		this.state.tasks[task].asked.value = "stop";
 		this.state.tasks.news.value = "Stop requested";
-		this.connection.ask({ kind: "stop" });
+		this.connection.ask({ kind: "stop", task });
+	}
+
+	/** Let a stopped task go on. */
+	resume(task: TaskName): void {
+		this.state.tasks[task].asked.value = "start";
+		if (task !== "preview") this.state.errors.remove(task);
+		this.connection.ask({ kind: "resume", task });
 	}
 
 	/** Scan a data set, or with an empty name the present one. */
 	scan(dataset: string, download = false): void {
-		this.state.tasks.asked.value = "scan";
+		this.state.tasks.scan.asked.value = "start";
 		this.state.errors.remove("scan");
 		this.connection.ask({ kind: "scan", dataset, download });
 	}

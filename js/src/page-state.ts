@@ -69,14 +69,14 @@ export class PageState {
 
 	/** A render of the selected neuron runs or waits. */
 	readonly rendering: ReadonlySignal<boolean> = computed(() => {
-		const p = this.tasks.progress.render.value;
+		const p = this.tasks.render.progress.value;
 		const ours = neuronKey(p?.layer ?? "", p?.neuron ?? -1) === this.selection.key.value;
 		return isLive(p) && ours && !this.gone.value;
 	});
 
 	/** The rendering worth a row: one under way, or the one that made the image on screen. */
 	readonly renderRow: ReadonlySignal<P.Progress | null> = computed(() => {
-		const p = this.tasks.progress.render.value;
+		const p = this.tasks.render.progress.value;
 		const key = this.selection.key.value;
 		if (!p || isLive(p)) return p;
 		if (neuronKey(p.layer, p.neuron) !== key) return null;
@@ -85,11 +85,24 @@ export class PageState {
 	});
 
 	/** A scan that goes on, or was stopped in the layer on screen. */
-	readonly scanRow: ReadonlySignal<P.Progress | null> = computed(() => {
-		const p = this.tasks.progress.scan.value;
+	readonly scanRow: ReadonlySignal<P.Progress | null> = computed(() =>
+		this.#liveOrStopped(this.tasks.scan.progress.value),
+	);
+
+	/** The same of the previews. Those that are switched off cannot be resumed. */
+	readonly previewRow: ReadonlySignal<P.Progress | null> = computed(() =>
+		this.previewsOff.value ? null : this.#liveOrStopped(this.tasks.preview.progress.value),
+	);
+
+	/** The gallery does not fill by itself. */
+	readonly previewsOff: ReadonlySignal<boolean> = computed(
+		() => this.renderSettings.now.value?.previews === false,
+	);
+
+	#liveOrStopped(p: P.Progress | null): P.Progress | null {
 		if (!p || isLive(p)) return p;
 		return p.state === "stopped" && p.layer === this.selection.layer.value ? p : null;
-	});
+	}
 
 	/** How many steps "More steps" goes on to, or 0 where there is nothing to go on from. */
 	readonly moreTo: ReadonlySignal<number> = computed(() => {

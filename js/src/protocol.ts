@@ -167,9 +167,20 @@ export interface AskLine {
 	asker: string;
 }
 
-/** The person pressed Stop: everything that runs ends within one step. */
+/**
+ * The person stopped a task: it ends within one step, and what is there is kept.
+ *
+ * ``scan`` is also the opening of its data set. The other tasks go on.
+ */
 export interface Stop {
 	kind: "stop";
+	task: "render" | "scan" | "preview";
+}
+
+/** The person wants a stopped task of the layer on screen to go on from where it is. */
+export interface Resume {
+	kind: "resume";
+	task: "render" | "scan" | "preview";
 }
 
 /**
@@ -439,6 +450,7 @@ export type FromPage =
 	| AskFigure
 	| AskLine
 	| Stop
+	| Resume
 	| StartScan
 	| OpenEmbedded
 	| Ack

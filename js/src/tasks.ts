@@ -1,37 +1,44 @@
-import { type Signal, signal } from "@preact/signals";
+import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import type * as P from "./protocol";
 
-export type Task = P.Progress["task"];
+export type TaskName = P.Progress["task"];
 
 /** Whether a task runs or waits for its turn. */
 export const isLive = (progress: P.Progress | null): boolean =>
 	progress?.state === "running" || progress?.state === "waiting";
 
-/** How far the kernel's tasks are, and what the person asked of them. */
-export class Tasks {
-	readonly progress: Record<Task, Signal<P.Progress | null>> = {
-		render: signal(null),
-		scan: signal(null),
-		preview: signal(null),
-	};
+/** One task of the kernel: how far it is, and what the person asked of it. */
+export class Task {
+	readonly progress: Signal<P.Progress | null> = signal(null);
 	/** What the person asked for and the kernel has not taken up yet. */
-	readonly asked: Signal<"" | "render" | "scan" | "stop"> = signal("");
+	readonly asked: Signal<"" | "start" | "stop"> = signal("");
+	/** It runs, waits or was asked for: there is something to stop, and something is to come. */
+	readonly busy: ReadonlySignal<boolean> = computed(
+		() => isLive(this.progress.value) || this.asked.value === "start",
+	);
+
+	apply(message: P.Progress): void {
+		this.progress.value = message;
+		if (this.asked.value === "start" || !isLive(message)) this.asked.value = "";
+	}
+}
+
+/** How far the kernel's tasks are. */
+export class Tasks implements Record<TaskName, Task> {
+	readonly render = new Task();
+	readonly scan = new Task();
+	readonly preview = new Task();
 	/** The last thing worth saying aloud. */
 	readonly news: Signal<string> = signal("");
 
 	get busy(): boolean {
-		return (
-			this.asked.value === "render" ||
-			this.asked.value === "scan" ||
-			Object.values(this.progress).some((p) => isLive(p.value))
-		);
+		return this.#all.some((task) => task.busy.value);
 	}
 
 	apply(message: P.Progress): void {
-		const before = this.progress[message.task].value;
-		this.progress[message.task].value = message;
-		const asked = this.asked.value;
-		if (asked === message.task || (asked === "stop" && !isLive(message))) this.asked.value = "";
+		const task = this[message.task];
+		const before = task.progress.value;
+		task.apply(message);
 		if (message.task === "preview" || before?.state === message.state) return;
 		const what =
 			message.task === "render"
@@ -40,13 +47,17 @@ export class Tasks {
 		this.news.value = `${what}: ${message.state}`;
 	}
 
-	/** Something of a rendering came: it is no longer merely asked for. */
-	rendered(): void {
-		if (this.asked.value === "render") this.asked.value = "";
+	/** Nothing that was asked for is to come. */
+	refused(): void {
+		for (const task of this.#all) task.asked.value = "";
 	}
 
 	clear(): void {
-		this.asked.value = "";
-		for (const progress of Object.values(this.progress)) progress.value = null;
+		this.refused();
+		for (const task of this.#all) task.progress.value = null;
+	}
+
+	get #all(): Task[] {
+		return [this.render, this.scan, this.preview];
 	}
 }

@@ -162,6 +162,7 @@ export class FakeModel {
 
 	async previews() {
 		const { name, channels } = this.layerInfo;
+		this.previewsStopped = false;
 		while (
 			this.thumbs.size < (this.options.previews ?? channels) &&
 			this.layerInfo?.name === name
@@ -182,6 +183,10 @@ export class FakeModel {
 			);
 			this.tell(this.progress("preview", this.thumbs.size, channels, 9.4, 40));
 			await new Promise((done) => setTimeout(done, 20));
+			if (this.previewsStopped) {
+				this.tell(this.progress("preview", this.thumbs.size, channels, 0, 0, "stopped"));
+				return;
+			}
 		}
 	}
 
@@ -257,7 +262,7 @@ export class FakeModel {
 				layer,
 				neuron,
 				dataset: "photos/train",
-				scanned: 558,
+				scanned: this.options.scanned ?? 558,
 				scale: SCALE,
 				quantile: 118,
 				mean: 21.4,
@@ -308,8 +313,22 @@ export class FakeModel {
 		]);
 	}
 
-	on_stop() {
-		this.stopped = true;
+	on_stop({ task }) {
+		if (task === "render") this.stopped = true;
+		if (task === "preview") this.previewsStopped = true;
+		if (task !== "scan" || !this.options.scanning) return;
+		this.tell(this.progress("scan", 203, 560, 0, 0, "stopped"));
+		this.options.scanned = 203;
+		this.tell(this.strengths());
+		this.sendPhotos();
+	}
+
+	on_resume({ task }) {
+		if (task === "preview") void this.previews();
+		if (task !== "scan") return;
+		this.options.scanned = 558;
+		this.tell(this.progress("scan", 204, 560, 31, 11.5));
+		setTimeout(() => this.on_scan({ dataset: "photos/train" }), 1000);
 	}
 
 	on_scan({ dataset }) {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import factory from "../src/index";
+import type * as P from "../src/protocol";
 import {
 	configured,
 	dataset,
@@ -28,7 +29,7 @@ describe("the page", () => {
 	};
 	const button = (name: string): HTMLElement => {
 		const found = all("button").find(
-			(b) => b.getAttribute("aria-label") === name || b.textContent?.trim() === name,
+			(b) => (b.getAttribute("aria-label") ?? b.textContent?.trim()) === name,
 		);
 		if (!found) throw new Error(`no button ${name}`);
 		return found;
@@ -178,18 +179,18 @@ describe("the page", () => {
 
 	it("goes on from the present image, and first to where it was stopped", async () => {
 		await open();
-		const more = (): HTMLElement =>
-			all("button").find((b) => b.textContent?.startsWith("More steps")) as HTMLElement;
+		const more = (): HTMLElement => one(".nw-buttons > button:nth-of-type(3)");
 		more().click();
 		expect(model.of("more")).toHaveLength(0);
 		model.tell(image(3, 200), [view(1)]);
 		await drawn();
-		expect(more().textContent).toContain("to 512");
+		expect(more().textContent).toBe("Resumeto 512");
 		model.tell(selected(-1, 3, "mixed4a", 768));
 		await drawn();
 		expect(more().textContent).toContain("to 768");
 		model.tell(image(3), [view(1)]);
 		await drawn();
+		expect(more().textContent).toBe("More stepsto 1,024");
 		more().click();
 		expect(model.of("more")).toEqual([{ kind: "more", layer: "mixed4a", neuron: 3, steps: 1024 }]);
 		model.tell(progress("render", "running", 600));
@@ -228,6 +229,121 @@ describe("the page", () => {
 			button(name).click();
 		}
 		expect(model.sent.filter((m) => ["start", "stop", "more"].includes(m.kind))).toEqual([]);
+	});
+
+	it("ends only the rendering with the Stop beside Render", async () => {
+		await open();
+		model.tell(progress("scan", "running", 3, -1));
+		model.tell(progress("preview", "running", 3, -1));
+		await drawn();
+		expect(button("Stop").getAttribute("aria-disabled")).toBe("true");
+		button("Stop").click();
+		expect(model.of("stop")).toEqual([]);
+		model.tell(progress("render", "running", 3));
+		await drawn();
+		button("Stop").click();
+		expect(model.of("stop")).toEqual([{ kind: "stop", task: "render" }]);
+	});
+
+	it.each([
+		["scan", "scanning"],
+		["preview", "previews"],
+	] as const)("stops and resumes a task in its own row: %s", async (task, name) => {
+		await open();
+		const row = (): HTMLElement => one(`.nw-progress-${task}`);
+		const mine = (): HTMLElement => row().querySelector("button") as HTMLElement;
+		model.tell(progress(task, "running", 100, -1));
+		await drawn();
+		expect(mine().textContent).toBe("Stop");
+		mine().focus();
+		button(`Stop ${name}`).click();
+		await drawn();
+		expect(mine().textContent).toBe("Stop requested");
+		mine().click();
+		expect(model.of("stop")).toEqual([{ kind: "stop", task }]);
+
+		model.tell(progress(task, "stopped", 120, -1));
+		await drawn();
+		expect(row().textContent).toContain("120/512 · stopped");
+		expect(document.activeElement).toBe(mine());
+		button(`Resume ${name}`).click();
+		await drawn();
+		expect(mine().textContent).toBe("Resume requested");
+		mine().click();
+		expect(model.of("resume")).toEqual([{ kind: "resume", task }]);
+
+		model.tell(progress(task, "running", 130, -1));
+		await drawn();
+		expect(mine().textContent).toBe("Stop");
+		// Of another layer, it is not what is on screen.
+		model.tell({ ...progress(task, "stopped", 130, -1), layer: "mixed3a" });
+		await drawn();
+		expect(all(`.nw-progress-${task}`)).toHaveLength(0);
+	});
+
+	it("offers no way on to previews that are switched off, and says why tiles stay empty", async () => {
+		await open();
+		model.tell(configured());
+		model.tell(progress("preview", "stopped", 3, -1));
+		await drawn();
+		expect(all(".nw-progress-preview")).toHaveLength(1);
+		model.tell(configured({ previews: false }));
+		await drawn();
+		expect(all(".nw-progress-preview")).toHaveLength(0);
+		expect(one(".nw-gallery").textContent).toContain("Previews are off");
+	});
+
+	it.each([
+		["not begun", [], "Not scanned", "Scan the photos", { kind: "scan", dataset: "" }],
+		[
+			"stopped while the data set was being opened",
+			[progress("scan", "stopped", 0, -1)],
+			"stopped before the first photo",
+			"Resume the scan",
+			{ kind: "resume", task: "scan" },
+		],
+		[
+			"not begun, of a data set that is known",
+			[dataset()],
+			"not scanned",
+			"Scan 10 photos",
+			{ kind: "scan", dataset: "" },
+		],
+		[
+			"stopped before the first photo",
+			[dataset(), progress("scan", "stopped", 0, -1)],
+			"not scanned",
+			"Resume the scan",
+			{ kind: "resume", task: "scan" },
+		],
+		[
+			"stopped half-way",
+			[
+				dataset(),
+				strengths(),
+				{ ...photos(3)[0], neuron: 2, scanned: 4, most: [], least: [] },
+				selected(-1, 2),
+				progress("scan", "stopped", 4, -1),
+			],
+			"4 of 10 photos scanned",
+			"Resume the scan",
+			{ kind: "resume", task: "scan" },
+		],
+	] as const)("has a way on from a scan that was %s", async (_, told, says, way, asked) => {
+		model.tell(opened());
+		model.tell(selected(-1, 2));
+		for (const message of told) model.tell(message as P.ToPage);
+		await drawn();
+		const panel = one(".nw-photos").textContent;
+		expect(panel).toContain(says);
+		expect(el.textContent).not.toMatch(/waiting/i);
+		button(way).click();
+		await drawn();
+		expect(model.sent.at(-1)).toMatchObject(asked);
+		expect(one(".nw-photos").textContent).not.toContain(way);
+		expect(one(".nw-photos").textContent).toMatch(
+			/Scanning|when the scan is done|4 photos scanned/,
+		);
 	});
 
 	it("filters the gallery by range and by class, and says why it is empty", async () => {

@@ -57,6 +57,14 @@ def settings(page: Page) -> None:
     page.wait_for_timeout(200)
 
 
+def previews_off(page: Page) -> None:
+    """Switch the previews off."""
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Previews").uncheck()
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_timeout(300)
+
+
 def menu(page: Page) -> None:
     """Open the menu."""
     finished(page)
@@ -89,6 +97,39 @@ def typed(page: Page) -> None:
     page.get_by_label("Data set folder or name").fill("/no/such/folder")
     page.get_by_role("button", name="Scan", exact=True).click()
     page.get_by_role("alert").wait_for()
+    page.wait_for_timeout(300)
+
+
+def stopped(page: Page) -> None:
+    """Stop the scan, the previews and the rendering, each with its own button."""
+    page.wait_for_timeout(1500)
+    for name in ("Stop scanning", "Stop previews", "Stop"):
+        page.get_by_role("button", name=name, exact=True).click()
+    page.get_by_role("button", name="Resume previews").wait_for()
+    page.wait_for_timeout(1000)
+
+
+def stopped_early(page: Page) -> None:
+    """A scan that was stopped while its data set was being opened."""
+    page.evaluate(
+        """() => {
+          const messages = [
+            { kind: "opened", network: model.network },
+            { kind: "selected", seq: -1, layer: "mixed4a", neuron: 68, steps: 512 },
+            model.progress("scan", 0, 0, 0, 0, "stopped"),
+            model.progress("preview", 0, 508, 0, 0, "stopped"),
+          ];
+          model.tell({ kind: "snapshot", messages, counts: messages.map(() => 0) });
+        }"""
+    )
+    page.wait_for_timeout(300)
+
+
+def resumed(page: Page) -> None:
+    """Let all three go on."""
+    stopped(page)
+    for name in ("Resume scanning", "Resume previews"):
+        page.get_by_role("button", name=name).click()
     page.wait_for_timeout(300)
 
 
@@ -128,6 +169,15 @@ SHOTS: dict[str, tuple[int, int, str, Any]] = {
     "bad-path": (1100, 1000, "previews=40", typed),
     "none": (1100, 900, "dataset=0&previews=80", wait(2000)),
     "scanning": (1100, 900, "scanning=1&previews=80", wait(2000)),
+    "going": (1400, 1000, "scanning=1&start=1&speed=40&neuron=257", wait(2500)),
+    "stopped": (1400, 1000, "scanning=1&start=1&speed=40&neuron=257", stopped),
+    "stopped-w640": (640, 1400, "scanning=1&start=1&speed=40&neuron=257", stopped),
+    "stopped-w320": (320, 1500, "scanning=1&start=1&speed=40&neuron=257", stopped),
+    "dark-stopped": (1400, 1000, "scanning=1&start=1&speed=40&neuron=257&theme=dark", stopped),
+    "dark-w640": (640, 1400, "scanning=1&start=1&speed=40&neuron=257&theme=dark", wait(2500)),
+    "stopped-early": (1400, 1000, "previews=0&dataset=0", stopped_early),
+    "resumed": (1400, 1000, "scanning=1&start=1&speed=40&neuron=257", resumed),
+    "previews-off": (1100, 900, "previews=0", previews_off),
     "dead": (1100, 900, "neuron=5&previews=40", wait(2000)),
     "mute": (1100, 500, "mute=1", wait(3500)),
     "w320": (320, 1500, "start=1&speed=2000&views=1", finished),

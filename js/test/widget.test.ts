@@ -97,9 +97,9 @@ describe("a widget", () => {
 			commands.select({ neuron: 11 }, false);
 			commands.start();
 			expect(model.sent.map((m) => m.kind)).toEqual(["select", "start"]);
-			expect(state.tasks.asked.value).toBe("render");
+			expect(state.tasks.render.asked.value).toBe("start");
 			model.tell(progress("render", "running", 1, 11));
-			expect(state.tasks.asked.value).toBe("");
+			expect(state.tasks.render.asked.value).toBe("");
 		});
 	});
 
@@ -129,13 +129,44 @@ describe("a widget", () => {
 		it("shows the request at once and until the work has ended", () => {
 			model.tell(progress("render", "running", 10));
 			expect(state.busy.value).toBe(true);
-			commands.stop();
-			expect(state.tasks.asked.value).toBe("stop");
+			commands.stop("render");
+			expect(model.of("stop")).toEqual([{ kind: "stop", task: "render" }]);
+			expect(state.tasks.render.asked.value).toBe("stop");
 			model.tell(progress("render", "running", 11));
-			expect(state.tasks.asked.value).toBe("stop");
+			expect(state.tasks.render.asked.value).toBe("stop");
 			model.tell(progress("render", "stopped", 11));
-			expect(state.tasks.asked.value).toBe("");
+			expect(state.tasks.render.asked.value).toBe("");
 			expect(state.busy.value).toBe(false);
+		});
+
+		it("leaves the other tasks alone, and a refusal takes the request back", () => {
+			model.tell(progress("render", "running", 10));
+			model.tell(progress("scan", "running", 10, -1));
+			commands.stop("scan");
+			model.tell(progress("render", "done", 512));
+			expect(state.tasks.scan.asked.value).toBe("stop");
+			model.tell(progress("scan", "stopped", 11, -1));
+			expect(state.busy.value).toBe(false);
+			commands.resume("scan");
+			expect(model.of("resume")).toEqual([{ kind: "resume", task: "scan" }]);
+			expect(state.busy.value).toBe(true);
+			model.tell({
+				kind: "error",
+				where: "scan",
+				title: "t",
+				message: "m",
+				traceback: "",
+				action: "",
+				dataset: "",
+			});
+			expect(state.busy.value).toBe(false);
+		});
+
+		it("ends with the image where the rendering was over before the stop came", () => {
+			commands.start();
+			commands.stop("render");
+			model.tell(image(3), [view(1)]);
+			expect(state.tasks.render.asked.value).toBe("");
 		});
 	});
 
@@ -189,7 +220,7 @@ describe("a widget", () => {
 			});
 			model.tell(...snapshot([[opened(), []]]));
 			expect(state.errors.all.value).toEqual({});
-			expect(state.tasks.progress.scan.value).toBeNull();
+			expect(state.tasks.scan.progress.value).toBeNull();
 		});
 	});
 

@@ -223,9 +223,20 @@ class AskLine(TypedDict):
 
 
 class Stop(TypedDict):
-    """The person pressed Stop: everything that runs ends within one step."""
+    """The person stopped a task: it ends within one step, and what is there is kept.
+
+    ``scan`` is also the opening of its data set. The other tasks go on.
+    """
 
     kind: Literal["stop"]
+    task: Literal["render", "scan", "preview"]
+
+
+class Resume(TypedDict):
+    """The person wants a stopped task of the layer on screen to go on from where it is."""
+
+    kind: Literal["resume"]
+    task: Literal["render", "scan", "preview"]
 
 
 class StartScan(TypedDict):
@@ -512,6 +523,7 @@ FromPage = (
     | AskFigure
     | AskLine
     | Stop
+    | Resume
     | StartScan
     | OpenEmbedded
     | Ack

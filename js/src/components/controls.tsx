@@ -126,9 +126,10 @@ function StepsControl() {
 
 function Buttons() {
 	const { state, commands } = useView();
-	const asked = state.tasks.asked.value;
+	const { render } = state.tasks;
+	const asked = render.asked.value;
 	const picture = state.media.pictures.get(state.selection.key.value);
-	const busy = state.busy.value && !state.gone.value;
+	const busy = render.busy.value && !state.gone.value;
 	const progress = state.renderRow.value;
 	const gone = state.gone.value;
 	return (
@@ -146,9 +147,10 @@ function Buttons() {
 			<button
 				type="button"
 				class="nw-button"
+				title="End the rendering; what is there is kept"
 				aria-disabled={!busy}
 				onClick={() => {
-					if (busy) commands.stop();
+					if (busy) commands.stop("render");
 				}}
 			>
 				Stop
@@ -157,7 +159,7 @@ function Buttons() {
 			<div class="nw-render-state">
 				{progress && <ProgressRow task="render" p={progress} />}
 				{asked === "stop" && <span class="nw-asked">Stop requested</span>}
-				{asked === "render" && <span class="nw-asked">Render requested</span>}
+				{asked === "start" && <span class="nw-asked">Render requested</span>}
 				{!progress && !asked && !picture && (
 					<span class="nw-muted">Render optimises an image until this neuron fires strongly.</span>
 				)}
@@ -166,11 +168,13 @@ function Buttons() {
 	);
 }
 
-/** Goes on from the present image. */
+/** Goes on from the present image: to where it was stopped, or beyond. */
 function MoreSteps() {
 	const { state, commands } = useView();
 	const to = state.moreTo.value;
-	const there = state.media.pictures.get(state.selection.key.value)?.image.step ?? 0;
+	const image = state.media.pictures.get(state.selection.key.value)?.image;
+	const there = image?.step ?? 0;
+	const stopped = image !== undefined && image.step < image.steps;
 	const reason = state.gone.value
 		? "The kernel does not answer"
 		: there >= MAX_STEPS
@@ -184,7 +188,7 @@ function MoreSteps() {
 			title={to ? `Go on from step ${count(there)} to ${count(to)}` : reason}
 			onClick={() => commands.more()}
 		>
-			More steps
+			{stopped ? "Resume" : "More steps"}
 			{to > 0 && <span class="nw-muted nw-plain">to {count(to)}</span>}
 		</button>
 	);

@@ -12,7 +12,9 @@ export function DatasetPanel() {
 	const dataset = state.dataset.value;
 	const open = datasetOpen.value ?? dataset === null;
 	const scan = state.scanRow.value;
-	const asked = state.tasks.asked.value === "scan";
+	// A question, or an error, says more than that the scan stopped.
+	const row = scan?.state === "stopped" && state.errors.at("scan") ? null : scan;
+	const asked = state.tasks.scan.asked.value === "start";
 	const scannable = path.trim() !== "" || Boolean(dataset);
 	return (
 		<div class="nw-dataset" id={`${name}-dataset`}>
@@ -82,14 +84,12 @@ export function DatasetPanel() {
 					)}
 				</form>
 			)}
-			{asked && (!scan || scan.state === "stopped") && (
+			{asked && !row && (
 				<p class="nw-muted">
 					<span class="nw-spinner" aria-hidden="true" /> Scan requested
 				</p>
 			)}
-			{scan && !(scan.state === "stopped" && state.errors.at("scan")) && (
-				<ProgressRow task="scan" p={scan} />
-			)}
+			{row && <ProgressRow task="scan" p={row} />}
 			<ErrorPanel where="scan" />
 		</div>
 	);

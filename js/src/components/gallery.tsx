@@ -236,9 +236,10 @@ function NoMatch() {
 
 function Previews() {
 	const { state } = useView();
-	const p = state.tasks.progress.preview.value;
-	if (p?.state !== "running" && p?.state !== "waiting") return null;
-	return <ProgressRow task="preview" p={p} />;
+	const p = state.previewRow.value;
+	if (p) return <ProgressRow task="preview" p={p} />;
+	if (!state.previewsOff.value || state.saved) return null;
+	return <p class="nw-caption">Previews are off: tiles fill as you render.</p>;
 }
 
 function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: boolean }) {
@@ -246,7 +247,7 @@ function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: 
 	const selected = useComputed(() => state.selection.neuron.value === neuron).value;
 	const dead = useComputed(() => state.isDead(neuron)).value;
 	const rendering = useComputed(() => {
-		const p = state.tasks.progress.render.value;
+		const p = state.tasks.render.progress.value;
 		return p?.state === "running" && p.neuron === neuron && p.layer === layer;
 	}).value;
 	const thumb = state.media.thumb(layer, neuron).value;

@@ -9,40 +9,44 @@ export const GROUP_NAMES: Record<Group, string> = {
 	least: "Least activating",
 };
 
-/** The photos that fire the neuron most and least; or why there are none. */
+/** The photos that fire the neuron most and least; or why there are none, and what gets them. */
 export function Photos() {
-	const { state, commands } = useView();
+	const { state } = useView();
 	const dataset = state.dataset.value;
 	const set = state.media.photos.get(state.selection.key.value);
-	const scan = state.tasks.progress.scan.value;
-	const scanning = scan?.state === "running" || scan?.state === "waiting";
+	const scanning = state.tasks.scan.busy.value;
+	if (!dataset && !set) {
+		return (
+			<section class="nw-photos" aria-label="Photos">
+				<div class="nw-photos-head">
+					<h3 class="nw-heading">Photos</h3>
+					{dataset === undefined && <ScanButton photos={0} partly={false} />}
+				</div>
+				<p class="nw-muted">
+					{state.gone.value
+						? "Not here, and the kernel does not answer."
+						: scanning
+							? "The photos appear here when the scan is done."
+							: dataset === null
+								? "No data set yet: give one above, and the photos that fire this neuron appear here."
+								: state.scanRow.value
+									? "The scan was stopped before the first photo."
+									: "Not scanned: no photos have been looked into yet."}
+				</p>
+			</section>
+		);
+	}
 	const dead = set ? set.info.dead : state.isDead(state.selection.neuron.value);
-	// Stopped before the first photo, or not begun: nothing comes by itself.
+	const unscanned = !set && !scanning && !state.strength.value;
 	const partly =
-		set && dataset && !scanning && set.info.scanned + dataset.skipped_count < dataset.photos;
-	const unscanned =
-		!set && !scanning && !state.strength.value && state.tasks.asked.value !== "scan";
-	const waiting = state.gone.value
+		!!set && !!dataset && !scanning && set.info.scanned + dataset.skipped_count < dataset.photos;
+	const reason = state.gone.value
 		? "not here, and the kernel does not answer"
 		: scanning
 			? "Scanning"
 			: unscanned
 				? "not scanned"
 				: "Looking the photos up";
-	if (!dataset && !set) {
-		return (
-			<section class="nw-photos" aria-label="Photos">
-				<h3 class="nw-heading">Photos</h3>
-				<p class="nw-muted">
-					{scanning || state.tasks.asked.value === "scan"
-						? "The photos appear here when the scan is done."
-						: dataset === null
-							? "No data set yet: give one above, and the photos that fire this neuron appear here."
-							: "Waiting for the data set."}
-				</p>
-			</section>
-		);
-	}
 	return (
 		<section class="nw-photos" aria-label="Photos">
 			<div class="nw-photos-head">
@@ -55,11 +59,7 @@ export function Photos() {
 						</span>
 					)}
 				</h3>
-				{(unscanned || partly) && (
-					<button type="button" class="nw-button nw-small" onClick={() => commands.scan("")}>
-						{partly ? "Scan all" : "Scan"} {plural(dataset?.photos ?? 0, "photo")}
-					</button>
-				)}
+				{(unscanned || partly) && <ScanButton photos={dataset?.photos ?? 0} partly={partly} />}
 				{!unscanned && !dead && <MapControls group="strip" />}
 			</div>
 			{dead ? (
@@ -70,16 +70,33 @@ export function Photos() {
 				</p>
 			) : (
 				<>
-					<Strip group="most" shots={set?.most} waiting={waiting} />
-					<Strip group="least" shots={set?.least} waiting={waiting} />
+					<Strip group="most" shots={set?.most} reason={reason} />
+					<Strip group="least" shots={set?.least} reason={reason} />
 				</>
 			)}
 		</section>
 	);
 }
 
-function Strip(props: { group: Group; shots: Shot[] | undefined; waiting: string }) {
-	const { group, shots, waiting } = props;
+/** Begins the scan, or lets a stopped one go on. */
+function ScanButton({ photos, partly }: { photos: number; partly: boolean }) {
+	const { state, commands } = useView();
+	if (state.tasks.scan.busy.value || state.gone.value || state.saved) return null;
+	const stopped = state.scanRow.value !== null;
+	const of = photos ? plural(photos, "photo") : "the photos";
+	return (
+		<button
+			type="button"
+			class="nw-button nw-small"
+			onClick={() => (stopped ? commands.resume("scan") : commands.scan(""))}
+		>
+			{stopped ? "Resume the scan" : `${partly ? "Scan all" : "Scan"} ${of}`}
+		</button>
+	);
+}
+
+function Strip(props: { group: Group; shots: Shot[] | undefined; reason: string }) {
+	const { group, shots, reason } = props;
 	const { state } = useView();
 	const named = state.strength.value?.labels.length !== 0;
 	return (
@@ -87,11 +104,11 @@ function Strip(props: { group: Group; shots: Shot[] | undefined; waiting: string
 		<div class="nw-strip-block" role="group" aria-label={GROUP_NAMES[group]}>
 			<h4 class="nw-subheading">
 				{GROUP_NAMES[group]}
-				{!shots && <span class="nw-muted nw-plain"> · {waiting}</span>}
+				{!shots && <span class="nw-muted nw-plain"> · {reason}</span>}
 			</h4>
 			<div
 				class={named ? "nw-strip nw-named" : "nw-strip"}
-				aria-busy={!shots && !waiting.startsWith("not")}
+				aria-busy={!shots && !reason.startsWith("not")}
 			>
 				{shots
 					? shots.map((shot, i) => (
