@@ -139,11 +139,12 @@ class RenderResult:
         """Image ``i`` as files hold it: ``(H, W, 3)`` uint8, and plain values that describe it."""
         steps = self.state.steps[i] if self.state is not None else self.steps
         history = [(step, float(values[i])) for step, values in self.history]
+        activation = float(self.activation[i])
         return np.asarray(self.to_pil(i)), {
             "layer": self.layer,
             "neuron": self.neurons[i],
             "steps": steps,
-            "activation": float(self.activation[i]),
+            "activation": activation if np.isfinite(activation) else None,
             "history": [pair for pair in history if np.isfinite(pair[1])],
             "seconds": self.seconds / max(1, len(self)),
             "settings": {**self.settings, "neurons": [self.neurons[i]]},

@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neuron_widget.durable import Damaged, pack_arrays, read_arrays, write_atomically
+from neuron_widget.durable import (
+    MALFORMED,
+    Damaged,
+    Record,
+    open_record,
+    pack_arrays,
+    whole,
+    write_atomically,
+)
 from neuron_widget.errors import StoreError
 
 if TYPE_CHECKING:
@@ -23,11 +32,18 @@ __all__ = ["ALGORITHM", "load_scan", "read_scan", "save_scan", "scan_bytes"]
 ALGORITHM = 2
 """Counts up when the same scan begins to give other numbers: part of every scan's key."""
 
+# A file's own word for the size of its batches goes no further than this.
+_LARGEST_BATCH = 512
+_LARGEST_SIDE = 2**14  # of an image, in pixels
+
 _MODEL = ("name", "title", "input_size")
 
 
-def scan_bytes(result: ScanResult, *, photos: bool = True) -> bytes:
-    """Return a scan as a file; ``photos``: with paths and labels of the photos it names."""
+def scan_bytes(result: ScanResult, *, photos: bool = True, name: str = "") -> bytes:
+    """Return a scan as a file; ``photos``: with paths and labels of the photos it names.
+
+    ``name`` is that of the file in a store.
+    """
     import torch
 
     import neuron_widget
@@ -40,6 +56,7 @@ def scan_bytes(result: ScanResult, *, photos: bool = True) -> bytes:
         named = {str(i): (dataset.path(i), dataset.label(i)) for i in winners.tolist()}
     facts = {
         "kind": "scan",
+        **({"name": name} if name else {}),
         "layer": result.layer,
         "shape": (info.channels, info.height, info.width),
         "model": {
@@ -63,32 +80,76 @@ def scan_bytes(result: ScanResult, *, photos: bool = True) -> bytes:
 
 
 def read_scan(
-    path: Path, model: VisionModel | None = None, dataset: ImageDataset | None = None
+    source: Path | Record, model: VisionModel | None = None, dataset: ImageDataset | None = None
 ) -> ScanResult:
     """Return the scan in a file; without model or data set, stand-ins answer for them.
 
-    Raises Damaged if it is torn or foreign; OSError if it cannot be read.
+    ``source`` is a file that a user named (one of an older version too), or an opened one of a
+    store. Raises Damaged if it is torn, changed or foreign; OSError if it cannot be read.
     """
+    if isinstance(source, Path):
+        with open_record(source, older=True) as record:
+            return read_scan(record, model, dataset)
+    try:
+        return _read_scan(source, model, dataset)
+    except MALFORMED as error:
+        raise Damaged(f"not a scan ({error!r})") from error
+
+
+def _read_scan(
+    record: Record, model: VisionModel | None, dataset: ImageDataset | None
+) -> ScanResult:
     from neuron_widget.scanning import ScanResult, ScanTables
     from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos
 
-    facts, arrays = read_arrays(path)
-    try:
-        layer = str(facts["layer"])
-        absent = AbsentModel(facts["model"], layer, facts["shape"])
-        return ScanResult(
-            model if model is not None else cast("VisionModel", absent),
-            layer,
-            dataset if dataset is not None else AbsentPhotos(facts["dataset"], facts["photos"]),
-            ScanTables.from_arrays(arrays),
-            scanned=int(facts["scanned"]),
-            skipped=[(str(p), str(reason)) for p, reason in facts["skipped"]],
-            settings=dict(facts["settings"]),
-            model_identity=str(facts["model"]["identity"]),
-            batch_size=int(facts["batch_size"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"not a scan ({error!r})") from error
+    facts = record.facts
+    layer, settings = str(facts["layer"]), dict(facts["settings"])
+    channels, height, width = (whole(n, 1) for n in facts["shape"])
+    whole(facts["model"]["input_size"], 1, _LARGEST_SIDE)
+    whole(facts["dataset"]["photos"])
+    absent = AbsentModel(facts["model"], layer, facts["shape"])
+    photos = dataset if dataset is not None else AbsentPhotos(facts["dataset"], facts["photos"])
+    whole(settings["top_k"], 1)
+    if settings["precision"] not in ("exact", "fast"):
+        raise ValueError(f"precision {settings['precision']!r}")
+    record.expect(**_layout(channels))
+    tables = ScanTables.from_arrays(record.arrays())
+    if tables.edges.shape[1] != tables.counts.shape[1] + 1:
+        raise ValueError("a histogram without all of its edges")
+    for found in (tables.top, tables.bottom):
+        if len({array.shape for array in vars(found).values()}) != 1:
+            raise ValueError("tables of several lengths")
+        _check_range(found.index, len(photos))
+        _check_range(found.position, height * width)
+    return ScanResult(
+        model if model is not None else cast("VisionModel", absent),
+        layer,
+        photos,
+        tables,
+        scanned=whole(facts["scanned"]),
+        skipped=[(str(p), str(reason)) for p, reason in facts["skipped"]],
+        settings={**settings, "split": str(settings["split"])},
+        model_identity=str(facts["model"]["identity"]),
+        batch_size=min(whole(facts["batch_size"], 1), _LARGEST_BATCH),
+    )
+
+
+def _layout(channels: int) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    """Types and shapes of the arrays of a scan."""
+    columns = {"index": "<i8", "score": "<f4", "peak": "<f4", "position": "<i8"}
+    sides = {
+        f"{side}_{name}": (dtype, (channels, None))
+        for side in ("top", "bottom")
+        for name, dtype in columns.items()
+    }
+    single = dict.fromkeys(("mean", "std", "peak", "quantile"), ("<f4", (channels,)))
+    histogram = {"counts": ("<i8", (channels, None)), "edges": ("<f8", (channels, None))}
+    return {**sides, **single, **histogram}
+
+
+def _check_range(array: NDArray[np.int64], end: int) -> None:
+    if array.size and not (array.min() >= 0 and array.max() < end):
+        raise ValueError(f"numbers from {array.min()} to {array.max()}, expected 0 to {end - 1}")
 
 
 def save_scan(result: ScanResult, path: str | Path) -> Path:
@@ -135,11 +196,17 @@ def load_scan(path: str | Path, model: Any = None, dataset: Any = None) -> ScanR
             from neuron_widget.scanning import open_dataset
 
             photos = open_dataset(dataset, split=plain.settings["split"])
-        found = read_scan(path, opened, photos) if opened or photos else plain
+        _check_same(path, plain, opened, photos)
+        return read_scan(path, opened, photos) if opened or photos else plain
     except OSError as error:
         raise StoreError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     except Damaged as error:
         raise StoreError(f"{path} cannot be loaded as a scan: {error}") from error
+
+
+def _check_same(
+    path: Path, plain: ScanResult, opened: VisionModel | None, photos: ImageDataset | None
+) -> None:
     if opened is not None and opened.identity != plain.model_identity:
         raise StoreError(
             f"{path} is a scan of {plain.model_identity}, and model= is {opened.identity}; "
@@ -151,4 +218,3 @@ def load_scan(path: str | Path, model: Any = None, dataset: Any = None) -> ScanR
             f"dataset= is {photos.name!r} ({photos.fingerprint}); expected the same photos, "
             "unchanged since"
         )
-    return found

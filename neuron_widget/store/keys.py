@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from neuron_widget.durable import FORMAT
+
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
 
@@ -38,8 +40,8 @@ _IMAGE = (
 
 
 def digest(kind: str, parts: Mapping[str, Any]) -> str:
-    """40 hexadecimal digits: the SHA-256 of canonical JSON."""
-    text = json.dumps([kind, parts], sort_keys=True, separators=(",", ":"))
+    """40 hexadecimal digits: the SHA-256 of canonical JSON, and of the version of the files."""
+    text = json.dumps([kind, FORMAT, parts], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 

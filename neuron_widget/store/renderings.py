@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.durable import read_facts
+from neuron_widget.durable import Damaged, Record
 from neuron_widget.store.folders import Folders, number_in
 from neuron_widget.store.galleries import gallery_bytes, read_gallery
 from neuron_widget.store.keys import image_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
+    from neuron_widget.rendering.result import RenderState
 
 __all__ = ["Renderings"]
 
@@ -27,6 +28,10 @@ MOST_STATES = 8
 PRECISIONS = ("float32", "bfloat16")
 
 _GALLERY = -1  # stands for the neuron in the name of a whole layer's tiles
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    return record.facts
 
 
 class Renderings(Folders):
@@ -44,15 +49,21 @@ class Renderings(Folders):
 
         for family, wanted in self._families(model, layer, neuron, settings):
             name = f"{family}-s{wanted['steps']}.webp"
-            found: RenderResult | None = self.find("images", name, read_result)
+            found: RenderResult | None = self._image(name, model, neuron, read_result)
             if found is not None:
                 return found
         return None
 
+    def render_name(self, model: VisionModel, layer: str, neuron: int, **settings: Any) -> str:
+        """Return the name under which an image is kept; "" if images like it are not."""
+        for family, wanted in self._families(model, layer, neuron, settings):
+            return f"{family}-s{wanted['steps']}.webp"
+        return ""
+
     def has_render(self, model: VisionModel, layer: str, neuron: int, **settings: Any) -> bool:
         """Return whether an image is stored, without decoding it."""
         return any(
-            self.find("images", f"{family}-s{wanted['steps']}.webp", read_facts) is not None
+            self._image(f"{family}-s{wanted['steps']}.webp", model, neuron) is not None
             for family, wanted in self._families(model, layer, neuron, settings)
         )
 
@@ -79,10 +90,15 @@ class Renderings(Folders):
             if steps >= wanted.steps:
                 continue
             result: RenderResult | None
-            result = self.find("images", f"{family}-s{steps}.webp", read_result)
-            name = f"{family}-s{steps}.safetensors"
-            state = self.find("states", name, lambda path: state_from_arrays(*read_state(path)))
-            if result and state and not wanted.differences(result.settings):
+            result = self._image(f"{family}-s{steps}.webp", model, neuron, read_result)
+            if result is None or wanted.differences(result.settings):
+                continue
+            state: RenderState | None = self.find(
+                "states",
+                f"{family}-s{steps}.safetensors",
+                lambda record: state_from_arrays(*read_state(record, wanted.size)),
+            )
+            if state and (state.steps[0], result.steps) == (steps, steps):
                 return replace(result, state=state)
         return None
 
@@ -114,12 +130,44 @@ class Renderings(Folders):
             steps = result.state.steps[i] if result.state is not None else result.steps
             if family is None or steps < 1:
                 continue
-            if self.find("images", f"{family}-s{steps}.webp", read_facts) is None:
-                self.write("images", f"{family}-s{steps}.webp", image_bytes(*result.picture(i)))
+            name = f"{family}-s{steps}.webp"
+            if self._image(name, model, neuron) is None:
+                pixels, manifest = result.picture(i)
+                self.write("images", name, image_bytes(pixels, {**manifest, "name": name}))
             name = f"{family}-s{steps}.safetensors"
             kept = few or steps < result.settings["steps"] if keep_state is None else keep_state
-            if kept and size and self.find("states", name, read_facts) is None:
-                self.write("states", name, state_bytes(*state_parts(result, i)))
+            if kept and size and self.find("states", name, _facts) is None:
+                arrays, manifest = state_parts(result, i)
+                self.write("states", name, state_bytes(arrays, {**manifest, "name": name}))
+
+    def _image(
+        self,
+        name: str,
+        model: VisionModel,
+        neuron: int,
+        read: Callable[[Record], Any] = _facts,
+    ) -> Any:
+        """What ``read`` makes of a stored image; None if there is none."""
+        return self.find(
+            "images", name, lambda record: read(self._asked_for(record, model, neuron))
+        )
+
+    def _asked_for(self, record: Record, model: VisionModel, neuron: int) -> Record:
+        """The record of an image, if what it says made it gives the name it was found under.
+
+        Raises Damaged for the image of another neuron, network or settings.
+        """
+        facts = record.facts
+        settings = facts["settings"]
+        key = image_key(self.recipe(model), settings, neuron)
+        if (
+            facts["name"] != f"{key}-s{facts['steps']}.webp"
+            or (facts["neuron"], facts["layer"]) != (neuron, settings["layer"])
+            or facts["shape"] != [settings["size"], settings["size"]]
+            or settings["model"] != model.identity
+        ):
+            raise Damaged("it is not what its name says")
+        return record
 
     def _families(
         self, model: VisionModel, layer: str, neuron: int, settings: dict[str, Any]
@@ -138,9 +186,12 @@ class Renderings(Folders):
 
     def find_gallery(self, model: VisionModel, layer: str, **settings: Any) -> dict[int, bytes]:
         """Return the stored tiles (JPEG by neuron) of a layer rendered with these settings."""
+        info = model.layer(layer)
         for family, wanted in self._families(model, layer, _GALLERY, settings):
             name = f"{family}-s{wanted['steps']}.safetensors"
-            found: dict[int, bytes] | None = self.find("galleries", name, read_gallery)
+            found: dict[int, bytes] | None = self.find(
+                "galleries", name, lambda record: read_gallery(record, info.name, info.channels)
+            )
             if found is not None:
                 return found
         return {}
@@ -153,7 +204,8 @@ class Renderings(Folders):
         if tiles and not there.keys() >= tiles.keys():
             family, wanted = next(self._families(model, layer, _GALLERY, settings))
             name = f"{family}-s{wanted['steps']}.safetensors"
-            self.write("galleries", name, gallery_bytes({**there, **tiles}, layer))
+            tiles = {**there, **tiles}
+            self.write("galleries", name, gallery_bytes(tiles, model.layer(layer).name, name))
 
 
 def _checked(model: VisionModel, layer: str, neuron: int, settings: dict[str, Any]) -> Any:
