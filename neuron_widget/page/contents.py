@@ -186,20 +186,17 @@ def from_store(
 
 def _no_images(store: Store, model: VisionModel, layer: str, images: Mapping[str, Any]) -> str:
     """Why there is nothing, with what there is under other settings."""
-    from neuron_widget.durable import Damaged, read_facts
+    from neuron_widget.durable import MALFORMED
 
     there: dict[tuple[Any, ...], int] = {}
-    for _, entry in store.entries():
-        if entry.room != "images":
-            continue
+    for facts in store.facts("images"):
         try:
-            facts = read_facts(entry.path)
-        except (OSError, Damaged):
-            continue
-        if facts.get("layer") == layer and facts["settings"].get("model") == model.identity:
             made = facts["settings"]
-            key = (facts["steps"], made["size"], made["seed"], made["lr"])
-            there[key] = there.get(key, 0) + 1
+            if (facts["layer"], made["model"]) == (layer, model.identity):
+                key = (facts["steps"], made["size"], made["seed"], made["lr"])
+                there[key] = there.get(key, 0) + 1
+        except MALFORMED:
+            continue
     wanted = " ".join(f"--{key} {images[key]}" for key in ("steps", "size") if key in images)
     text = f"{store.own.root} has no image of {layer} with {wanted}"
     if there:

@@ -141,7 +141,7 @@ def export_html(
 
 def _maps_at_hand(contents: Contents) -> Generator[Export, None, None]:
     """Read the layer once for all photos, instead of once for every neuron."""
-    from neuron_widget.store.maps import LARGEST_MAPS, make_maps, maps_from_bytes, maps_size
+    from neuron_widget.store.maps import LARGEST_MAPS, make_maps, maps_size
 
     scan = contents.scan
     if scan is None or scan.stored_maps is not None or len(contents.neurons) <= _FEW:
@@ -154,7 +154,7 @@ def _maps_at_hand(contents: Contents) -> Generator[Export, None, None]:
             try:
                 yield Export("reading", *next(making))
             except StopIteration as end:
-                scan.stored_maps = maps_from_bytes(end.value)
+                scan.stored_maps = end.value
                 return
     finally:
         making.close()

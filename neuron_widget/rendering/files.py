@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +21,38 @@ from PIL import Image, PngImagePlugin
 
 from neuron_widget.durable import (
     DESCRIPTION,
-    FORMAT,
-    MARK,
     Arrays,
     Damaged,
+    Record,
+    open_record,
+    open_regular,
     pack_arrays,
     parse_facts,
-    read_arrays,
+    seal,
     write_atomically,
 )
 from neuron_widget.errors import StoreError
 
-__all__ = ["Manifest", "image_bytes", "read_image", "read_state", "save_images", "state_bytes"]
+__all__ = [
+    "SPECTRA",
+    "Manifest",
+    "image_bytes",
+    "read_image",
+    "read_state",
+    "save_images",
+    "state_bytes",
+]
 
 Manifest = Mapping[str, Any]
 
+SPECTRA = ("spectrum", "exp_avg", "exp_avg_sq")
+"""The arrays of a state, each ``(3, size, size // 2 + 1, 2)`` float32."""
+
 _SOFTWARE = 0x0131  # Exif's Software
+# What a rendering can be; nothing beyond it is read or decoded.
+_LARGEST_SIDE = 4096
+_LARGEST_FILE = 128 * 2**20
+
 _LOSSY = (".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".pdf", ".svg")
 
 
@@ -47,7 +62,8 @@ def image_bytes(pixels: NDArray[np.uint8], manifest: Manifest, form: str = "WEBP
     ``form`` is ``"WEBP"`` or ``"PNG"``.
     """
     picture = Image.fromarray(pixels)
-    text = json.dumps({MARK: FORMAT, "kind": "image", **manifest, "pixels": _pixel_hash(picture)})
+    shape = {"shape": list(pixels.shape[:2]), "pixels": _pixel_hash(picture)}
+    text = seal({"kind": "image", **manifest, **shape})
     buffer = io.BytesIO()
     if form == "PNG":
         info = PngImagePlugin.PngInfo()
@@ -66,26 +82,63 @@ def _pixel_hash(picture: Image.Image) -> str:
     return hashlib.sha256(picture.tobytes()).hexdigest()[:16]
 
 
-def read_image(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """Return the pixels ``(H, W, 3)`` and the manifest of a WebP or PNG file.
+def read_image(source: Path | Record) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Return the pixels ``(H, W, 3)`` and the manifest of a picture.
 
-    Raises Damaged if it is torn or foreign; OSError if it cannot be read.
+    ``source`` is a WebP or PNG file that a user named (one of an older version too), or an opened
+    WebP file of a store.
+
+    Raises Damaged if it is torn, changed or foreign; OSError if it cannot be read.
     """
-    data = path.read_bytes()
-    # PIL decodes a WebP file with bytes missing at the end without a word.
-    if data[:4] == b"RIFF" and int.from_bytes(data[4:8], "little") + 8 != len(data):
-        raise Damaged(f"torn: {len(data):,} bytes of {int.from_bytes(data[4:8], 'little') + 8:,}")
+    if isinstance(source, Record):
+        return _read_webp(source)
+    with open_regular(source) as file:
+        if file.read(4) == b"\x89PNG":
+            return _read_png(file)
+        return _read_webp(open_record(file, older=True))
+
+
+def _read_webp(record: Record) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    manifest, data = record.facts, _all_of(record.file)
+    width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+    # Before anything is decoded: a small file can hold a huge picture.
+    if data[12:16] != b"VP8X" or manifest.get("shape", [height, width]) != [height, width]:
+        raise Damaged("the picture in it is not the one it describes")
+    return _checked(_decode(data, "WEBP", width, height)[0], manifest), manifest
+
+
+def _read_png(file: BinaryIO) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    data = _all_of(file)
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    picture, text = _decode(data, "PNG", width, height)
+    manifest = parse_facts(text, older=True)
+    return _checked(picture, manifest), manifest
+
+
+def _all_of(file: BinaryIO) -> bytes:
+    file.seek(0)
+    data = file.read(_LARGEST_FILE + 1)
+    if len(data) > _LARGEST_FILE:
+        raise Damaged("it is larger than any picture made here")
+    return data
+
+
+def _decode(data: bytes, form: str, width: int, height: int) -> tuple[Image.Image, str | None]:
+    """The picture, and the text in a PNG file, of a file that says it is so large."""
+    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
+        raise Damaged(f"its picture is said to be {width:,} x {height:,} px")
     try:
-        with Image.open(io.BytesIO(data), formats=["WEBP", "PNG"]) as opened:
-            opened.load()
-            text = opened.info.get("Description") or opened.getexif().get(DESCRIPTION)
-            picture = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        with Image.open(io.BytesIO(data), formats=[form]) as opened:
+            text = opened.info.get("Description")
+            return opened.convert("RGB"), text if isinstance(text, str) else None
+    except Exception as error:  # Pillow raises many kinds of errors at what is crafted
         raise Damaged(f"cannot be decoded ({error})") from error
-    manifest = parse_facts(text if isinstance(text, str) else None)
+
+
+def _checked(picture: Image.Image, manifest: Manifest) -> NDArray[np.uint8]:
     if manifest.get("pixels") != _pixel_hash(picture):
         raise Damaged("its pixels have changed: their hash is another")
-    return np.asarray(picture, np.uint8), manifest
+    return np.asarray(picture, np.uint8)
 
 
 # ------------------------------------------------------------------ the optimiser's state
@@ -96,10 +149,10 @@ def state_bytes(arrays: Arrays, manifest: Manifest) -> bytes:
     return pack_arrays(arrays, {"kind": "state", **manifest})
 
 
-def read_state(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """Return arrays and manifest of a state; raises Damaged or OSError."""
-    manifest, arrays = read_arrays(path)
-    return arrays, manifest
+def read_state(record: Record, size: int) -> tuple[Arrays, dict[str, Any]]:
+    """Return arrays and manifest of the state of an image of ``size`` px; raises Damaged."""
+    record.expect(**dict.fromkeys(SPECTRA, ("<f4", (3, size, size // 2 + 1, 2))))
+    return record.arrays(), record.facts
 
 
 # ------------------------------------------------------------------ for people

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neuron_widget.durable import Arrays, Damaged
+from neuron_widget.durable import MALFORMED, Arrays, Damaged, Record, number, whole
 from neuron_widget.objectives import canonical_objective
-from neuron_widget.rendering.files import read_image
+from neuron_widget.rendering.files import SPECTRA, read_image
 from neuron_widget.rendering.result import (
     RenderResult,
     RenderState,
@@ -33,15 +33,15 @@ __all__ = [
     "take",
 ]
 
-_SPECTRA = ("spectrum", "exp_avg", "exp_avg_sq")
+_LARGEST_STEP = 10**6
 
 
-def read_result(path: Path) -> RenderResult:
-    """Return the result in a WebP or PNG file, without optimiser state.
+def read_result(source: Path | Record) -> RenderResult:
+    """Return the result in a picture (see :func:`.files.read_image`), without optimiser state.
 
-    Raises Damaged if it is torn or foreign; OSError if it cannot be read.
+    Raises Damaged if it is torn, changed or foreign; OSError if it cannot be read.
     """
-    return result_from_image(*read_image(path))
+    return result_from_image(*read_image(source))
 
 
 def result_from_image(pixels: NDArray[np.uint8], manifest: dict[str, Any]) -> RenderResult:
@@ -50,17 +50,22 @@ def result_from_image(pixels: NDArray[np.uint8], manifest: dict[str, Any]) -> Re
     Raises Damaged if the manifest is not complete.
     """
     try:
+        measured = manifest["activation"]  # None where it was not finite, which JSON does not know
         return RenderResult(
             images=pixels.astype(np.float32)[None] / np.float32(255),
             targets=(_target(manifest),),
-            activation=np.array([manifest["activation"]], np.float32),
-            history=[(int(s), np.array([v], np.float32)) for s, v in manifest["history"]],
-            seconds=float(manifest["seconds"]),
+            activation=np.array([np.nan if measured is None else number(measured)], np.float32),
+            history=[(s, np.array([v], np.float32)) for s, v in _history(manifest).items()],
+            seconds=number(manifest["seconds"]),
             settings=_plain_settings(manifest["settings"]),
-            steps=int(manifest["steps"]),
+            steps=whole(manifest["steps"], 0, _LARGEST_STEP),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (*MALFORMED, RecursionError) as error:
         raise Damaged(f"what it says of itself is not complete ({error})") from error
+
+
+def _history(manifest: dict[str, Any]) -> dict[int, float]:
+    return {whole(step, 0, _LARGEST_STEP): number(value) for step, value in manifest["history"]}
 
 
 def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +86,9 @@ def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def _target(manifest: Mapping[str, Any]) -> Target:
     if "target" in manifest:
         return parse(manifest["target"])
-    return Channel(str(manifest["layer"]), int(manifest["neuron"]))  # the first files knew no other
+    return Channel(
+        str(manifest["layer"]), whole(manifest["neuron"])
+    )  # the first files knew no other
 
 
 # ------------------------------------------------------------------ the optimiser's state
@@ -99,7 +106,7 @@ def state_parts(result: RenderResult, i: int = 0) -> tuple[Arrays, dict[str, Any
     """Return arrays and manifest of what is needed to go on with image ``i``."""
     state = result.state
     assert state is not None
-    arrays = {name: getattr(state.spectra, name)[i].numpy() for name in _SPECTRA}
+    arrays = {name: getattr(state.spectra, name)[i].numpy() for name in SPECTRA}
     manifest = {
         "neuron": result.neurons[i],
         "target": str(result.targets[i]),
@@ -112,10 +119,12 @@ def state_parts(result: RenderResult, i: int = 0) -> tuple[Arrays, dict[str, Any
 def state_from_arrays(arrays: Arrays, manifest: dict[str, Any]) -> RenderState:
     """Return the state of one image from :func:`state_parts`; raises Damaged."""
     try:
-        tensors = (torch.from_numpy(arrays[name].copy())[None] for name in _SPECTRA)
-        history = {int(step): float(value) for step, value in manifest["history"]}
-        return RenderState(Spectra(*tensors), (int(manifest["steps"]),), (history,))
-    except (KeyError, TypeError, ValueError) as error:
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("it holds numbers that are not finite")
+        tensors = (torch.from_numpy(arrays[name].copy())[None] for name in SPECTRA)
+        steps = whole(manifest["steps"], 1, _LARGEST_STEP)
+        return RenderState(Spectra(*tensors), (steps,), (_history(manifest),))
+    except MALFORMED as error:
         raise Damaged(f"not the state of a rendering ({error})") from error
 
 

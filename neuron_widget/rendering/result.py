@@ -149,12 +149,13 @@ class RenderResult:
         """Image ``i`` as files hold it: ``(H, W, 3)`` uint8, and plain values that describe it."""
         steps = self.state.steps[i] if self.state is not None else self.steps
         history = [(step, float(values[i])) for step, values in self.history]
+        activation = float(self.activation[i])
         return np.asarray(self.to_pil(i)), {
             "layer": self.targets[i].layer,
             "neuron": self.neurons[i],
             "target": str(self.targets[i]),
             "steps": steps,
-            "activation": float(self.activation[i]),
+            "activation": activation if np.isfinite(activation) else None,
             "history": [pair for pair in history if np.isfinite(pair[1])],
             "seconds": self.seconds / max(1, len(self)),
             "settings": settings_of(self.settings, self.targets[i : i + 1]),

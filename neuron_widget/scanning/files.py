@@ -12,9 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from neuron_widget.durable import Damaged, pack_arrays, read_arrays, write_atomically
+from neuron_widget.durable import (
+    MALFORMED,
+    Damaged,
+    Record,
+    open_record,
+    pack_arrays,
+    whole,
+    write_atomically,
+)
 from neuron_widget.errors import StoreError
 
 __all__ = [
@@ -29,6 +38,10 @@ __all__ = [
 
 ALGORITHM = 2
 """Counts up when the same scan begins to give other numbers: part of every scan's key."""
+
+# A file's own word for the size of its batches goes no further than this.
+_LARGEST_BATCH = 512
+_LARGEST_SIDE = 2**14  # of an image, in pixels
 
 Arrays = Mapping[str, NDArray[Any]]
 Manifest = dict[str, Any]
@@ -45,10 +58,62 @@ def scan_bytes(arrays: Arrays, manifest: Mapping[str, Any]) -> bytes:
     return pack_arrays(arrays, {**manifest, **made_by})
 
 
-def read_scan(path: Path) -> tuple[Manifest, dict[str, NDArray[Any]]]:
-    """Return manifest and arrays of a file. Raises StoreError if it is missing, torn or foreign."""
-    with whole_file(path):
-        return read_arrays(path)
+def read_scan(source: Path | Record) -> tuple[Manifest, dict[str, NDArray[Any]]]:
+    """Return manifest and arrays of a scan, each number of which is within its range.
+
+    ``source`` is a file that a user named (one of an older version too), for which StoreError says
+    what is wrong with it; or an opened one of a store, which raises Damaged.
+    """
+    if isinstance(source, Path):
+        with whole_file(source), open_record(source, older=True) as record:
+            return read_scan(record)
+    try:
+        return _checked(source)
+    except MALFORMED as error:
+        raise Damaged(f"not a scan ({error!r})") from error
+
+
+def _checked(record: Record) -> tuple[Manifest, dict[str, NDArray[Any]]]:
+    facts = record.facts
+    channels, height, width = (whole(n, 1) for n in facts["shape"])
+    whole(facts["model"]["input_size"], 1, _LARGEST_SIDE)
+    photos = whole(facts["dataset"]["photos"])
+    whole(facts["scanned"])
+    settings = dict(facts["settings"])
+    whole(settings["top_k"], 1)
+    if settings["precision"] not in ("exact", "fast"):
+        raise ValueError(f"precision {settings['precision']!r}")
+    record.expect(**_layout(channels))
+    arrays = record.arrays()
+    if arrays["edges"].shape[1] != arrays["counts"].shape[1] + 1:
+        raise ValueError("a histogram without all of its edges")
+    for side in ("top", "bottom"):
+        own = {name: a for name, a in arrays.items() if name.startswith(f"{side}_")}
+        if len({array.shape for array in own.values()}) != 1:
+            raise ValueError("tables of several lengths")
+        _check_range(own[f"{side}_index"], photos)
+        _check_range(own[f"{side}_position"], height * width)
+    batch_size = min(whole(facts["batch_size"], 1), _LARGEST_BATCH)
+    settings["split"] = str(settings["split"])
+    return {**facts, "batch_size": batch_size, "settings": settings}, arrays
+
+
+def _layout(channels: int) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    """Types and shapes of the arrays of a scan."""
+    columns = {"index": "<i8", "score": "<f4", "peak": "<f4", "position": "<i8"}
+    sides = {
+        f"{side}_{name}": (dtype, (channels, None))
+        for side in ("top", "bottom")
+        for name, dtype in columns.items()
+    }
+    single = dict.fromkeys(("mean", "std", "peak", "quantile"), ("<f4", (channels,)))
+    histogram = {"counts": ("<i8", (channels, None)), "edges": ("<f8", (channels, None))}
+    return {**sides, **single, **histogram}
+
+
+def _check_range(array: NDArray[np.int64], end: int) -> None:
+    if array.size and not (array.min() >= 0 and array.max() < end):
+        raise ValueError(f"numbers from {array.min()} to {array.max()}, expected 0 to {end - 1}")
 
 
 @contextmanager

@@ -146,15 +146,15 @@ class ScanResult:
     @classmethod
     def from_manifest(
         cls,
-        manifest: dict[str, Any],
-        arrays: dict[str, NDArray[Any]],
+        saved: tuple[dict[str, Any], dict[str, NDArray[Any]]],
         model: VisionModel | None = None,
         dataset: ImageDataset | None = None,
     ) -> ScanResult:
-        """Rebuild a scan; without model or data set, stand-ins answer for them.
+        """Rebuild a scan from manifest and arrays; without model or data set, stand-ins answer.
 
         Raises ``Damaged`` for what is no scan.
         """
+        manifest, arrays = saved
         try:
             layer = str(manifest["layer"])
             absent = AbsentModel(manifest["model"], layer, manifest["shape"])
@@ -195,14 +195,14 @@ class ScanResult:
         opened = load_model(model) if model is not None else None
         manifest, arrays = read_scan(path)
         with whole_file(path):
-            found = cls.from_manifest(manifest, arrays, opened)
+            found = cls.from_manifest((manifest, arrays), opened)
         if opened is not None:
             check_model(path, manifest, opened.identity)
         if dataset is None:
             return found
         photos = open_dataset(dataset, split=found.settings["split"])
         check_photos(path, manifest, photos.name, photos.fingerprint)
-        return cls.from_manifest(manifest, arrays, opened, photos)
+        return cls.from_manifest((manifest, arrays), opened, photos)
 
     def to_frame(self, kind: str = "neurons") -> Any:
         """Return a pandas table with a row for each neuron, or of its ``"photos"``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,8 @@ from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.tables import QUANTILE, ScanTables
 
 __all__ = ["Checkpoint", "ScanPass"]
+
+_log = logging.getLogger("neuron_widget.scanning")
 
 # With bfloat16, photos near the k-th place may swap: this many times k candidates are kept, and
 # scored again in float32 (tests/data/test_scan_reference.py holds how many are needed).
@@ -65,6 +68,11 @@ class ScanPass:
         # Apple's MPS lacks some of the integer operations: there the statistics live on the CPU.
         device = model.device if model.device.type == "cuda" else torch.device("cpu")
         self._device = device
+        self._kept, self._channels = kept, channels
+        self._begin()
+
+    def _begin(self) -> None:
+        kept, channels, device = self._kept, self._channels, self._device
         self._top = TopK(kept, channels, device)
         self._bottom = TopK(kept, channels, device, largest=False)
         self._moments = Moments(channels, device)
@@ -92,11 +100,30 @@ class ScanPass:
         if found is None or found[0]["done"] > most:
             return
         facts, arrays = found
+        try:
+            self._restore(arrays)
+            if not all(0 <= i < len(self.dataset) for i, _ in facts["skipped"]):
+                raise ValueError("it names photos that are not there")
+        except ValueError as error:
+            _log.warning("ignoring a checkpoint of %s: %s", self.layer, error)
+            self._begin()
+            return
+        self.scanned = self._moments.count = int(facts["scanned"])
+        self.skipped[:] = [(int(i), str(reason)) for i, reason in facts["skipped"]]
+
+    def _restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take on the state in a checkpoint; ValueError if it is not one of this scan."""
         for part, statistic in self._statistics().items():
             own = {n: torch.from_numpy(a) for n, a in arrays.items() if n.startswith(f"{part}.")}
             statistic.restore({name.partition(".")[2]: t for name, t in own.items()})
-        self.scanned = self._moments.count = int(facts["scanned"])
-        self.skipped[:] = [(int(i), str(reason)) for i, reason in facts["skipped"]]
+        info = self.model.layer(self.layer)
+        for found in (self._top.result(), self._bottom.result()):
+            for numbers, end in (
+                (found.index, len(self.dataset)),
+                (found.position, info.height * info.width),
+            ):
+                if numbers.size and not (numbers.min() >= 0 and numbers.max() < end):
+                    raise ValueError(f"it names {numbers.max()} of {end} photos or positions")
 
     def _statistics(self) -> dict[str, TopK | Moments | Histogram | QuantileSketch]:
         return {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.durable import Arrays, pack_arrays, read_arrays, read_facts
+from neuron_widget.durable import Arrays, Damaged, Record, pack_arrays, whole
 from neuron_widget.errors import StoreError
 from neuron_widget.store.keys import digest
 
@@ -57,9 +57,9 @@ class FileCheckpoint:
     def load(self) -> tuple[dict[str, Any], Arrays] | None:
         """Return facts and arrays as they were saved; None if there is no whole checkpoint."""
         found: tuple[dict[str, Any], Arrays] | None
-        found = self._store.find("checkpoints", self._name, read_arrays)
+        found = self._store.find("checkpoints", self._name, _read)
         if found is not None:
-            self._done = int(found[0]["done"])
+            self._done = found[0]["done"]
         return found
 
     def due(self, done: int) -> bool:
@@ -71,12 +71,25 @@ class FileCheckpoint:
     def save(self, facts: dict[str, Any], arrays: Arrays) -> None:
         """Write a checkpoint unless one further on is there; a scan goes on without it."""
         self._when, self._done = time.monotonic(), int(facts["done"])
-        there = self._store.own.read("checkpoints", self._name, read_facts)
-        if there is not None and int(there.get("done", -1)) >= self._done:
+        there = self._store.own.read("checkpoints", self._name, _done)
+        if there is not None and there >= self._done:
             return
+        named = {"kind": "checkpoint", "name": self._name, **facts}
         try:
-            self._store.write(
-                "checkpoints", self._name, pack_arrays(arrays, {"kind": "checkpoint", **facts})
-            )
+            self._store.write("checkpoints", self._name, pack_arrays(arrays, named))
         except StoreError as error:
             self._store.fail(error)
+
+
+def _read(record: Record) -> tuple[dict[str, Any], Arrays]:
+    _done(record)
+    return record.facts, record.arrays()
+
+
+def _done(record: Record) -> int:
+    """The photos dealt with; Damaged if that is not the sum of those seen and skipped."""
+    facts = record.facts
+    skipped = [(whole(i), str(reason)) for i, reason in facts["skipped"]]
+    if whole(facts["done"]) != whole(facts["scanned"]) + len(skipped):
+        raise Damaged(f"{facts['done']} photos are not {facts['scanned']} and {len(skipped)}")
+    return int(facts["done"])

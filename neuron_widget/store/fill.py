@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.store.keys import digest
-from neuron_widget.store.locks import Locks
 from neuron_widget.store.maps import LARGEST_MAPS, make_maps, maps_size
 from neuron_widget.store.reuse import find_begun, keep_begun, scan_steps
+from neuron_widget.store.sharing import Waiting, share
 from neuron_widget.targets import as_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.scanning import ScanResult
     from neuron_widget.store.store import Store
 
 __all__ = ["Fill", "fill_images", "fill_photos"]
-
-# How often a process that has nothing left looks whether the others have finished theirs.
-_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Fill:
 
     ``task`` is ``"images"``, ``"scan"`` or ``"maps"``; ``done`` of ``total`` neurons or photos;
     ``part`` what of the present batch is done, in neurons; ``made`` how many of those done were
-    made by this process, now.
+    made by this process, now; ``waiting`` what another process is waited for, "" if none is.
     """
 
     task: str
@@ -41,6 +36,7 @@ class Fill:
     total: int
     part: float = 0.0
     made: int = 0
+    waiting: str = ""
 
 
 def fill_images(
@@ -55,58 +51,56 @@ def fill_images(
     """Render and keep the images of the neurons that are not in the store; returns how many.
 
     Raises ``StoreError`` if they cannot be kept. Images that another process is at work on are
-    waited for, and made here if it is killed. Closed in the middle, it leaves what is there; the
-    next time it goes on from that.
+    waited for, and made here if it is killed or does not move. Closed in the middle, it leaves what
+    is there; the next time it goes on from that.
     """
     from neuron_widget.rendering import render_steps
     from neuron_widget.rendering.memory import default_batch_size
 
-    size = settings.get("size", 224)
-    most = batch_size or default_batch_size(model, layer, size)
-
+    most = batch_size or default_batch_size(model, layer, settings.get("size", 224))
     store.recipe.forget(model)
 
-    def without(some: Iterable[int]) -> list[int]:
-        return [n for n in some if not store.has_render(model, layer, n, **settings)]
+    def find(neuron: int) -> bool | None:
+        # Read whole: an image of which a part has changed is made anew.
+        if store.find_render(model, layer, neuron, **settings) is None:
+            return None
+        left.discard(neuron)
+        return True
 
-    missing = without(dict.fromkeys(neurons))
-    total, made = len(set(neurons)), 0
-    yield Fill("images", total - len(missing), total)
-    prefix = digest("claim", {"layer": layer, **store.recipe(model), **_plain(settings)})
-    with closing(Locks(store.own.root)) as locks:
-        while missing:
-            with locks.some([f"{prefix} {n}" for n in missing], most) as taken:
-                ours = [int(name.rpartition(" ")[2]) for name in taken]
-                # Another process may have finished one between our look and our claim.
-                work = without(ours)
-                if work:
-                    done = total - len(missing)
-                    begun = find_begun(store, model, as_targets(layer, work), settings)
-                    rendering = render_steps(
-                        model, layer, work, batch_size=most, resume=begun, **settings
-                    )
-                    steps = keep_begun(store, model, rendering)
-                    with closing(steps):
-                        while True:
-                            try:
-                                step = next(steps)
-                            except StopIteration as end:
-                                store.put_render(model, end.value, keep_state=False)
-                                break
-                            part = step.done / max(1, step.total) * len(work)
-                            yield Fill("images", done, total, part, made)
-                    made += len(work)
-                missing = [n for n in missing if n not in ours]
-            if not ours:
-                time.sleep(_POLL_S)
-                missing = without(missing)
-            yield Fill("images", total - len(missing), total, 0.0, made)
+    left = set(neurons)
+    total, made, words = len(left), 0, _Words()
+    missing = [neuron for neuron in dict.fromkeys(neurons) if not find(neuron)]
+    yield Fill("images", total - len(left), total)
+
+    def make(some: list[int]) -> Generator[float, None, dict[int, bool]]:
+        nonlocal made
+        begun = find_begun(store, model, as_targets(layer, some), settings)
+        rendering = render_steps(model, layer, some, batch_size=most, resume=begun, **settings)
+        with closing(keep_begun(store, model, rendering)) as steps:
+            while True:
+                try:
+                    step = next(steps)
+                except StopIteration as end:
+                    store.put_render(model, end.value, keep_state=False)
+                    made += len(some)
+                    left.difference_update(some)
+                    return dict.fromkeys(some, True)
+                yield step.done / max(1, step.total) * len(some)
+
+    work = share(
+        store.locks,
+        {n: store.render_name(model, layer, n, **settings) for n in missing},
+        find,
+        make,
+        on_wait=words,
+        most=most,
+    )
+    with closing(work):
+        for part in work:
+            yield Fill("images", total - len(left), total, part or 0.0, made, words.take())
+    yield Fill("images", total, total, 0.0, made)
     _fill_gallery(store, model, layer, settings)
     return made
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: repr(value) for name, value in sorted(settings.items())}
 
 
 def _fill_gallery(store: Store, model: VisionModel, layer: str, settings: dict[str, Any]) -> None:
@@ -128,26 +122,57 @@ def fill_photos(
 ) -> Generator[Fill, None, ScanResult]:
     """Scan a data set, and make the activation maps of every neuron's photos, and keep both.
 
-    ``how`` is what :func:`.reuse.scan_steps` takes. Closed in the middle, the scan leaves its
-    checkpoint. Returns the scan.
+    ``how`` is what :func:`.reuse.scan_steps` takes. What another process is at work on is waited
+    for, as in :func:`fill_images`. Closed in the middle, the scan leaves its checkpoint. Returns
+    the scan.
     """
-    steps = scan_steps(store, model, layer, dataset, **how)
-    with closing(steps):
+    last, words = Fill("scan", 0, 0), _Words()
+    with closing(scan_steps(store, model, layer, dataset, on_wait=words, **how)) as steps:
         while True:
             try:
                 step = next(steps)
             except StopIteration as end:
                 result: ScanResult = end.value
                 break
-            yield Fill("scan", step.done, step.total, 0.0, step.done)
-    if maps and result.stored_maps is None and maps_size(result) <= LARGEST_MAPS:
-        making = make_maps(result)
-        with closing(making):
-            while True:
-                try:
-                    done, total = next(making)
-                except StopIteration as end:
-                    store.put_maps(model, result, end.value)
-                    break
-                yield Fill("maps", done, total, 0.0, done)
+            if step is not None:
+                last = Fill("scan", step.done, step.total, 0.0, step.done)
+            yield replace(last, waiting=words.take())
+    if maps and maps_size(result) <= LARGEST_MAPS and not store.has_maps(model, result):
+        yield from _fill_maps(store, model, result)
     return result
+
+
+def _fill_maps(store: Store, model: VisionModel, result: ScanResult) -> Generator[Fill, None, None]:
+    last, words = Fill("maps", 0, 0), _Words()
+
+    def make(_: list[str]) -> Generator[tuple[int, int], None, dict[str, bool]]:
+        made = yield from make_maps(result)
+        store.put_maps(model, result, made)
+        return {"maps": True}
+
+    work = share(
+        store.locks,
+        {"maps": f"maps-{store.scan_name_of(model, result)}"},
+        lambda _: store.has_maps(model, result) or None,
+        make,
+        on_wait=words,
+    )
+    with closing(work):
+        for step in work:
+            if step is not None:
+                last = Fill("maps", step[0], step[1], 0.0, step[0])
+            yield replace(last, waiting=words.take())
+
+
+class _Words:
+    """What there is to say of waiting since the last time."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, now: Waiting) -> None:
+        self._last = str(now)
+
+    def take(self) -> str:
+        last, self._last = self._last, ""
+        return last

@@ -6,14 +6,16 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from neuron_widget.durable import read_arrays
+from neuron_widget.durable import Record
 from neuron_widget.errors import StoreError
 from neuron_widget.store.folder import Entry, Folder, Pruned, Verified
 from neuron_widget.store.keys import ModelKeys
+from neuron_widget.store.locks import Locks
 
 __all__ = ["DEFAULT_LIMIT", "Folders", "number_in"]
 
@@ -61,6 +63,7 @@ class Folders:
             self.own,
         ]
         self.recipe = ModelKeys()
+        self.locks = Locks(self.own.root)
         self._unmeasured = float("inf")
 
     def __repr__(self) -> str:
@@ -84,10 +87,10 @@ class Folders:
         if due:
             self.own.prune(self.limit)
 
-    def find(self, room: str, name: str, reader: Callable[[Path], Any]) -> Any:
+    def find(self, room: str, name: str, reader: Callable[[Record], Any]) -> Any:
         """Return what ``reader`` makes of a file of this name, from the first folder that has it.
 
-        None if no folder has it whole.
+        ``reader`` raises Damaged for what is not what it should be. None if no folder has it whole.
         """
         for folder in self.folders:
             found = folder.read(room, name, reader)
@@ -107,25 +110,31 @@ class Folders:
             for entry in folder.entries():
                 yield folder, entry
 
+    def facts(self, room: str) -> Iterator[dict[str, Any]]:
+        """What the files of a room say of themselves, in all folders."""
+        for folder in self.folders:
+            yield from folder.facts(room)
+
     def verify(self) -> dict[Folder, Verified]:
         """Read every file of every folder whole."""
         return {folder: folder.verify(_check) for folder in self.folders}
 
     def prune(self, limit: int | None = None) -> Pruned:
         """Keep the writable folder to ``limit`` bytes (default: the store's)."""
+        self.locks.tidy(time.time())
         return self.own.prune(self.limit if limit is None else limit)
 
 
 def number_in(name: str, letter: str) -> int:
     """The number after ``-letter`` in a file's name; -1 if there is none."""
-    found = re.search(rf"-{letter}(\d+)", name)
+    found = re.search(rf"-{letter}([0-9]+)", name)
     return int(found[1]) if found else -1
 
 
-def _check(path: Path) -> None:
-    if path.suffix == ".webp":
+def _check(record: Record) -> None:
+    if record.facts.get("kind") == "image":
         from neuron_widget.rendering.files import read_image
 
-        read_image(path)
+        read_image(record)
     else:
-        read_arrays(path)
+        record.arrays()

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from neuron_widget.durable import FORMAT
 from neuron_widget.objectives import OBJECTIVES, canonical_objective
 from neuron_widget.settings import RENDER, defaults, key_parts
 
@@ -25,8 +26,8 @@ __all__ = ["ModelKeys", "image_key", "scan_key"]
 
 
 def digest(kind: str, parts: Mapping[str, Any]) -> str:
-    """40 hexadecimal digits: the SHA-256 of canonical JSON."""
-    text = json.dumps([kind, parts], sort_keys=True, separators=(",", ":"))
+    """40 hexadecimal digits: the SHA-256 of canonical JSON, and of the version of the files."""
+    text = json.dumps([kind, FORMAT, parts], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 

@@ -1,82 +1,206 @@
-"""Who renders what, when several processes fill one store: locks that die with their process."""
+"""Who makes which result just now, among all processes that use one store.
+
+A lock is an empty file that the operating system locks for its process, and frees with it: a dead
+process is in nobody's way. One that is stopped, or waits for its user, holds its locks; so whoever
+makes a result touches its lock file while it moves, and a lock that has not moved for
+:data:`PATIENCE_S` may be taken over. Two processes then make the same result, which does no harm.
+Where files cannot be locked (Windows, some network shares, read-only folders) everything is
+granted.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["Locks"]
+from neuron_widget.durable import Damaged, OpenFolder, this_host
+
+__all__ = ["LONGEST_S", "MOST", "PATIENCE_S", "Lock", "Locks", "Watch"]
 
 try:
     import fcntl as _fcntl
 except ImportError:  # Windows
-    _locks: ModuleType | None = None
+    _system: ModuleType | None = None
 else:
-    _locks = _fcntl
+    _system = _fcntl
+
+PATIENCE_S = 30.0
+"""Seconds without a step after which a result is no longer waited for."""
+
+LONGEST_S = 1800.0
+"""Seconds after which nothing is waited for, even if it moves."""
+
+MOST = 64
+"""Locks that are held at a time, at most: each is an open file."""
+
+_BEAT_S = 1.0
+_FOLDER = ("v1", "in-progress")
+
+Mark = tuple[int, int] | None
 
 
-class Locks:
-    """Locks on single bytes of one empty file; the operating system frees those of a dead process.
+class Lock:
+    """A result that this process makes; without a file where it could not be locked."""
 
-    Where files cannot be locked (Windows, some network shares) everything is granted: two
-    processes then make the same result, which does no harm.
-    """
+    def __init__(self, locks: Locks, name: str, file: int | None = None):
+        self._locks = locks
+        self._name = name
+        self._file = file
+        self._beaten = time.monotonic()
 
-    def __init__(self, root: Path):
-        self._path = root / "v1" / "locks"
-        self._file: int | None = None
-        if _locks is not None:
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-            except OSError:
-                self._file = None  # a folder that cannot be written to: the first result says so
+    def beat(self) -> None:
+        """Say that the work has moved; to be called at every step."""
+        now = time.monotonic()
+        if self._file is not None and now - self._beaten >= _BEAT_S:
+            self._beaten = now
+            with contextlib.suppress(OSError):
+                os.utime(self._file)
 
-    def close(self) -> None:
-        """Give back everything."""
+    def release(self) -> None:
+        """Give the result free."""
         if self._file is not None:
+            found = os.fstat(self._file)
+            self._locks.remove(self._name, (found.st_ino, found.st_mtime_ns))
             os.close(self._file)
             self._file = None
 
-    def take(self, name: str) -> bool:
-        """Claim a name; False if another process has it."""
-        if self._file is None or _locks is None:
-            return True
-        try:
-            _locks.lockf(self._file, _locks.LOCK_EX | _locks.LOCK_NB, 1, _place(name))
-        except (BlockingIOError, PermissionError):
-            return False
-        except OSError:
-            return True  # locks are not supported here
-        return True
 
-    def give(self, name: str) -> None:
-        """Give a name back."""
-        if self._file is not None and _locks is not None:
-            try:
-                _locks.lockf(self._file, _locks.LOCK_UN, 1, _place(name))
-            except OSError:
-                return
+class Locks:
+    """The locks of one store.
+
+    Parameters
+    ----------
+    root
+        The store's own folder.
+    """
+
+    def __init__(self, root: Path):
+        self._root = root
+
+    def _open(self, *, create: bool = False) -> OpenFolder:
+        with OpenFolder(self._root, create=create) as root:
+            return root.enter(*_FOLDER, create=create)
+
+    def take(self, name: str) -> Lock | None:
+        """Lock the result of this name; None if another process makes it."""
+        if _system is None:
+            return Lock(self, name)
+        try:
+            with self._open(create=True) as folder:
+                while True:
+                    file = folder.open_shared(name)
+                    try:
+                        _system.flock(file, _system.LOCK_EX | _system.LOCK_NB)
+                        if folder.look(name).st_ino == os.fstat(file).st_ino:
+                            _sign(file)
+                            return Lock(self, name, file)
+                    except BlockingIOError:
+                        # Another thread of this process may not go on before this one does.
+                        ours = _is_signed_here(file)
+                        os.close(file)
+                        return Lock(self, name) if ours else None
+                    except FileNotFoundError:
+                        pass
+                    except BaseException:
+                        os.close(file)
+                        raise
+                    os.close(file)  # it was given free between the two calls: once more
+        except (OSError, Damaged):
+            return Lock(self, name)
 
     @contextmanager
-    def some(self, names: list[str], most: int) -> Iterator[list[str]]:
-        """Claim up to ``most`` of the names for a while."""
-        taken: list[str] = []
-        for name in names:
-            if len(taken) == most:
-                break
-            if self.take(name):
-                taken.append(name)
+    def some(self, names: Sequence[str], most: int = MOST) -> Iterator[dict[str, Lock]]:
+        """Lock up to ``most`` of these results for a while, those that nobody else makes."""
+        held: dict[str, Lock] = {}
         try:
-            yield taken
+            for name in names:
+                if len(held) == min(most, MOST):
+                    break
+                lock = self.take(name)
+                if lock is not None:
+                    held[name] = lock
+            yield held
         finally:
-            for name in taken:
-                self.give(name)
+            for lock in held.values():
+                lock.release()
+
+    def mark(self, name: str) -> Mark:
+        """What changes when the process that makes a result moves; None if nobody makes it."""
+        try:
+            with self._open() as folder:
+                found = folder.look(name)
+        except (OSError, Damaged):
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def remove(self, name: str, mark: Mark) -> None:
+        """Remove a lock, if it is the one that was marked: whoever comes next takes it."""
+        with contextlib.suppress(OSError, Damaged), self._open() as folder:
+            found = folder.look(name)
+            if (found.st_ino, found.st_mtime_ns) == mark:
+                folder.remove(name)
+
+    def tidy(self, now: float) -> None:
+        """Remove what killed processes left a day ago."""
+        try:
+            with self._open() as folder:
+                names = folder.names()
+        except (OSError, Damaged):
+            return
+        for name in names:
+            mark = self.mark(name)
+            if mark is not None and mark[1] < (now - 86_400) * 1e9:
+                self.remove(name, mark)
 
 
-def _place(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
+class Watch:
+    """Tells which results are not to be waited for any longer."""
+
+    def __init__(self, locks: Locks):
+        self._locks = locks
+        self._begin = time.monotonic()
+        self._seen: dict[str, tuple[Mark, float]] = {}
+        self.given_up: set[str] = set()
+
+    def look(self, names: Sequence[str]) -> tuple[float, float]:
+        """Look at the locks of results, and give up those whose makers have not moved.
+
+        Returns for how many seconds they are waited for, and for how many of them the slowest has
+        not moved.
+        """
+        now = time.monotonic()
+        silence = 0.0
+        for name in names:
+            mark = self._locks.mark(name)
+            seen, since = self._seen.get(name, (mark, now))
+            if mark != seen:
+                since = now
+            self._seen[name] = mark, since
+            silence = max(silence, now - since)
+            if now - since >= PATIENCE_S:
+                # The next one to ask takes it over: one of those that wait, not all of them.
+                self._locks.remove(name, mark)
+                if self._locks.mark(name) == mark:  # it cannot be removed
+                    self.given_up.add(name)
+            elif now - self._begin >= LONGEST_S:
+                self.given_up.add(name)
+        return now - self._begin, silence
+
+
+def _sign(file: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the lock holds nevertheless
+        os.ftruncate(file, 0)
+        os.pwrite(file, _signature(), 0)
+
+
+def _is_signed_here(file: int) -> bool:
+    return os.pread(file, 100, 0) == _signature()
+
+
+def _signature() -> bytes:
+    return f"{os.getpid()} {this_host()}\n".encode()

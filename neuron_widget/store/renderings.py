@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.durable import read_facts
+from neuron_widget.durable import Damaged, Record
 from neuron_widget.store.folders import Folders, number_in
 from neuron_widget.store.galleries import gallery_bytes, read_gallery
 from neuron_widget.store.keys import image_key
 from neuron_widget.targets import Channel, Target, TargetLike, as_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
+    from neuron_widget.rendering.result import RenderState
     from neuron_widget.rendering.settings import RenderSettings
 
 __all__ = ["Renderings"]
@@ -26,6 +27,10 @@ LARGEST_STATE = 4 * 2**20
 MOST_STATES = 8
 
 PRECISIONS = ("float32", "bfloat16")
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    return record.facts
 
 
 class Renderings(Folders):
@@ -41,20 +46,30 @@ class Renderings(Folders):
         """
         from neuron_widget.rendering.manifest import read_result
 
-        for key, wanted in self._keys(model, as_target(target, neuron), settings):
+        asked = as_target(target, neuron)
+        for key, wanted in self._keys(model, asked, settings):
             name = f"{key}-s{wanted['steps']}.webp"
-            found: RenderResult | None = self.find("images", name, read_result)
+            found: RenderResult | None = self._image(name, model, asked, read_result)
             if found is not None:
                 return found
         return None
+
+    def render_name(
+        self, model: VisionModel, target: TargetLike, neuron: int | None = None, **settings: Any
+    ) -> str:
+        """Return the name under which an image is kept; "" if images like it are not."""
+        for key, wanted in self._keys(model, as_target(target, neuron), settings):
+            return f"{key}-s{wanted['steps']}.webp"
+        return ""
 
     def has_render(
         self, model: VisionModel, target: TargetLike, neuron: int | None = None, **settings: Any
     ) -> bool:
         """Return whether an image is stored, without decoding it."""
+        asked = as_target(target, neuron)
         return any(
-            self.find("images", f"{key}-s{wanted['steps']}.webp", read_facts) is not None
-            for key, wanted in self._keys(model, as_target(target, neuron), settings)
+            self._image(f"{key}-s{wanted['steps']}.webp", model, asked) is not None
+            for key, wanted in self._keys(model, asked, settings)
         )
 
     def find_resumable(
@@ -80,10 +95,16 @@ class Renderings(Folders):
             if steps >= wanted.options["steps"]:
                 continue
             result: RenderResult | None
-            result = self.find("images", f"{key}-s{steps}.webp", read_result)
-            name = f"{key}-s{steps}.safetensors"
-            state = self.find("states", name, lambda path: state_from_arrays(*read_state(path)))
-            if result and state and not wanted.differences(result.settings):
+            asked = wanted.targets[0]
+            result = self._image(f"{key}-s{steps}.webp", model, asked, read_result)
+            if result is None or wanted.differences(result.settings):
+                continue
+            state: RenderState | None = self.find(
+                "states",
+                f"{key}-s{steps}.safetensors",
+                lambda record: state_from_arrays(*read_state(record, wanted.options["size"])),
+            )
+            if state and (state.steps[0], result.steps) == (steps, steps):
                 return replace(result, state=state)
         return None
 
@@ -115,12 +136,43 @@ class Renderings(Folders):
             steps = result.state.steps[i] if result.state is not None else result.steps
             if key is None or steps < 1:
                 continue
-            if self.find("images", f"{key}-s{steps}.webp", read_facts) is None:
-                self.write("images", f"{key}-s{steps}.webp", image_bytes(*result.picture(i)))
+            name = f"{key}-s{steps}.webp"
+            if self._image(name, model, target) is None:
+                pixels, manifest = result.picture(i)
+                self.write("images", name, image_bytes(pixels, {**manifest, "name": name}))
             name = f"{key}-s{steps}.safetensors"
             kept = few or steps < result.settings["steps"] if keep_state is None else keep_state
-            if kept and size and self.find("states", name, read_facts) is None:
-                self.write("states", name, state_bytes(*state_parts(result, i)))
+            if kept and size and self.find("states", name, _facts) is None:
+                arrays, manifest = state_parts(result, i)
+                self.write("states", name, state_bytes(arrays, {**manifest, "name": name}))
+
+    def _image(
+        self,
+        name: str,
+        model: VisionModel,
+        target: Target,
+        read: Callable[[Record], Any] = _facts,
+    ) -> Any:
+        """What ``read`` makes of a stored image; None if there is none."""
+        asked = target.check(model)
+        return self.find("images", name, lambda record: read(self._asked_for(record, model, asked)))
+
+    def _asked_for(self, record: Record, model: VisionModel, target: Target) -> Record:
+        """The record of an image, if what it says made it gives the name it was found under.
+
+        Raises Damaged for the image of another target, network or settings.
+        """
+        facts = record.facts
+        settings = facts["settings"]
+        key = image_key(self.recipe(model), settings, target.key_parts())
+        if (
+            facts["name"] != f"{key}-s{facts['steps']}.webp"
+            or facts["target"] != str(target)
+            or facts["shape"] != [settings["size"], settings["size"]]
+            or settings["model"] != model.identity
+        ):
+            raise Damaged("it is not what its name says")
+        return record
 
     def _keys(
         self,
@@ -147,8 +199,11 @@ class Renderings(Folders):
 
     def find_gallery(self, model: VisionModel, layer: str, **settings: Any) -> dict[int, bytes]:
         """Return the stored tiles (JPEG by neuron) of a layer rendered with these settings."""
+        info = model.layer(layer)
         for name in self._gallery_names(model, layer, settings):
-            found: dict[int, bytes] | None = self.find("galleries", name, read_gallery)
+            found: dict[int, bytes] | None = self.find(
+                "galleries", name, lambda record: read_gallery(record, info.name, info.channels)
+            )
             if found is not None:
                 return found
         return {}
@@ -160,7 +215,8 @@ class Renderings(Folders):
         there = self.find_gallery(model, layer, **settings)
         if tiles and not there.keys() >= tiles.keys():
             name = next(self._gallery_names(model, layer, settings))
-            self.write("galleries", name, gallery_bytes({**there, **tiles}, layer))
+            tiles = {**there, **tiles}
+            self.write("galleries", name, gallery_bytes(tiles, model.layer(layer).name, name))
 
     def _gallery_names(
         self, model: VisionModel, layer: str, settings: Mapping[str, Any]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from neuron_widget.errors import RenderError
+from neuron_widget.store.sharing import OnWait, share
 from neuron_widget.targets import Target, TargetLike, as_targets
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["find_begun", "keep_begun", "render_steps", "scan_steps"]
 
 
+@overload
 def render_steps(
     store: Store | None,
     model: VisionModel,
@@ -27,13 +29,45 @@ def render_steps(
     *,
     batch_size: int | None = None,
     keep_state: bool | None = None,
+    on_wait: None = None,
     **settings: Any,
-) -> Steps:
+) -> Steps: ...
+
+
+@overload
+def render_steps(
+    store: Store | None,
+    model: VisionModel,
+    target: TargetLike,
+    neurons: int | Sequence[int] | None = None,
+    *,
+    batch_size: int | None = None,
+    keep_state: bool | None = None,
+    on_wait: OnWait,
+    **settings: Any,
+) -> Generator[RenderStep | None, None, RenderResult]: ...
+
+
+def render_steps(
+    store: Store | None,
+    model: VisionModel,
+    target: TargetLike,
+    neurons: int | Sequence[int] | None = None,
+    *,
+    batch_size: int | None = None,
+    keep_state: bool | None = None,
+    on_wait: OnWait | None = None,
+    **settings: Any,
+) -> Generator[Any, None, RenderResult]:
     """As :func:`neuron_widget.render_steps`: what the store has is not rendered again.
 
     What was begun goes on from the stored image with the most steps. What is rendered is kept, also
     what is there when this is closed in the middle. With everything at hand no step is yielded.
     Results that come from the store carry no state.
+
+    With ``on_wait``, images that another process renders just now are waited for: it is called
+    with a :class:`.Waiting` and None is yielded, until they are there or that process has not
+    moved for a while (:mod:`.locks`).
     """
     from neuron_widget.rendering import render_steps as render_all
 
@@ -41,7 +75,7 @@ def render_steps(
         return render_all(model, target, neurons, batch_size=batch_size, **settings)
     store.recipe.forget(model)
     chosen = tuple(one.check(model) for one in as_targets(target, neurons))
-    return _render(store, model, chosen, batch_size, keep_state, settings)
+    return _render(store, model, chosen, batch_size, keep_state, on_wait, settings)
 
 
 def _render(
@@ -50,8 +84,9 @@ def _render(
     targets: tuple[Target, ...],
     batch_size: int | None,
     keep_state: bool | None,
+    on_wait: OnWait | None,
     settings: dict[str, Any],
-) -> Steps:
+) -> Generator[RenderStep | None, None, RenderResult]:
     from neuron_widget.rendering import render_steps as render_all
     from neuron_widget.rendering.manifest import join, take
 
@@ -59,15 +94,29 @@ def _render(
     found = {t: store.find_render(model, t, **settings) for t in dict.fromkeys(targets)}
     there = [result for result in found.values() if result is not None]
     missing = [target for target, result in found.items() if result is None]
-    if missing:
-        resume = resume or find_begun(store, model, missing, settings)
-        work = render_all(model, missing, batch_size=batch_size, resume=resume, **settings)
+    if not missing:
+        return join(there, targets)
+    together: list[RenderResult] = []
+
+    def make(some: list[Target]) -> Generator[RenderStep, None, dict[Target, RenderResult]]:
+        begun = resume or find_begun(store, model, some, settings)
+        work = render_all(model, some, batch_size=batch_size, resume=begun, **settings)
         made = yield from keep_begun(store, model, work)
         store.keep(model, made, keep_state=keep_state)
-        if not there and tuple(missing) == targets:
-            return made
-        there += [take(made, i) for i in range(len(made))]
-    return join(there, targets)
+        together.append(made)
+        return {target: take(made, i) for i, target in enumerate(made.targets)}
+
+    names = {target: store.render_name(model, target, **settings) for target in missing}
+    shared = yield from share(
+        store.locks,
+        names,
+        lambda target: store.find_render(model, target, **settings),
+        make,
+        on_wait=on_wait if resume is None else None,
+    )
+    if len(together) == 1 and together[0].targets == targets:
+        return together[0]
+    return join([*there, *shared.values()], targets)
 
 
 def find_begun(
@@ -103,6 +152,7 @@ def keep_begun(store: Store, model: VisionModel, work: Steps) -> Steps:
             raise
 
 
+@overload
 def scan_steps(
     store: Store | None,
     model: VisionModel,
@@ -116,36 +166,81 @@ def scan_steps(
     batch_size: int = 32,
     precision: str = "exact",
     every_photos: int | None = None,
+    on_wait: None = None,
     **how: Any,
-) -> Generator[ScanProgress, None, ScanResult]:
+) -> Generator[ScanProgress, None, ScanResult]: ...
+
+
+@overload
+def scan_steps(
+    store: Store | None,
+    model: VisionModel,
+    layer: str,
+    dataset: Any,
+    *,
+    top_k: int = 9,
+    num_samples: int | None = None,
+    split: str = "train",
+    seed: int = 0,
+    batch_size: int = 32,
+    precision: str = "exact",
+    every_photos: int | None = None,
+    on_wait: OnWait,
+    **how: Any,
+) -> Generator[ScanProgress | None, None, ScanResult]: ...
+
+
+def scan_steps(
+    store: Store | None,
+    model: VisionModel,
+    layer: str,
+    dataset: Any,
+    *,
+    top_k: int = 9,
+    num_samples: int | None = None,
+    split: str = "train",
+    seed: int = 0,
+    batch_size: int = 32,
+    precision: str = "exact",
+    every_photos: int | None = None,
+    on_wait: OnWait | None = None,
+    **how: Any,
+) -> Generator[Any, None, ScanResult]:
     """As :func:`neuron_widget.scan_steps`: a scan that the store has opens without a photo read.
 
     Otherwise it goes on from its checkpoint, which a smaller sample leaves too, writes it every
-    30 s (or ``every_photos``), and is kept when it is complete.
+    30 s (or ``every_photos``), and is kept when it is complete. With ``on_wait``, a scan that
+    another process makes just now is waited for; see :func:`render_steps`.
     """
     from neuron_widget.scanning import open_dataset
     from neuron_widget.scanning import scan_steps as scan_all
 
     photos = open_dataset(dataset, split=split)
     plain: dict[str, Any] = {"top_k": top_k, "seed": seed, "precision": precision}
-    if store is not None:
-        store.recipe.forget(model)
-        known = store.find_scan(model, layer, photos, num_samples=num_samples, **plain)
-        if known is not None:
-            return known
-        how["checkpoint"] = store.checkpoint(
+    asked: dict[str, Any] = {"num_samples": num_samples, **plain}
+    how |= {"split": split, "batch_size": batch_size}
+    if store is None:
+        return (yield from scan_all(model, layer, photos, **asked, **how))
+    own = store
+    own.recipe.forget(model)
+    known = own.find_scan(model, layer, photos, **asked)
+    if known is not None:
+        return known
+
+    def make(_: list[str]) -> Generator[ScanProgress, None, dict[str, ScanResult]]:
+        # Opened only now: another process may have left it when it was stopped.
+        checkpoint = own.checkpoint(
             model, layer, photos, batch_size=batch_size, every_photos=every_photos, **plain
         )
-    result = yield from scan_all(
-        model,
-        layer,
-        photos,
-        num_samples=num_samples,
-        split=split,
-        batch_size=batch_size,
-        **plain,
-        **how,
+        made = yield from scan_all(model, layer, photos, checkpoint=checkpoint, **asked, **how)
+        own.keep(model, made)
+        return {layer: made}
+
+    shared = yield from share(
+        own.locks,
+        {layer: own.scan_name(model, layer, photos, **asked)},
+        lambda _: own.find_scan(model, layer, photos, **asked),
+        make,
+        on_wait=on_wait,
     )
-    if store is not None:
-        store.keep(model, result)
-    return result
+    return shared[layer]

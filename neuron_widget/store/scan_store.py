@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.durable import read_arrays, read_facts
+from neuron_widget.durable import Damaged, Record
 from neuron_widget.store.checkpoints import EVERY_S, FileCheckpoint, checkpoint_name
 from neuron_widget.store.folders import Folders, number_in
 from neuron_widget.store.keys import scan_key
-from neuron_widget.store.maps import StoredMaps
+from neuron_widget.store.maps import MadeMaps, StoredMaps
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -36,6 +36,7 @@ class Scans(Folders):
         One with a larger ``top_k`` serves a smaller one.
         """
         from neuron_widget.scanning import ScanResult
+        from neuron_widget.scanning.files import read_scan
 
         # An exact scan has everything that a fast one has.
         names = (
@@ -47,17 +48,27 @@ class Scans(Folders):
             found: ScanResult | None = self.find(
                 "scans",
                 name,
-                lambda path: ScanResult.from_manifest(*read_arrays(path), model, dataset),
+                lambda record: ScanResult.from_manifest(
+                    read_scan(self._scan(record, model, dataset)), model, dataset
+                ),
             )
             if found is not None:
                 found.settings |= {"top_k": top_k, "num_samples": num_samples}
-                maps: StoredMaps | None = self.find("maps", name, StoredMaps)
-                found.stored_maps = maps
-                fields = maps.receptive_fields() if maps is not None else None
-                if fields is not None:
-                    found.receptive_fields = fields  # known: not to be probed
+                self._add_maps(found, name)
                 return found
         return None
+
+    def _add_maps(self, scan: ScanResult, name: str) -> None:
+        """Let a scan use the stored maps, if there are any."""
+        maps = self._maps(scan, name)
+        fields = maps.receptive_fields()
+        if fields is not None:
+            scan.stored_maps = maps
+            scan.receptive_fields = fields  # known: not to be probed
+
+    def _maps(self, scan: ScanResult, name: str) -> StoredMaps:
+        layer = scan._model.layer(scan.layer)
+        return StoredMaps(lambda reader: self.find("maps", name, reader), layer)
 
     def _scan_names(
         self,
@@ -80,12 +91,43 @@ class Scans(Folders):
         ]
         return sorted(names, key=lambda name: number_in(name, "k"))
 
-    def put_maps(self, model: VisionModel, result: ScanResult, maps: bytes) -> None:
+    def scan_name(
+        self,
+        model: VisionModel,
+        layer: str,
+        dataset: ImageDataset,
+        *,
+        top_k: int = 9,
+        num_samples: int | None = None,
+        seed: int = 0,
+        precision: str = "exact",
+    ) -> str:
+        """Return the name under which a scan is kept."""
+        from neuron_widget.networks.arithmetic import scan_precision
+
+        photos = len(dataset) if num_samples is None else min(num_samples, len(dataset))
+        settings = {
+            "seed": seed,
+            "precision": scan_precision(precision, model.device),
+            "input_size": model.input_size,
+        }
+        return f"{self.scan_key(model, layer, dataset, settings)}-n{photos}-k{top_k}.safetensors"
+
+    def scan_name_of(self, model: VisionModel, result: ScanResult) -> str:
+        """Return the name of the stored scan that serves as this one; its own if there is none."""
+        chosen = {n: result.settings[n] for n in ("top_k", "num_samples", "seed", "precision")}
+        names = self._scan_names(model, result.layer, result._photos, *chosen.values())
+        own = self.scan_name(model, result.layer, result._photos, **chosen)
+        return next(iter(names), own)
+
+    def has_maps(self, model: VisionModel, result: ScanResult) -> bool:
+        """Return whether the maps of a scan are stored, and whole: all of them are read."""
+        return self._maps(result, self.scan_name_of(model, result)).whole()
+
+    def put_maps(self, model: VisionModel, result: ScanResult, maps: MadeMaps) -> None:
         """Write the maps of a stored scan (from :func:`.maps.make_maps`). Raises StoreError."""
-        chosen = (result.settings[name] for name in ("top_k", "num_samples", "seed", "precision"))
-        names = self._scan_names(model, result.layer, result._photos, *chosen)
-        if names:
-            self.write("maps", names[0], maps)
+        name = self.scan_name_of(model, result)
+        self.write("maps", name, maps.pack(name))
 
     def put_scan(self, model: VisionModel, result: ScanResult) -> None:
         """Write a complete scan; one that was stopped is not kept. Raises StoreError."""
@@ -100,10 +142,27 @@ class Scans(Folders):
             return  # the network has been changed since
         family = self.scan_key(model, result.layer, dataset, settings)
         name = f"{family}-n{photos}-k{settings['top_k']}.safetensors"
-        if self.find("scans", name, read_facts) is None:
-            self.write(
-                "scans", name, scan_bytes(result.tables.arrays(), result.manifest(photos=False))
-            )
+        if self.find("scans", name, lambda record: self._scan(record, model, dataset)) is None:
+            manifest = {**result.manifest(photos=False), "name": name}
+            self.write("scans", name, scan_bytes(result.tables.arrays(), manifest))
+
+    def _scan(self, record: Record, model: VisionModel, dataset: ImageDataset) -> Record:
+        """The record of a scan, if what it says made it gives the name it was found under.
+
+        Raises Damaged for the scan of another layer, network or data set.
+        """
+        facts = record.facts
+        info, settings = model.layer(facts["layer"]), facts["settings"]
+        key = self.scan_key(model, info.name, dataset, settings)
+        photos = facts["scanned"] + len(facts["skipped"])
+        if (
+            facts["name"] != f"{key}-n{photos}-k{settings['top_k']}.safetensors"
+            or facts["model"]["identity"] != model.identity
+            or facts["dataset"]["fingerprint"] != dataset.fingerprint
+            or facts["shape"] != [info.channels, info.height, info.width]
+        ):
+            raise Damaged("it is not what its name says")
+        return record
 
     def checkpoint(
         self,

@@ -213,8 +213,8 @@ def test_another_version_of_the_algorithm_is_another_image(
 def test_another_version_of_the_files_is_left_alone(
     store: Store, model: VisionModel, reports: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neuron_widget.rendering.files.FORMAT", 99)
-    store.keep(model, render(model))
+    monkeypatch.setattr("neuron_widget.durable.records.FORMAT", 99)
+    store.put_render(model, render(model), keep_state=False)
     monkeypatch.undo()
     before = only(store, "images").read_bytes()
     assert store.find_render(model, "2", 2, **HOW) is None
@@ -316,11 +316,15 @@ def test_a_read_only_file_system(
 ) -> None:
     store.keep(model, render(model))
 
-    def refuse(path: Any, *_: Any) -> int:
+    def refuse(path: Any, *_: Any, **__: Any) -> int:
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
+    def open_(path: Any, flags: int, *more: Any, **how: Any) -> int:
+        return refuse(path) if flags & os.O_CREAT else opening(path, flags, *more, **how)
+
+    opening = os.open
     monkeypatch.setattr(os, "utime", refuse)
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", open_)
     assert store.find_render(model, "2", 2, **HOW) is not None
     with pytest.raises(StoreError, match="Read-only file system"):
         store.put_render(model, render(model, 3))
@@ -500,7 +504,7 @@ def test_killed_while_writing(tmp_path: Path, start: Start) -> None:
 def test_a_temporary_file_of_a_live_process_stays(tmp_path: Path, store: Store) -> None:
     folder = store.own.path("images", "aa").parent
     folder.mkdir(parents=True)
-    ours = folder / durable._temporary_name()
+    ours = folder / durable.folders._temporary_name()
     elsewhere = folder / ".tmp-00000000-1-abc"
     for path in (ours, elsewhere):
         path.write_bytes(b"half")
@@ -519,11 +523,11 @@ def test_a_folder_that_vanishes_while_writing(
 ) -> None:
     replace, calls = os.replace, []
 
-    def vanish(a: Any, b: Any) -> None:
+    def vanish(a: Any, b: Any, *, src_dir_fd: int, dst_dir_fd: int) -> None:
         calls.append(a)
         if len(calls) == 1:
-            Path(a).unlink()
-        replace(a, b)
+            os.unlink(a, dir_fd=src_dir_fd)
+        replace(a, b, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     monkeypatch.setattr(os, "replace", vanish)
     store.put_render(model, render(model), keep_state=False)
