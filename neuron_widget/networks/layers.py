@@ -1,14 +1,15 @@
 """Reading one layer of a network: its activation, and its gradient.
 
 Everything here is scoped to one forward pass: after it, by success, error or cancel, the module
-has no hook of ours and its training mode is what it was.
+has no hook of ours.
 """
 
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -43,13 +44,13 @@ def layer_reader(module: nn.Module, name: str, *, stop: bool = True) -> Callable
     """A function from a network input to the activation of one layer, ``(N, C, h, w)``.
 
     The forward pass ends at the layer (a model that cannot be stopped runs on, and still works).
-    Gradients follow the caller's grad mode. The hook and evaluation mode last for one call: between
-    calls, and after an error, nothing of ours is on the module.
+    Gradients follow the caller's grad mode. The hook lasts for one call: between calls, and after
+    an error, nothing of ours is on the module.
 
     Parameters
     ----------
     module
-        The network; in evaluation mode while it is read.
+        The network, in evaluation mode (see :mod:`.private_copy`).
     name
         An exact name out of ``module.named_modules()``.
     stop
@@ -60,32 +61,40 @@ def layer_reader(module: nn.Module, name: str, *, stop: bool = True) -> Callable
     One hook and an exception to stop, after baukit's ``nethook.Trace``.
     """
     layer = module.get_submodule(name)
+    if isinstance(layer, torch.jit.ScriptModule):
+        raise ModelError(
+            f"layer {name!r} is TorchScript (traced or scripted), which takes no hooks: choose a "
+            "layer outside of it, or open the network with the Python module it was made from"
+        )
 
     def read(x: Tensor) -> Tensor:
         seen: list[Tensor] = []
         thread = threading.get_ident()
 
         def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-            # The same model may be in use in another thread (a cell, while the worker renders).
+            # A network that cannot be copied may be in use in a thread of the user's.
             if threading.get_ident() != thread:
                 return
             seen.append(_first_tensor(output))
             if stop:
                 raise _LayerReached
 
-        with eval_mode(module):
-            handle = layer.register_forward_hook(keep)
-            try:
-                with suppress(_LayerReached):
-                    module(x)
-            finally:
-                handle.remove()
+        handle = layer.register_forward_hook(keep)
+        try:
+            module(x)
+        except _LayerReached as reached:
+            # Generators that wait in the frames that were left (torch's checkpoint) end now, and
+            # not when the garbage is collected.
+            traceback.clear_frames(reached.__traceback__)
+        finally:
+            handle.remove()
         if not seen:
             raise ModelError(
                 f"layer {name!r} was not reached in the forward pass of {type(module).__name__}; "
                 "choose a layer that the forward pass runs through"
             )
-        return channels_first(seen[-1])
+        # Of a layer that is called several times the first call, as in :func:`probe_layers`.
+        return channels_first(seen[0])
 
     return read
 
@@ -139,10 +148,11 @@ def probe_layers(module: nn.Module, example: Tensor) -> dict[str, tuple[int, int
         return hook
 
     # Not in inference_mode, the caller's neither: there a tensor's versions are not counted.
-    with eval_mode(module), torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
         try:
             for name, m in module.named_modules():
-                if name:
+                # TorchScript takes no hooks.
+                if name and not isinstance(m, torch.jit.ScriptModule):
                     handles.append(m.register_forward_hook(keep(name)))
             module(example)
         finally:

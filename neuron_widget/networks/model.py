@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +13,11 @@ from torch import Tensor, nn
 from neuron_widget.errors import ModelError, NeuronOutOfRange, NeuronWidgetError
 from neuron_widget.names import check_neuron, resolve_layer
 from neuron_widget.networks.layers import layer_reader, probe_layers
+from neuron_widget.networks.private_copy import PrivateCopies
 
 __all__ = ["LayerInfo", "Preprocess", "VisionModel", "weights_version"]
 
 Preprocess = Callable[[Tensor], Tensor]
-
-_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class VisionModel:
     Attributes
     ----------
     module : torch.nn.Module
-        The network, in evaluation mode while it is read.
+        The network itself. It is not run: readings run a :meth:`private_copy`.
     name : str
         ``"inceptionv1"``, ``"torchvision/resnet50"``, or the class name of a given module.
     title : str
@@ -51,13 +47,13 @@ class VisionModel:
     input_size : int
         Side of the square image the network was trained on, in pixels.
     loaded_here : bool
-        False for a module given by the user: it comes back as it was.
+        False for a module given by the user.
     redirect_relu : bool
         Whether rendering redirects ReLU gradients by default.
     labels : tuple of str or None
         Names of the outputs, where known.
     note : str
-        Why this network was chosen, where the user did not name one.
+        Why this network was chosen, where the user did not name one; what to know of it.
 
     Examples
     --------
@@ -101,12 +97,11 @@ class VisionModel:
         self._preprocess = preprocess
         self._main_layers = main_layers
         self._default_layer = default_layer
+        self._structure: tuple[list[nn.Module], list[torch.Size]] = ([], [])
+        self._every: dict[str, LayerInfo] = {}
         self._probed: dict[str, LayerInfo] = {}
         self._identity: tuple[object, str] = (None, "")
-        # A cell may read while the worker does, by another VisionModel of the module too. A module
-        # in training mode is in evaluation mode for the length of one reading: another reader's
-        # end must not put it back before.
-        self._reading = _LOCKS.setdefault(module, threading.RLock())
+        self._copies = PrivateCopies(module)
         if loaded_here:
             module.eval()
             # Convolutions run three times faster on the CPU in this memory format.
@@ -132,15 +127,23 @@ class VisionModel:
                 digest.update(array.numpy().tobytes())
         return f"{self.name.replace('/', '-')}-{digest.hexdigest()[:12]}"
 
-    @cached_property
+    @property
     def _named_layers(self) -> dict[str, LayerInfo]:
+        """Every layer with a map, probed again after somebody changed the network's structure."""
+        structure = ([*self.module.modules()], [p.shape for p in self.module.parameters()])
+        if self._structure != structure:
+            self._every = self._probe_all()
+            self._structure, self._probed = structure, {}
+        return self._every
+
+    def _probe_all(self) -> dict[str, LayerInfo]:
         size = (1, 3, self.input_size, self.input_size)
-        with self.exclusive(), self._explaining(size):
+        with self.private_copy() as network, self._explaining(size):
             example = self.preprocess(torch.zeros(size, device=self.device))
-            shapes = probe_layers(self.module, example)
+            shapes = probe_layers(network, example)
         return {name: LayerInfo(name, *shape) for name, shape in shapes.items()}
 
-    @cached_property
+    @property
     def layers(self) -> tuple[LayerInfo, ...]:
         """The layers a person would name, in order of execution, probed with one forward pass.
 
@@ -187,9 +190,8 @@ class VisionModel:
         """A layer that shares its output with an enclosing block, or has no 4-d output."""
         if name not in self._probed:
             size = (1, 3, self.input_size, self.input_size)
-            with self.exclusive(), self._explaining(size), torch.inference_mode():
-                x = self.preprocess(torch.zeros(size, device=self.device))
-                activation = layer_reader(self.module, name)(x)
+            with self._reading(name) as read, self._explaining(size), torch.inference_mode():
+                activation = read(torch.zeros(size, device=self.device))
             if activation.ndim != 4:
                 raise ModelError(
                     f"layer {name!r} gives activations of shape {tuple(activation.shape)}, "
@@ -230,31 +232,57 @@ class VisionModel:
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Images ``(N, 3, H, W)`` in 0..1 -> what the network takes, on the same device."""
-        return self._preprocess(images)
+        prepared = self._preprocess(images)
+        # A network whose weights are of another type than images are.
+        first = next(self.module.parameters(), prepared)
+        if prepared.dtype == torch.float32 and first.is_floating_point():
+            return prepared.to(first.dtype)
+        return prepared
 
     def reader(self, layer: str) -> Callable[[Tensor], Tensor]:
         """A function from images ``(N, 3, H, W)`` in 0..1 to the layer's ``(N, C, h, w)``.
 
         The forward pass ends at the layer; nothing is left behind on the module.
         """
-        read = layer_reader(self.module, self.layer(layer).name)
+        name = self.layer(layer).name
 
-        def read_alone(images: Tensor) -> Tensor:
-            with self.exclusive():
-                return read(self.preprocess(images))
+        def read_once(images: Tensor) -> Tensor:
+            with self._reading(name) as read:
+                return read(images)
 
-        return read_alone
-
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """A block in which no other thread reads, for what changes the module while it runs."""
-        with self._reading:
-            yield
+        return read_once
 
     @contextmanager
     def reading(self, layer: str) -> Iterator[Callable[[Tensor], Tensor]]:
-        """:meth:`reader` as a block."""
-        yield self.reader(layer)
+        """:meth:`reader` as a block, for backward passes inside it.
+
+        A network may compute again in the backward pass what it did not keep in the forward pass
+        (:func:`torch.utils.checkpoint.checkpoint`), and must not have changed until then.
+        """
+        with self._reading(self.layer(layer).name) as read:
+            yield read
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
+        with self.private_copy() as network:
+            read = layer_reader(network, name)
+            yield lambda images: read(self.preprocess(images))
+
+    @contextmanager
+    def private_copy(self) -> Iterator[nn.Module]:
+        """A copy of the network as it is now, in evaluation mode, that nobody else uses meanwhile.
+
+        Its parameters lie in the same memory and have no gradients; what is done to its modules
+        does not touch :attr:`module`. See :mod:`.private_copy`, also for a network that cannot be
+        copied.
+        """
+        with self._copies.borrow() as network:
+            yield network
+
+    @property
+    def copy_refusal(self) -> str:
+        """Why readings run the network itself instead of a copy; empty where they do not."""
+        return self._copies.refusal
 
 
 def weights_version(module: nn.Module) -> tuple[int, list[int]]:

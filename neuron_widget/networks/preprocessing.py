@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from neuron_widget.errors import ModelError
 from neuron_widget.networks.model import Preprocess
 
-__all__ = ["as_preprocess", "cast_to", "normalise", "timm_preprocess"]
+__all__ = ["as_preprocess", "normalise", "timm_preprocess"]
 
 
 def as_preprocess(given: Any) -> tuple[Preprocess, int | None]:
@@ -63,8 +63,3 @@ def timm_preprocess(module: nn.Module) -> tuple[Preprocess, int | None] | None:
         return None
     side = (config.get("input_size") or (3, None, None))[-1]
     return normalise(config["mean"], config["std"]), side
-
-
-def cast_to(transform: Preprocess, dtype: torch.dtype) -> Preprocess:
-    """For a network whose weights are of another type than images are."""
-    return lambda images: transform(images).to(dtype)

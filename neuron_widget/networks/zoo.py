@@ -13,7 +13,7 @@ from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS
 from neuron_widget.networks import inception
 from neuron_widget.networks.model import VisionModel
-from neuron_widget.networks.preprocessing import as_preprocess, cast_to, normalise, timm_preprocess
+from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
 from neuron_widget.networks.weights import (
     Report,
     check_fits,
@@ -340,10 +340,8 @@ def _user_module(
             "torchvision's networks, or the weights they were loaded with, or a function from "
             "images (N, 3, H, W) in 0..1 to the network's input"
         )
-    if first is not None and first.is_floating_point() and first.dtype != torch.float32:
-        transform = cast_to(transform, first.dtype)
     name = type(module).__name__
-    return VisionModel(
+    model = VisionModel(
         module,
         transform,
         name=name,
@@ -353,6 +351,9 @@ def _user_module(
         loaded_here=False,
         redirect_relu=isinstance(module, inception.InceptionV1),
     )
+    with model.private_copy():
+        model.note = model.copy_refusal
+    return model
 
 
 def _is_lucents_inception(module: nn.Module) -> bool:

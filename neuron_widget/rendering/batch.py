@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -150,34 +151,49 @@ class Batch:
         spectrum = self._spectra.spectrum[part].detach().requires_grad_()
         matrices = self._augmentation.matrices(self.step)[part]
         images = warp(self.image.decode(spectrum), matrices)
-        if self._fused is not None:
-            neurons = self.neurons[part] if self._only_neurons else None
-            activation = self._fused(images, redirect, neurons)
-        else:
-            activation = self._read(images, redirect)
-        maps = at_positions(activation, self.targets[part], self._info.height, self._info.width)
-        values = self.settings.objective(maps, self._channels[part])
-        # Only the spectrum's gradient: none for the weights, whatever their flags say.
-        (gradient,) = torch.autograd.grad(-values.sum(), spectrum)
+        # The backward pass too runs where the forward pass did: a network that checkpoints its
+        # activations computes them again there, and they must come out the same.
+        with self._reading(part, redirect) as read:
+            with self._modes(redirect):
+                activation = read(images)
+            info = self._info
+            maps = at_positions(activation, self.targets[part], info.height, info.width)
+            values = self.settings.objective(maps, self._channels[part])
+            with self._modes(redirect):
+                # Only the spectrum's gradient: none for the weights, whatever their flags say.
+                (gradient,) = torch.autograd.grad(-values.sum(), spectrum)
         for parameter, own in zip(self._parameters[part], gradient.unbind(), strict=True):
             parameter.grad = own
         return values.detach()
 
-    def _read(self, images: Tensor, redirect: bool) -> Tensor:
-        """The layer's activation from the module itself."""
-        if self.model.loaded_here:
-            images = images.contiguous(memory_format=torch.channels_last)
+    @contextmanager
+    def _reading(self, part: slice, redirect: bool) -> Iterator[Callable[[Tensor], Tensor]]:
+        """From some of the images to the layer's activation, inside a block."""
+        fused = self._fused
+        if fused is not None:
+            neurons = self.neurons[part] if self._only_neurons else None
+            yield lambda images: fused(images, redirect, neurons)
+            return
+        low = self.settings.options["precision"] == "bfloat16"
+        with self.model.reading(self.layer) as read:
+
+            def read_in_precision(images: Tensor) -> Tensor:
+                if self.model.loaded_here:
+                    images = images.contiguous(memory_format=torch.channels_last)
+                with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
+                    return read(images)
+
+            yield read_in_precision
+
+    @contextmanager
+    def _modes(self, redirect: bool) -> Iterator[None]:
+        """What is done otherwise inside the network, forwards and backwards."""
+        plain = self._fused is not None
         with (
-            self.model.reading(self.layer) as read,
-            torch.autocast(
-                images.device.type,
-                dtype=torch.bfloat16,
-                enabled=self.settings.options["precision"] == "bfloat16",
-            ),
-            RedirectedReLU() if redirect else nullcontext(),
-            BatchInvariantConvolutions() if self._alone_on_cpu else nullcontext(),
+            RedirectedReLU() if redirect and not plain else nullcontext(),
+            BatchInvariantConvolutions() if self._alone_on_cpu and not plain else nullcontext(),
         ):
-            return read(images)
+            yield
 
     def images(self) -> Tensor:
         """The images as they are now, ``(n, 3, H, W)`` in 0..1, on the device."""

@@ -4,10 +4,10 @@ It is here to compare with. Each image is rendered alone, one call of ``render_v
 the same parameters and the same optimiser, so that it can be stopped like the fast engine; that
 is the very loop ``render_vis`` runs inside.
 
-What torch-lucent 0.1.8 leaves behind is cleaned up after every step: its hooks (one a module a
-call), gradients on the model's weights, the state of numpy's and torch's global generators
-(lucent draws from both), and its warnings. Lucent fixes its device when it is imported (the first
-CUDA device, else the CPU); a model elsewhere cannot be rendered with it.
+It renders a copy of the network. What torch-lucent 0.1.8 leaves behind is cleaned up after every
+step: its hooks (one a module a call), gradients on the copy's weights, the state of numpy's and
+torch's global generators (lucent draws from both), and its warnings. Lucent fixes its device when
+it is imported (the first CUDA device, else the CPU); a model elsewhere cannot be rendered with it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from torch.overrides import TorchFunctionMode
 
 from neuron_widget.errors import RenderError
 from neuron_widget.networks.inception import InceptionV1
-from neuron_widget.networks.layers import eval_mode
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.private_copy import PrivateCopy
 from neuron_widget.rendering.memory import is_out_of_memory
 from neuron_widget.rendering.objective import at_positions
 from neuron_widget.rendering.param import generator_for
@@ -67,9 +67,25 @@ class RightLRN(TorchFunctionMode):
 
 
 def lucent_module(model: VisionModel) -> nn.Module:
-    """The module lucent renders: its own InceptionV1 with our weights, else the model's module."""
+    """What lucent renders: its own InceptionV1 with our weights, else a copy of the network.
+
+    Raises
+    ------
+    RenderError
+        If the network cannot be copied: lucent would leave its gradients on the user's weights.
+    """
     if not isinstance(model.module, InceptionV1):
-        return model.module
+        try:
+            copy = PrivateCopy(model.module).network
+        except Exception as error:  # somebody's classes
+            raise RenderError(
+                f"{model.title} cannot be copied, and torch-lucent leaves hooks and gradients on "
+                f"the network it renders: use engine='fast' ({error})"
+            ) from error
+        for weight in copy.parameters():
+            # Lucent computes the gradients of all weights.
+            weight.requires_grad_(weight.is_floating_point())
+        return copy
     theirs: nn.Module = lucents("modelzoo.inceptionv1.InceptionV1").InceptionV1(pretrained=False)
     renamed = {}
     for key, value in model.module.state_dict().items():
@@ -159,7 +175,6 @@ class _Lucent:
             }
             for step in range(1, options["steps"] + 1):
                 with (
-                    self.model.exclusive(),
                     globals_.ours(),
                     _as_it_was(self.module),
                     RightLRN(),
@@ -262,21 +277,17 @@ class _GlobalGenerators:
 
 @contextmanager
 def _as_it_was(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards mode, hooks and gradients are what they were."""
+    """Gradients inside; afterwards hooks are what they were, and there are no gradients."""
     # torch has no public way to list hooks, and lucent keeps no handle to the ones it adds.
     hooks = [(m, set(m._forward_hooks)) for m in module.modules()]
-    grads = [(p, p.grad) for p in module.parameters()]
-    for p, _ in grads:
-        p.grad = None
     try:
-        with eval_mode(module), torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         for m, before in hooks:
             for key in set(m._forward_hooks) - before:
                 del m._forward_hooks[key]
-        for p, grad in grads:
-            p.grad = grad
+        module.zero_grad(set_to_none=True)
 
 
 @contextmanager

@@ -105,10 +105,10 @@ class ModelKeys:
 
 def _hooked(model: VisionModel) -> bool:
     """Whether hooks of others are on the network: they may change what it computes."""
-    with model.exclusive():
+    with model.private_copy() as network:
         return any(
             not str(getattr(hook, "__module__", "")).startswith("neuron_widget.")
-            for m in model.module.modules()
+            for m in network.modules()
             for hooks in (m._forward_hooks, m._forward_pre_hooks)
             for hook in hooks.values()
         )
@@ -152,17 +152,13 @@ def _describe_behaviour(model: VisionModel) -> str:
     """
     import torch
 
-    from neuron_widget.networks.layers import eval_mode
-
     noise = torch.Generator().manual_seed(0)
     side = model.input_size
     image = torch.rand((1, 3, side, side), generator=noise).to(model.device)
     off = torch.autocast(model.device.type, enabled=False)
     try:
-        with model.exclusive(), eval_mode(model.module), torch.inference_mode(), off:
-            found = [
-                t.float().flatten().cpu() for t in _tensors(model.module(model.preprocess(image)))
-            ]
+        with model.private_copy() as network, torch.inference_mode(), off:
+            found = [t.float().flatten().cpu() for t in _tensors(network(model.preprocess(image)))]
     except Exception as error:  # noqa: BLE001  # somebody's network; its layers may be read all the same
         return type(error).__name__
     values = torch.cat(found) if found else torch.zeros(1)

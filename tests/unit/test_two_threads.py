@@ -20,7 +20,7 @@ from neuron_widget.session.jobs import Job, Worker
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-class Guest(nn.Module):
+class InTraining(nn.Module):
     """A network that its owner is still training: another one in each mode."""
 
     def __init__(self) -> None:
@@ -61,8 +61,8 @@ def in_threads(*works: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("engine", ["none", "lucent"])
-def test_a_guest_in_training_mode_is_read_by_two_threads(engine: str) -> None:
-    module = Guest().train()
+def test_a_module_in_training_mode_is_read_by_two_threads(engine: str) -> None:
+    module = InTraining().train()
     model = load_model(module, preprocess=HALF, input_size=48)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     x = torch.rand(2, 3, 48, 48)
@@ -87,8 +87,8 @@ def test_a_guest_in_training_mode_is_read_by_two_threads(engine: str) -> None:
         assert torch.equal(value, before[name]), name
 
 
-def test_two_models_of_one_guest_take_turns() -> None:
-    module = Guest().train()
+def test_two_models_of_one_module_are_read_side_by_side() -> None:
+    module = InTraining().train()
     one, other = (load_model(module, preprocess=HALF, input_size=48) for _ in range(2))
     before = {name: value.clone() for name, value in module.state_dict().items()}
 
@@ -110,7 +110,7 @@ def looked_up(found: ScanResult, neuron: int) -> list[Any]:
 
 def test_photos_are_the_same_while_the_worker_renders_and_looks_too(monkeypatch: Any) -> None:
     monkeypatch.setattr("neuron_widget.scanning.lookup._KEPT", 2)
-    model = load_model(Guest().train(), preprocess=HALF, input_size=48)
+    model = load_model(InTraining().train(), preprocess=HALF, input_size=48)
 
     def scanned() -> ScanResult:
         return scan(model, "late", photos(), top_k=3, precision="fast", progress=False)
@@ -139,7 +139,7 @@ def test_photos_are_the_same_while_the_worker_renders_and_looks_too(monkeypatch:
 
 
 def test_one_pass_serves_all_who_ask_for_a_neuron(monkeypatch: Any) -> None:
-    model = load_model(Guest(), preprocess=HALF, input_size=48)
+    model = load_model(InTraining(), preprocess=HALF, input_size=48)
     found = scan(model, "late", photos(), top_k=3, progress=False)
     passes: list[int] = []
     forward = found._forward

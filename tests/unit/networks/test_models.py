@@ -1,4 +1,4 @@
-"""Opening networks, reading layers, and leaving guests as they were."""
+"""Opening networks, reading layers, and leaving a user's modules as they were."""
 
 from __future__ import annotations
 
@@ -92,28 +92,31 @@ def test_what_is_known_before_a_network_is_loaded_is_true() -> None:
     assert {n: there[n] for n in EFFICIENTNET_LAYERS} == EFFICIENTNET_LAYERS
 
 
-# ------------------------------------------------------------------ guests
+# ------------------------------------------------------------------ a user's modules
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("layer", ["first", "second", "first.0"])
-def test_a_guest_comes_back_as_it_was(training: bool, layer: str) -> None:
-    guest = Tiny().train(training)
-    guest.first[0].requires_grad_(False)
-    guest.drop.train(not training)
-    before = state_of(guest)
-    model = load_model(guest, preprocess=HALF, input_size=16)
-    assert state_of(guest) == before
+def test_a_users_module_comes_back_as_it_was(training: bool, layer: str) -> None:
+    own = Tiny().train(training)
+    own.first[0].requires_grad_(False)
+    own.drop.train(not training)
+    before = state_of(own)
+    model = load_model(own, preprocess=HALF, input_size=16)
+    assert state_of(own) == before
     read = model.reader(layer)
     images = torch.rand(2, 3, 16, 16, requires_grad=True)
     activation = read(images)
     (gradient,) = torch.autograd.grad(activation.mean(), images)
     assert gradient.abs().sum() > 0
-    assert guest.finished == 1, "the forward pass must end at the layer (1 = the probe of layers)"
-    assert state_of(guest) == before
+    assert own.finished == 0, "it is not run itself"
+    with model.private_copy() as copy:
+        finished = copy.finished
+    assert finished == 1, "the forward pass must end at the layer (1 = the probe of layers)"
+    assert state_of(own) == before
     with pytest.raises(RuntimeError):
         read(torch.rand(2, 5, 16, 16))
-    assert state_of(guest) == before
+    assert state_of(own) == before
 
 
 def test_a_model_that_cannot_be_stopped_still_works() -> None:
@@ -150,11 +153,11 @@ def test_two_threads_may_read_one_model() -> None:
     assert not wrong
 
 
-def test_a_guest_on_another_device_is_copied_not_moved() -> None:
-    guest = Tiny()
-    model = load_model(guest, preprocess=HALF, input_size=16, device="cpu")
-    assert model.module is guest
-    meta = load_model(guest, preprocess=HALF, input_size=16, device=None)
+def test_a_users_module_on_another_device_is_copied_not_moved() -> None:
+    own = Tiny()
+    model = load_model(own, preprocess=HALF, input_size=16, device="cpu")
+    assert model.module is own
+    meta = load_model(own, preprocess=HALF, input_size=16, device=None)
     assert meta.device == torch.device("cpu")
 
 
@@ -209,8 +212,8 @@ def test_preprocessing_is_each_networks_own() -> None:
     resnet = load_model(resnet18(), preprocess=ResNet18_Weights.DEFAULT)
     assert torch.allclose(resnet.preprocess(half)[0, 0, 0, 0], torch.tensor((0.5 - 0.485) / 0.229))
     assert resnet.input_size == 224
-    guest = load_model(timm.create_model("tf_efficientnet_lite0"))
-    assert guest.preprocess(half).abs().max() == 0
+    own = load_model(timm.create_model("tf_efficientnet_lite0"))
+    assert own.preprocess(half).abs().max() == 0
     inception = load_model(InceptionV1())
     assert torch.allclose(inception.preprocess(half), torch.tensor(0.5 * 255 - 117))
     own = load_model(Tiny(), preprocess=lambda x: x * 2, input_size=16)

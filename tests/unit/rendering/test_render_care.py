@@ -179,7 +179,7 @@ def test_relu_is_redirected_in_the_first_sixteen_steps_only(asked, steps_with, m
     )
     model = guest()
     render(model, "second", 0, redirect_relu=asked, progress=False, **SMALL)
-    assert len(entered) == steps_with
+    assert len(entered) == 2 * steps_with, "forwards and backwards"
 
 
 def test_redirected_relu_wakes_a_dead_neuron():
