@@ -1,3 +1,4 @@
+import { options } from "preact";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import factory from "../src/index";
 import type * as P from "../src/protocol";
@@ -14,7 +15,13 @@ import {
 	view,
 } from "./helpers";
 
-const drawn = (): Promise<void> => new Promise((done) => setTimeout(done, 30));
+// Effects run in the next turn rather than after a frame, so that no test depends on the clock.
+options.requestAnimationFrame = (callback) => void setTimeout(callback);
+
+/** What was told is drawn, and its effects are drawn too. */
+async function drawn(): Promise<void> {
+	for (let turn = 0; turn < 8; turn++) await new Promise((done) => setTimeout(done));
+}
 
 describe("the page", () => {
 	let model: TestModel;
