@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-import time
 import traceback
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
 import traitlets
 
-from neuron_widget.errors import ModelError
+from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.notebook import LiveFloat, LiveUnicode, event_loop, running_cell
 from neuron_widget.session import Session, export, messages
 from neuron_widget.session.arguments import check_arguments, reject_unknown
 from neuron_widget.session.handle import handle_message
+from neuron_widget.session.jobs import in_worker
 from neuron_widget.session.outbox import Outbox
+from neuron_widget.session.updates import Updates
+from neuron_widget.session.waiting import Waiting
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import Example
-    from neuron_widget.session.jobs import Job
 
 __all__ = ["NeuronWidget"]
 
 _STATIC = Path(__file__).parent / "static"
+
+_COMMANDS = ("layer", "neuron", "steps")
+_TRAITS = (*_COMMANDS, "status", "progress")
 
 
 class NeuronWidget(anywidget.AnyWidget):
@@ -80,7 +83,8 @@ class NeuronWidget(anywidget.AnyWidget):
     Attributes
     ----------
     layer, neuron, steps
-        Two-way: set them, observe them, link them to other widgets.
+        Two-way: set them, observe them, link them to other widgets. In a notebook observers run
+        in the thread that runs the cells, between cells and while one waits for this widget.
     status, progress
         Read-only: a line of text; how far the rendering is, 0..1.
 
@@ -88,7 +92,7 @@ class NeuronWidget(anywidget.AnyWidget):
     ------
     UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError, ValueError
         For arguments that are known to be wrong without the network. What only the opened network
-        can tell is shown in the widget.
+        can tell is shown in the widget, and raised by the calls that wait.
 
     Examples
     --------
@@ -105,8 +109,8 @@ class NeuronWidget(anywidget.AnyWidget):
     layer = traitlets.Unicode("").tag(sync=True)
     neuron = traitlets.Int(0).tag(sync=True)
     steps = traitlets.Int(512).tag(sync=True)
-    status = traitlets.Unicode("opening", read_only=True).tag(sync=True)
-    progress = traitlets.Float(0.0, read_only=True).tag(sync=True)
+    status = LiveUnicode("opening", read_only=True).tag(sync=True)
+    progress = LiveFloat(0.0, read_only=True).tag(sync=True)
 
     # The kernel is one for all cells: a cell that runs again must find its last widget.
     _live: ClassVar[weakref.WeakSet[NeuronWidget]] = weakref.WeakSet()
@@ -149,20 +153,25 @@ class NeuronWidget(anywidget.AnyWidget):
             previews=previews,
             store=store,
         )
-        self._cell = _running_cell()
+        self._cell = running_cell()
         self._close_earlier_runs()
-        # The thread in which the traits follow the session: it is not told of them in turn.
-        self._updating_in: int | None = None
+        # The trait that is being set to what the session says, and to what: that is no command.
+        self._following: tuple[str, object] | None = None
+        # Where functions that observe this widget raised: each is told of once.
+        self._raised: set[tuple[object, ...]] = set()
         super().__init__()
         self.layer = settings.layer or ""
         self.neuron = settings.neuron
         self.steps = settings.steps
         self._sheet_shown = False
         self._outbox = Outbox(self._send_message)
-        self._session = Session(settings, self._outbox.send, self._session_changed)
+        self._updates = Updates(self._update_traits, event_loop())
+        self._session = Session(settings, self._outbox.send, self._updates.request)
+        self._waiting = Waiting(self._session, self._updates)
         self.on_msg(self._on_page_message)
-        self.observe(self._on_trait, names=["layer", "neuron", "steps"])
+        self.observe(self._on_trait, names=list(_COMMANDS))
         NeuronWidget._live.add(self)
+        self._updates.request()  # there was no session to read from until now
 
     # -------------------------------------------------------------- for Python
 
@@ -193,26 +202,42 @@ class NeuronWidget(anywidget.AnyWidget):
         """Render the selected neuron, or go on from the image that is there if ``steps`` is larger.
 
         With ``wait``, return the result; an interrupt stops the rendering and keeps what is there.
+
+        Raises
+        ------
+        ModelError, UnknownLayer, NeuronOutOfRange, RenderError
+            With ``wait``: what kept the network from opening, what is wrong with the layer or the
+            neuron that the cell asked for, or what ended the rendering.
+        WidgetError
+            If the widget is closed, or if its own work waits for it (a function that observes it
+            in a script, a network, a data set).
         """
         if wait:
-            self._wait_until_open()
-        job = self._session.render()
+            self._waiting.until_open()
+        with self._updates.held():
+            job = self._session.render()
         if not wait:
             return None
-        self._finish(job)
+        self._waiting.until_done(job)
         return self.result
 
     def scan(self, dataset: Any = None, wait: bool = False) -> dict[str, list[Example]] | None:
         """Scan the data set, or another one, for the photos that fire the layer's neurons.
 
         With ``wait``, return :attr:`examples`; an interrupt keeps what was scanned.
+
+        Raises
+        ------
+        ModelError, UnknownLayer, NeuronOutOfRange, DatasetError, WidgetError
+            As :meth:`render`, and what is wrong with the data set.
         """
         if wait:
-            self._wait_until_open()
-        job = self._session.scan(dataset)
+            self._waiting.until_open()
+        with self._updates.held():
+            job = self._session.scan(dataset)
         if not wait:
             return None
-        self._finish(job)
+        self._waiting.until_done(job)
         return self.examples
 
     def stop(self) -> None:
@@ -220,21 +245,16 @@ class NeuronWidget(anywidget.AnyWidget):
         self._session.stop()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for everything but the gallery's previews.
+        """Wait for everything but the gallery's previews; then the results are there.
 
         Raises
         ------
         TimeoutError
             After ``timeout`` seconds. The work goes on.
+        ModelError, UnknownLayer, NeuronOutOfRange, WidgetError
+            As :meth:`render`.
         """
-        end = None if timeout is None else time.monotonic() + timeout
-        with self._waiting():
-            while jobs := self._session.foreground():
-                left = 0.2 if end is None else end - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError(f"still working after {timeout} s: {self.status}")
-                # In slices: an interrupt is noticed between them on every platform.
-                jobs[0].finished.wait(min(0.2, left))
+        self._waiting.until_idle(timeout)
 
     def snapshot(self) -> Image.Image:
         """The image and photos of the selected neuron as one picture, also shown below the cell.
@@ -282,7 +302,7 @@ class NeuronWidget(anywidget.AnyWidget):
         from neuron_widget.page.saving import Saving
 
         file = check_path(Path(path))
-        self._wait_until_open()
+        self._waiting.until_open()
         saving = Saving(
             self._session.state,
             self._session.store.store,
@@ -291,9 +311,9 @@ class NeuronWidget(anywidget.AnyWidget):
             limit=max_bytes,
             title=title,
         )
-        self._finish(saving.planning())
+        self._waiting.until_done(saving.planning())
         print(f"{file.name}: {saving.plan}")
-        self._finish(saving.writing(file))
+        self._waiting.until_done(saving.writing(file))
         return file
 
     def close(self) -> None:
@@ -319,7 +339,7 @@ class NeuronWidget(anywidget.AnyWidget):
 
     def _on_page_message(self, _widget: object, content: Any, _buffers: object) -> None:
         """Dispatch one message. Errors are shown: a handler's exception would go to the log."""
-        with self._outbox.handling():
+        with self._updates.held(), self._outbox.handling():
             try:
                 if content.get("kind") == "poll":
                     self._on_poll(more=bool(content["more"]))
@@ -327,7 +347,7 @@ class NeuronWidget(anywidget.AnyWidget):
                     handle_message(self._session, content)
             except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
                 trace = "".join(traceback.format_exception(error))
-                expected = isinstance(error, (ValueError, TypeError))
+                expected = isinstance(error, (ValueError, TypeError, NeuronWidgetError))
                 shown = "" if expected else trace
                 self._outbox.send(
                     messages.error("select", "That did not work", error, shown, "", ""), []
@@ -345,28 +365,48 @@ class NeuronWidget(anywidget.AnyWidget):
         if self.comm is not None:
             self.send(message, buffers)
 
-    def _session_changed(self) -> None:
-        """Let the traits follow the session. Runs in the worker and in the main thread."""
-        state = self._session.state if hasattr(self, "_session") else None
-        if state is None or state.closed:
+    def _update_traits(self) -> None:
+        """Let the traits follow the session. Whoever observes them is called, and may do anything.
+
+        See :class:`.Updates` for the thread and the time.
+        """
+        session = getattr(self, "_session", None)
+        if session is None or session.state.closed:
             return
-        with state.lock:
-            self._updating_in = threading.get_ident()
+        for name in _TRAITS:
+            value = getattr(session.state, name)
+            self._following = name, value
             try:
-                self.layer, self.neuron, self.steps = state.layer, state.neuron, state.steps
-                self.set_trait("status", state.status)
-                self.set_trait("progress", round(state.progress, 3))
+                self.set_trait(name, value)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and not in_worker():
+                    raise
+                self._show_raised(name, error)
             finally:
-                self._updating_in = None
+                self._following = None
 
     def _on_trait(self, change: Any) -> None:
-        if self._updating_in == threading.get_ident():
+        if self._following == (change["name"], change["new"]):
+            self._following = None
             return
-        try:
-            self._session.select(**{change["name"]: change["new"]})
-        except (ValueError, TypeError):
-            self._session_changed()
-            raise
+        with self._updates.held():
+            try:
+                self._session.select(**{change["name"]: change["new"]})
+            except (ValueError, TypeError):
+                self._updates.request()  # the trait goes back to what is shown
+                raise
+
+    def _show_raised(self, name: str, error: BaseException) -> None:
+        """Say once, in the log and on the page, that a function that observes a trait raised."""
+        places = traceback.extract_tb(error.__traceback__)
+        place = (name, type(error), *((p.filename, p.lineno) for p in places[-1:]))
+        if place in self._raised:
+            return
+        self._raised.add(place)
+        logging.getLogger(__name__).error(
+            "a function that observes %r raised", name, exc_info=error
+        )
+        self._session.state.fail("select", f"A function that observes {name!r} raised", error)
 
     # -------------------------------------------------------------- keeping order
 
@@ -377,49 +417,3 @@ class NeuronWidget(anywidget.AnyWidget):
             if cell and cell == self._cell[0] and execution != self._cell[1]:
                 widget._session.close()
                 NeuronWidget._live.discard(widget)
-
-    def _wait_until_open(self) -> None:
-        """Wait for the network, or raise what kept it from opening."""
-        for job in self._session.foreground():
-            if job.task == "open":
-                self._finish(job)
-        if self._session.state.model is None:
-            raise ModelError(self.status)
-
-    def _finish(self, job: Job | None) -> None:
-        """Wait for one job; raise what ended it."""
-        if job is None:
-            return
-        with self._waiting():
-            while not job.finished.wait(0.2):
-                pass
-        if job.error is not None:
-            raise job.error
-
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """Python looks on, as a view does; an interrupt stops the work."""
-        self._session.view("python", visible=False)
-        try:
-            yield
-        except KeyboardInterrupt:
-            jobs = self._session.foreground()
-            self.stop()
-            for job in jobs:
-                job.finished.wait(5)
-            raise
-        finally:
-            self._session.view("python", visible=False, gone=True)
-
-
-def _running_cell() -> tuple[str, str]:
-    """(cell, execution) where this runs; empty strings outside a notebook."""
-    try:
-        from IPython import get_ipython
-
-        shell = get_ipython()
-        parent = shell.kernel.get_parent("shell") if shell is not None else {}
-        cell = str(parent.get("metadata", {}).get("cellId", ""))
-        return cell, str(parent.get("header", {}).get("msg_id", ""))
-    except (ImportError, AttributeError):
-        return "", ""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from neuron_widget.session import messages
-from neuron_widget.session.messages import Part
+from neuron_widget.session.messages import Message, Part
 from neuron_widget.session.settings import Recipe
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class SessionCache:
         self._thumbs: dict[tuple[Recipe, str], dict[int, Thumb]] = {}
         self.photos: OrderedDict[Key, Part] = OrderedDict()
         self.scans: dict[str, ScanResult] = {}
+        self._strengths: dict[str, Message] = {}
 
     @property
     def renderings(self) -> OrderedDict[Key, tuple[RenderResult, Part]]:
@@ -65,15 +66,20 @@ class SessionCache:
         """Keep the photo rows of a neuron."""
         _keep(self.photos, key, part, self.pins)
 
-    def add_scan(self, layer: str, result: ScanResult) -> None:
-        """Keep a scan; photo rows of an earlier one are forgotten."""
-        self.scans[layer] = result
+    def add_scan(self, layer: str, result: ScanResult, strengths: Message) -> None:
+        """Keep a scan and its message; photo rows of an earlier one are forgotten.
+
+        The message is given: to make it asks the user's data set for labels, which is not done
+        under the lock.
+        """
+        self.scans[layer], self._strengths[layer] = result, strengths
         for key in [key for key in self.photos if key[0] == layer]:
             del self.photos[key]
 
     def forget_data(self) -> None:
         """Forget what came from the data set."""
         self.scans.clear()
+        self._strengths.clear()
         self.photos.clear()
 
     def add_thumbs(self, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> dict[int, Thumb]:
@@ -96,8 +102,8 @@ class SessionCache:
     def gallery(self, layer: str) -> list[Part]:
         """Messages about all neurons of a layer."""
         parts: list[Part] = []
-        if layer in self.scans:
-            parts.append((messages.strengths(self.scans[layer], layer), []))
+        if layer in self._strengths:
+            parts.append((self._strengths[layer], []))
         if self.thumbs(layer):
             parts.append(messages.thumbs(layer, self.thumbs(layer)))
         return parts

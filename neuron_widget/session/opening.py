@@ -13,7 +13,7 @@ from neuron_widget.session.pace import Throttle
 from neuron_widget.session.state import State
 
 if TYPE_CHECKING:
-    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.networks.model import LayerInfo, VisionModel
 
 __all__ = ["Opening"]
 
@@ -50,6 +50,7 @@ class Opening:
     def start(self) -> None:
         """Open the network that the settings name."""
         state = self._state
+        state.problem = None
         state.no_error("network")
         state.show("network", messages.opening("Opening the network"))
         state.submit("open", self._steps(), self._opened, priority=0, on_error=self._not_opened)
@@ -76,19 +77,20 @@ class Opening:
     def _opened(self, model: VisionModel) -> None:
         """Look into this network from now on."""
         state = self._state
-        info = model.layer(model.default_layer)
-        problem: NeuronWidgetError | None = None
-        # At once: a command of the cell sees all of the network or nothing.
-        with state.lock:
-            try:
-                info = model.layer(state.layer or info.name)
-                check_neuron(state.neuron, info.channels, info.name)
-            except NeuronWidgetError as error:
-                problem = error
-            state.model, state.layer, state.channels = model, info.name, info.channels
-            state.neuron = state.neuron if state.neuron < info.channels else 0
-            state.cache = SessionCache(state.settings.recipe)
-            asked, self._asked = self._asked, []
+        while True:
+            layer, neuron = state.key
+            # Not under the lock: this may run the network.
+            info, problem = _judge(model, layer, neuron)
+            # At once: a command of the cell sees all of the network or nothing.
+            with state.lock:
+                if state.key != (layer, neuron):
+                    continue  # another choice in the meantime
+                state.model, state.layer, state.channels = model, info.name, info.channels
+                state.neuron = neuron if neuron < info.channels else 0
+                state.cache = SessionCache(state.settings.recipe)
+                state.problem = problem
+                asked, self._asked = self._asked, []
+                break
         state.show("pins", messages.pins([]))
         state.show("network", messages.opened(model, info))
         state.status = "ready"
@@ -103,6 +105,20 @@ class Opening:
 
     def _not_opened(self, error: BaseException) -> None:
         state = self._state
+        state.problem = error
         state.show("network", messages.opening(""))
         action = "embedded" if state.settings.model != EMBEDDED else ""
         state.fail("network", "The network could not be opened", error, action)
+
+
+def _judge(
+    model: VisionModel, layer: str, neuron: int
+) -> tuple[LayerInfo, NeuronWidgetError | None]:
+    """The layer to show, and what is wrong with the choice where it cannot be shown."""
+    info = model.layer(model.default_layer)
+    try:
+        info = model.layer(layer or info.name)
+        check_neuron(neuron, info.channels, info.name)
+    except NeuronWidgetError as error:
+        return info, error
+    return info, None

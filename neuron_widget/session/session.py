@@ -75,20 +75,27 @@ class Session:
         """
         state = self.state
         steps = messages.check_steps(state.steps if steps is None else steps)
-        with state.lock:
-            if state.model is None:
-                # Looked at, and checked, when the network is open.
-                state.layer = layer or state.layer
-                state.neuron = state.neuron if neuron is None else check_neuron(neuron, 1 << 30, "")
-                state.steps = steps
-                return
-            info = state.model.layer(layer or state.layer)
-            if neuron is None:
-                neuron = min(state.neuron, info.channels - 1)
-            neuron = check_neuron(neuron, info.channels, info.name)
-            new_layer = info.name != state.layer
-            state.layer, state.neuron, state.steps = info.name, neuron, steps
-            state.channels = info.channels
+        while True:
+            model, name = state.model, layer or state.layer
+            # Not under the lock: a layer that nobody asked for yet is looked at, in the network.
+            info = model.layer(name) if model is not None else None
+            with state.lock:
+                if state.model is not model or (layer or state.layer) != name:
+                    continue  # another network or layer in the meantime
+                wanted = state.neuron if neuron is None else neuron
+                if info is None:
+                    # Looked at, and checked, when the network is open.
+                    state.neuron = check_neuron(wanted, None, name)
+                    state.layer, state.steps = name, steps
+                    return
+                if neuron is None:
+                    wanted = min(wanted, info.channels - 1)
+                state.neuron = check_neuron(wanted, info.channels, info.name)
+                new_layer = info.name != state.layer
+                state.layer, state.steps, state.channels = info.name, steps, info.channels
+                if layer is not None or neuron is not None:
+                    state.problem = None
+                break
         self._begin(new_layer=new_layer, seq=seq, settled=settled, auto=auto)
 
     def _begin(
@@ -102,7 +109,6 @@ class Session:
             selected = messages.selected(seq, state.layer, state.neuron, state.steps)
         state.no_error("select")
         state.show("selected", selected)
-        state.on_change()
         for part in parts:
             state.send(*part)
         if new_layer:
@@ -116,6 +122,7 @@ class Session:
             known = self._rendering.known() or self._rendering.recall()
             if wanted and not known:
                 self._rendering.start(delay=SETTLE_S)
+        state.on_change()
 
     def pin(self, keys: Iterable[Key]) -> None:
         """Keep these neurons, at most four, to be shown side by side.
