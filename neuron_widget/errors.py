@@ -18,6 +18,7 @@ __all__ = [
     "UnknownLayer",
     "WeightsRefused",
     "WeightsUnavailable",
+    "WidgetError",
     "nearest",
 ]
 
@@ -74,6 +75,10 @@ class RenderError(NeuronWidgetError, RuntimeError):
 
 class StoreError(NeuronWidgetError, RuntimeError):
     """A result that could not be written to the store or read from a file."""
+
+
+class WidgetError(NeuronWidgetError, RuntimeError):
+    """A widget that cannot do what it is asked: it is closed, or it would wait for itself."""
 
 
 class PageTooLarge(NeuronWidgetError, ValueError):

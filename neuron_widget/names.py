@@ -101,8 +101,8 @@ def resolve_layer(name: str, known: Iterable[str], *, model: str = "this model")
     raise UnknownLayer(f"{model} has no layer {name!r}; {hint}")
 
 
-def check_neuron(neuron: object, channels: int, layer: str) -> int:
-    """The neuron as an int.
+def check_neuron(neuron: object, channels: int | None, layer: str) -> int:
+    """The neuron as an int; ``channels`` is None where only the opened network can tell.
 
     Raises
     ------
@@ -110,10 +110,13 @@ def check_neuron(neuron: object, channels: int, layer: str) -> int:
         With the valid range.
     """
     if isinstance(neuron, bool) or not hasattr(neuron, "__index__"):
-        raise NeuronOutOfRange(
-            f"neuron must be an integer from 0 to {channels - 1}, got {neuron!r}"
-        )
+        most = f"from 0 to {channels - 1}" if channels is not None else "0 or more"
+        raise NeuronOutOfRange(f"neuron must be an integer {most}, got {neuron!r}")
     number: int = neuron.__index__()
+    if channels is None:
+        if number < 0:
+            raise NeuronOutOfRange(f"there is no neuron {number}: they are counted from 0")
+        return number
     if not 0 <= number < channels:
         raise NeuronOutOfRange(
             f"layer {layer} has {channels} neurons, 0 to {channels - 1}; "

@@ -31,6 +31,7 @@ __all__ = [
     "ScanOptions",
     "Setting",
     "ViewOptions",
+    "WidgetOptions",
     "check_int",
     "check_settings",
     "defaults",
@@ -283,6 +284,10 @@ class ViewOptions(TypedDict, total=False):
     ]
 
 
+class WidgetOptions(RenderOptions, ViewOptions, total=False):
+    """Settings that :class:`neuron_widget.NeuronWidget` takes as arguments."""
+
+
 def _described(options: Any) -> dict[str, Setting]:
     found = {}
     for name, hint in get_type_hints(options, include_extras=True).items():
@@ -371,7 +376,7 @@ def documented_options(options: Any, *, but: tuple[str, ...] = ()) -> Callable[[
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=setting.default,
-                annotation=setting.type,
+                annotation=setting.type | None if setting.optional else setting.type,
             )
             for name, setting in _described(options).items()
             if name not in but

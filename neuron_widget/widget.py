@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-import time
 import traceback
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import anywidget
 import traitlets
 
-from neuron_widget.errors import ModelError
+from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.notebook import LiveFloat, LiveUnicode, event_loop, running_cell
 from neuron_widget.session import Session, export, messages
 from neuron_widget.session.arguments import check_arguments, reject_unknown
 from neuron_widget.session.handle import handle_message
+from neuron_widget.session.jobs import in_worker
 from neuron_widget.session.outbox import Outbox
+from neuron_widget.session.updates import Updates
+from neuron_widget.session.waiting import Waiting
+from neuron_widget.settings import WidgetOptions, documented_options
+from neuron_widget.targets import TargetLike
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import Example
-    from neuron_widget.session.jobs import Job
 
 __all__ = ["NeuronWidget"]
 
 _STATIC = Path(__file__).parent / "static"
+
+_COMMANDS = ("layer", "neuron", "steps", "target")
+_TRAITS = (*_COMMANDS, "status", "progress")
 
 
 class NeuronWidget(anywidget.AnyWidget):
@@ -42,8 +47,9 @@ class NeuronWidget(anywidget.AnyWidget):
 
     Parameters
     ----------
-    layer : str, optional
-        ``"mixed4a"`` (also ``"mixed_4a"``); default the network's own middle layer.
+    layer : str or Target, optional
+        ``"mixed4a"`` (also ``"mixed_4a"``); default the network's own middle layer. Or a target:
+        ``"mixed4a:68"``, or one unit of it, ``"mixed4a:68@7,7"``.
     model : str or torch.nn.Module or VisionModel, optional
         See :func:`neuron_widget.load_model`. Default InceptionV1 where ``layer`` is one of its
         layers; with no layer either, InceptionV1 if its weights are at hand, else the embedded
@@ -55,32 +61,26 @@ class NeuronWidget(anywidget.AnyWidget):
         ``"imagenette"``; see :func:`neuron_widget.open_dataset`. Default ``"samples"``.
     neuron : int
         Neuron shown first.
-    steps : int
-        Steps of activation maximisation.
-    size : int
-        Side of the rendered image in pixels.
-    seed : int
-        Seed of the image's start and augmentations, and of the data set's sample.
-    top_k : int
-        How many photos to show most and least activating.
     device : str, optional
         ``"cuda"``, ``"mps"``, ``"cpu"``; default the first of these that is there.
-    auto : bool
-        Whether to scan, and to render a newly chosen neuron, without being asked.
-    lr : float
-        Adam's step size while an image forms.
-    objective : {"channel", "neuron"}
-        What an image maximises: the mean of the neuron's whole map, or its centre unit.
-    previews : bool
-        Whether the gallery fills with small previews by itself.
     store : folder or False, optional
         Where images and scans are kept and looked for first; ``False`` for nowhere. Default the
         folder that ``NEURON_WIDGET_STORE`` names, else the platform's cache folder.
+    steps, size, lr, seed, objective, engine, redirect_relu, precision
+        How images are made; see :func:`neuron_widget.render`.
+    top_k : int
+        How many photos to show most and least activating, 1 to 50.
+    auto : bool
+        Whether to scan, and to render a newly chosen neuron, without being asked.
+    previews : bool
+        Whether the gallery fills with small previews by itself.
 
     Attributes
     ----------
-    layer, neuron, steps
-        Two-way: set them, observe them, link them to other widgets.
+    layer, neuron, steps, target
+        ``target`` is the text of what is selected, such as ``"mixed4a:68"``. Two-way: set them,
+        observe them, link them to other widgets. In a notebook observers run in the thread that
+        runs the cells, between cells and while one waits for this widget.
     status, progress
         Read-only: a line of text; how far the rendering is, 0..1.
 
@@ -88,7 +88,7 @@ class NeuronWidget(anywidget.AnyWidget):
     ------
     UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError, ValueError
         For arguments that are known to be wrong without the network. What only the opened network
-        can tell is shown in the widget.
+        can tell is shown in the widget, and raised by the calls that wait.
 
     Examples
     --------
@@ -105,64 +105,56 @@ class NeuronWidget(anywidget.AnyWidget):
     layer = traitlets.Unicode("").tag(sync=True)
     neuron = traitlets.Int(0).tag(sync=True)
     steps = traitlets.Int(512).tag(sync=True)
-    status = traitlets.Unicode("opening", read_only=True).tag(sync=True)
-    progress = traitlets.Float(0.0, read_only=True).tag(sync=True)
+    target = traitlets.Unicode("").tag(sync=True)
+    status = LiveUnicode("opening", read_only=True).tag(sync=True)
+    progress = LiveFloat(0.0, read_only=True).tag(sync=True)
 
     # The kernel is one for all cells: a cell that runs again must find its last widget.
     _live: ClassVar[weakref.WeakSet[NeuronWidget]] = weakref.WeakSet()
 
+    @documented_options(WidgetOptions)
     def __init__(
         self,
-        layer: str | None = None,
+        layer: TargetLike | None = None,
         *,
         model: Any = None,
         weights: str | os.PathLike[str] | None = None,
         dataset: Any = None,
         neuron: int = 0,
-        steps: int = 512,
-        size: int = 224,
-        seed: int = 0,
-        top_k: int = 9,
         device: Any = None,
-        auto: bool = True,
-        lr: float = 0.05,
-        objective: str = "channel",
-        previews: bool = True,
         store: Any = None,
-        **unknown: Any,
+        **options: Unpack[WidgetOptions],
     ):
-        reject_unknown(unknown, NeuronWidget.__init__)
+        reject_unknown(options, NeuronWidget.__init__)
         settings = check_arguments(
             layer=layer,
             model=model,
             weights=weights,
             dataset="samples" if dataset is None else dataset,
             neuron=neuron,
-            steps=steps,
-            size=size,
-            seed=seed,
-            top_k=top_k,
             device=device,
-            auto=auto,
-            lr=lr,
-            objective=objective,
-            previews=previews,
             store=store,
+            **options,
         )
-        self._cell = _running_cell()
+        self._cell = running_cell()
         self._close_earlier_runs()
-        # The thread in which the traits follow the session: it is not told of them in turn.
-        self._updating_in: int | None = None
+        # The trait that is being set to what the session says, and to what: that is no command.
+        self._following: tuple[str, object] | None = None
+        # Where functions that observe this widget raised: each is told of once.
+        self._raised: set[tuple[object, ...]] = set()
         super().__init__()
         self.layer = settings.layer or ""
         self.neuron = settings.neuron
         self.steps = settings.steps
         self._sheet_shown = False
         self._outbox = Outbox(self._send_message)
-        self._session = Session(settings, self._outbox.send, self._session_changed)
+        self._updates = Updates(self._update_traits, event_loop())
+        self._session = Session(settings, self._outbox.send, self._updates.request)
+        self._waiting = Waiting(self._session, self._updates)
         self.on_msg(self._on_page_message)
-        self.observe(self._on_trait, names=["layer", "neuron", "steps"])
+        self.observe(self._on_trait, names=list(_COMMANDS))
         NeuronWidget._live.add(self)
+        self._updates.request()  # there was no session to read from until now
 
     # -------------------------------------------------------------- for Python
 
@@ -193,26 +185,42 @@ class NeuronWidget(anywidget.AnyWidget):
         """Render the selected neuron, or go on from the image that is there if ``steps`` is larger.
 
         With ``wait``, return the result; an interrupt stops the rendering and keeps what is there.
+
+        Raises
+        ------
+        ModelError, UnknownLayer, NeuronOutOfRange, RenderError
+            With ``wait``: what kept the network from opening, what is wrong with the layer or the
+            neuron that the cell asked for, or what ended the rendering.
+        WidgetError
+            If the widget is closed, or if its own work waits for it (a function that observes it
+            in a script, a network, a data set).
         """
         if wait:
-            self._wait_until_open()
-        job = self._session.render()
+            self._waiting.until_open()
+        with self._updates.held():
+            job = self._session.render()
         if not wait:
             return None
-        self._finish(job)
+        self._waiting.until_done(job)
         return self.result
 
     def scan(self, dataset: Any = None, wait: bool = False) -> dict[str, list[Example]] | None:
         """Scan the data set, or another one, for the photos that fire the layer's neurons.
 
         With ``wait``, return :attr:`examples`; an interrupt keeps what was scanned.
+
+        Raises
+        ------
+        ModelError, UnknownLayer, NeuronOutOfRange, DatasetError, WidgetError
+            As :meth:`render`, and what is wrong with the data set.
         """
         if wait:
-            self._wait_until_open()
-        job = self._session.scan(dataset)
+            self._waiting.until_open()
+        with self._updates.held():
+            job = self._session.scan(dataset)
         if not wait:
             return None
-        self._finish(job)
+        self._waiting.until_done(job)
         return self.examples
 
     def stop(self) -> None:
@@ -220,21 +228,16 @@ class NeuronWidget(anywidget.AnyWidget):
         self._session.stop()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for everything but the gallery's previews.
+        """Wait for everything but the gallery's previews; then the results are there.
 
         Raises
         ------
         TimeoutError
             After ``timeout`` seconds. The work goes on.
+        ModelError, UnknownLayer, NeuronOutOfRange, WidgetError
+            As :meth:`render`.
         """
-        end = None if timeout is None else time.monotonic() + timeout
-        with self._waiting():
-            while jobs := self._session.foreground():
-                left = 0.2 if end is None else end - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError(f"still working after {timeout} s: {self.status}")
-                # In slices: an interrupt is noticed between them on every platform.
-                jobs[0].finished.wait(min(0.2, left))
+        self._waiting.until_idle(timeout)
 
     def snapshot(self) -> Image.Image:
         """The image and photos of the selected neuron as one picture, also shown below the cell.
@@ -282,7 +285,7 @@ class NeuronWidget(anywidget.AnyWidget):
         from neuron_widget.page.saving import Saving
 
         file = check_path(Path(path))
-        self._wait_until_open()
+        self._waiting.until_open()
         saving = Saving(
             self._session.state,
             self._session.store.store,
@@ -291,9 +294,9 @@ class NeuronWidget(anywidget.AnyWidget):
             limit=max_bytes,
             title=title,
         )
-        self._finish(saving.planning())
+        self._waiting.until_done(saving.planning())
         print(f"{file.name}: {saving.plan}")
-        self._finish(saving.writing(file))
+        self._waiting.until_done(saving.writing(file))
         return file
 
     def close(self) -> None:
@@ -319,7 +322,7 @@ class NeuronWidget(anywidget.AnyWidget):
 
     def _on_page_message(self, _widget: object, content: Any, buffers: Any) -> None:
         """Dispatch one message. Errors are shown: a handler's exception would go to the log."""
-        with self._outbox.handling():
+        with self._updates.held(), self._outbox.handling():
             try:
                 if content.get("kind") == "poll":
                     self._on_poll(more=bool(content["more"]))
@@ -327,7 +330,7 @@ class NeuronWidget(anywidget.AnyWidget):
                     handle_message(self._session, content, buffers)
             except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
                 trace = "".join(traceback.format_exception(error))
-                expected = isinstance(error, (ValueError, TypeError))
+                expected = isinstance(error, (ValueError, TypeError, NeuronWidgetError))
                 shown = "" if expected else trace
                 self._outbox.send(
                     messages.error("select", "That did not work", error, shown, "", ""), []
@@ -345,28 +348,49 @@ class NeuronWidget(anywidget.AnyWidget):
         if self.comm is not None:
             self.send(message, buffers)
 
-    def _session_changed(self) -> None:
-        """Let the traits follow the session. Runs in the worker and in the main thread."""
-        state = self._session.state if hasattr(self, "_session") else None
-        if state is None or state.closed:
+    def _update_traits(self) -> None:
+        """Let the traits follow the session. Whoever observes them is called, and may do anything.
+
+        See :class:`.Updates` for the thread and the time.
+        """
+        session = getattr(self, "_session", None)
+        if session is None or session.state.closed:
             return
-        with state.lock:
-            self._updating_in = threading.get_ident()
+        for name in _TRAITS:
+            value = getattr(session.state, name)
+            value = str(value) if name == "target" else value
+            self._following = name, value
             try:
-                self.layer, self.neuron, self.steps = state.layer, state.neuron, state.steps
-                self.set_trait("status", state.status)
-                self.set_trait("progress", round(state.progress, 3))
+                self.set_trait(name, value)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and not in_worker():
+                    raise
+                self._show_raised(name, error)
             finally:
-                self._updating_in = None
+                self._following = None
 
     def _on_trait(self, change: Any) -> None:
-        if self._updating_in == threading.get_ident():
+        if self._following == (change["name"], change["new"]):
+            self._following = None
             return
-        try:
-            self._session.select(**{change["name"]: change["new"]})
-        except (ValueError, TypeError):
-            self._session_changed()
-            raise
+        with self._updates.held():
+            try:
+                self._session.select(**{change["name"]: change["new"]})
+            except (ValueError, TypeError):
+                self._updates.request()  # the trait goes back to what is shown
+                raise
+
+    def _show_raised(self, name: str, error: BaseException) -> None:
+        """Say once, in the log and on the page, that a function that observes a trait raised."""
+        places = traceback.extract_tb(error.__traceback__)
+        place = (name, type(error), *((p.filename, p.lineno) for p in places[-1:]))
+        if place in self._raised:
+            return
+        self._raised.add(place)
+        logging.getLogger(__name__).error(
+            "a function that observes %r raised", name, exc_info=error
+        )
+        self._session.state.fail("select", f"A function that observes {name!r} raised", error)
 
     # -------------------------------------------------------------- keeping order
 
@@ -377,49 +401,3 @@ class NeuronWidget(anywidget.AnyWidget):
             if cell and cell == self._cell[0] and execution != self._cell[1]:
                 widget._session.close()
                 NeuronWidget._live.discard(widget)
-
-    def _wait_until_open(self) -> None:
-        """Wait for the network, or raise what kept it from opening."""
-        for job in self._session.foreground():
-            if job.task == "open":
-                self._finish(job)
-        if self._session.state.model is None:
-            raise ModelError(self.status)
-
-    def _finish(self, job: Job | None) -> None:
-        """Wait for one job; raise what ended it."""
-        if job is None:
-            return
-        with self._waiting():
-            while not job.finished.wait(0.2):
-                pass
-        if job.error is not None:
-            raise job.error
-
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """Python looks on, as a view does; an interrupt stops the work."""
-        self._session.view("python", visible=False)
-        try:
-            yield
-        except KeyboardInterrupt:
-            jobs = self._session.foreground()
-            self.stop()
-            for job in jobs:
-                job.finished.wait(5)
-            raise
-        finally:
-            self._session.view("python", visible=False, gone=True)
-
-
-def _running_cell() -> tuple[str, str]:
-    """(cell, execution) where this runs; empty strings outside a notebook."""
-    try:
-        from IPython import get_ipython
-
-        shell = get_ipython()
-        parent = shell.kernel.get_parent("shell") if shell is not None else {}
-        cell = str(parent.get("metadata", {}).get("cellId", ""))
-        return cell, str(parent.get("header", {}).get("msg_id", ""))
-    except (ImportError, AttributeError):
-        return "", ""

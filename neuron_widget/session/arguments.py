@@ -24,20 +24,18 @@ from neuron_widget.targets import Target, as_target
 
 __all__ = ["check_arguments", "reject_unknown"]
 
-_ANY_NEURON = 1 << 30
-
 
 def reject_unknown(unknown: Mapping[str, Any], function: Callable[..., Any]) -> None:
-    """Raise TypeError for keyword arguments that ``function`` does not have.
+    """Raise TypeError for keyword arguments that are no settings, and ``function`` does not have.
 
     Traitlets would ignore them, and a misspelt one would go unnoticed.
     """
-    if not unknown:
+    if not any(name not in WIDGET for name in unknown):
         return
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     known = [p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds]
     known.remove("self")
-    name = next(iter(unknown))
+    name = next(name for name in unknown if name not in WIDGET)
     hint = nearest(name, known) or f"expected {', '.join(known)}"
     raise TypeError(f"NeuronWidget() has no argument {name!r}; {hint}")
 
@@ -69,7 +67,7 @@ def check_arguments(
     if weights is not None and not isinstance(weights, (str, os.PathLike)):
         raise TypeError(f"weights must be the path of a file, got {type(weights).__name__}")
     _check_dataset(dataset)
-    neuron = check_neuron(neuron, _ANY_NEURON, "") if layer is None else neuron
+    neuron = check_neuron(neuron, None, "") if layer is None else neuron
     if model is None and layer is not None:
         # A layer names its network: that one is opened, or the widget says why it could not be.
         embedded = _find(layer, EFFICIENTNET_LAYERS) and not _find(layer, INCEPTION_MODULES)
@@ -85,7 +83,7 @@ def check_arguments(
         device=device,
         dataset=dataset,
         layer=layer,
-        neuron=check_neuron(neuron, _ANY_NEURON, layer or ""),
+        neuron=check_neuron(neuron, None, layer or ""),
         position=target.position if target is not None else None,
         store=_check_store(store),
         **checked,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from neuron_widget.session import messages
-from neuron_widget.session.messages import Part
+from neuron_widget.session.messages import Message, Part
 from neuron_widget.session.settings import Recipe
 from neuron_widget.targets import Target
 
@@ -40,6 +40,7 @@ class SessionCache:
         self._thumbs: dict[tuple[Recipe, str], dict[int, Thumb]] = {}
         self.photos: OrderedDict[Target, Part] = OrderedDict()
         self.scans: dict[str, ScanResult] = {}
+        self._strengths: dict[str, Message] = {}
 
     @property
     def renderings(self) -> OrderedDict[Target, tuple[RenderResult, Part]]:
@@ -67,15 +68,20 @@ class SessionCache:
         """Keep the photo rows of a neuron."""
         _keep(self.photos, target, part, [pin.channel for pin in self.pins])
 
-    def add_scan(self, layer: str, result: ScanResult) -> None:
-        """Keep a scan; photo rows of an earlier one are forgotten."""
-        self.scans[layer] = result
+    def add_scan(self, layer: str, result: ScanResult, strengths: Message) -> None:
+        """Keep a scan and its message; photo rows of an earlier one are forgotten.
+
+        The message is given: to make it asks the user's data set for labels, which is not done
+        under the lock.
+        """
+        self.scans[layer], self._strengths[layer] = result, strengths
         for key in [key for key in self.photos if key.layer == layer]:
             del self.photos[key]
 
     def forget_data(self) -> None:
         """Forget what came from the data set."""
         self.scans.clear()
+        self._strengths.clear()
         self.photos.clear()
 
     def add_thumbs(self, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> dict[int, Thumb]:
@@ -98,8 +104,8 @@ class SessionCache:
     def gallery(self, layer: str) -> list[Part]:
         """Messages about all neurons of a layer."""
         parts: list[Part] = []
-        if layer in self.scans:
-            parts.append((messages.strengths(self.scans[layer], layer), []))
+        if layer in self._strengths:
+            parts.append((self._strengths[layer], []))
         if self.thumbs(layer):
             parts.append(messages.thumbs(layer, self.thumbs(layer)))
         return parts

@@ -21,7 +21,10 @@ from typing import Any
 
 from neuron_widget.session.openmp import end_helpers
 
-__all__ = ["Job", "Worker", "shared_worker"]
+__all__ = ["Job", "Worker", "in_worker", "shared_worker"]
+
+# Threads that help the worker (they load photos) have names that begin so, too.
+THREAD_NAME = "neuron-widget"
 
 # The thread ends when there has been nothing to do for so long; the next job starts a new one.
 IDLE_S = 1.0
@@ -118,7 +121,7 @@ class Worker:
             job._spent = min(peers, default=0.0)
             self._jobs.append(job)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="neuron-widget", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         return job
@@ -239,6 +242,11 @@ class Worker:
         with self._changed:
             self._jobs.remove(job)
         job.finished.set()
+
+
+def in_worker() -> bool:
+    """Whether the thread that asks does the work, and so must not wait for it."""
+    return threading.current_thread().name.startswith(THREAD_NAME)
 
 
 @functools.cache

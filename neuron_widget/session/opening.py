@@ -11,10 +11,10 @@ from neuron_widget.session import messages
 from neuron_widget.session.cache import SessionCache
 from neuron_widget.session.pace import Throttle
 from neuron_widget.session.state import State
-from neuron_widget.targets import Channel
+from neuron_widget.targets import Channel, Target
 
 if TYPE_CHECKING:
-    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.networks.model import LayerInfo, VisionModel
 
 __all__ = ["Opening"]
 
@@ -51,6 +51,7 @@ class Opening:
     def start(self) -> None:
         """Open the network that the settings name."""
         state = self._state
+        state.problem = None
         state.no_error("network")
         state.show("network", messages.opening("Opening the network"))
         state.submit("open", self._steps(), self._opened, priority=0, on_error=self._not_opened)
@@ -77,19 +78,19 @@ class Opening:
     def _opened(self, model: VisionModel) -> None:
         """Look into this network from now on."""
         state = self._state
-        info = model.layer(model.default_layer)
-        problem: NeuronWidgetError | None = None
-        # At once: a command of the cell sees all of the network or nothing.
-        with state.lock:
-            try:
-                info = model.layer(state.layer or info.name)
-                state.target = state.target.in_layer(info.name).check(model)
-            except NeuronWidgetError as error:
-                problem = error
-                state.target = Channel(info.name, 0)
-            state.model, state.channels = model, info.channels
-            state.cache = SessionCache(state.settings.recipe)
-            asked, self._asked = self._asked, []
+        while True:
+            asked_for = state.target
+            # Not under the lock: this may run the network.
+            info, target, problem = _judge(model, asked_for)
+            # At once: a command of the cell sees all of the network or nothing.
+            with state.lock:
+                if state.target != asked_for:
+                    continue  # another choice in the meantime
+                state.model, state.target, state.channels = model, target, info.channels
+                state.cache = SessionCache(state.settings.recipe)
+                state.problem = problem
+                asked, self._asked = self._asked, []
+                break
         state.show("pins", messages.pins([]))
         state.show("network", messages.opened(model, info))
         state.status = "ready"
@@ -104,6 +105,19 @@ class Opening:
 
     def _not_opened(self, error: BaseException) -> None:
         state = self._state
+        state.problem = error
         state.show("network", messages.opening(""))
         action = "embedded" if state.settings.model != EMBEDDED else ""
         state.fail("network", "The network could not be opened", error, action)
+
+
+def _judge(
+    model: VisionModel, target: Target
+) -> tuple[LayerInfo, Target, NeuronWidgetError | None]:
+    """Layer and target to show, and what is wrong with the choice where it cannot be shown."""
+    info = model.layer(model.default_layer)
+    try:
+        info = model.layer(target.layer or info.name)
+        return info, target.in_layer(info.name).check(model), None
+    except NeuronWidgetError as error:
+        return info, Channel(info.name, 0), error

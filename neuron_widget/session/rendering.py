@@ -134,7 +134,8 @@ class Rendering:
     def _on_step(self, run: _Run, step: RenderStep) -> None:
         state = self._state
         run.last = step
-        if run.throttle.due():
+        # Not of the last step: where the progress is whole, the image is there.
+        if step.step < step.steps and run.throttle.due():
             rate, left = run.rate.update(step.step, step.steps)
             layer = run.target.layer
             state.show_progress("render", layer, run.target, step.step, step.steps, rate, left)

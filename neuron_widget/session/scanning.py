@@ -187,10 +187,11 @@ class Scanning:
 
     def _keep(self, layer: str, result: ScanResult) -> None:
         state = self._state
+        strengths = messages.strengths(result, layer)
         with state.lock:
-            state.cache.add_scan(layer, result)
+            state.cache.add_scan(layer, result, strengths)
         if self._dataset is not None:
             state.show("dataset", messages.dataset(self._dataset, result.skipped))
-        state.send(messages.strengths(result, layer), [])
+        state.send(strengths, [])
         state.send_targets()
         self._on_scanned()

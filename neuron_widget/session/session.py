@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-from neuron_widget.names import EMBEDDED
+from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
 from neuron_widget.session.cache import SessionCache
@@ -80,28 +80,37 @@ class Session:
         """
         state = self.state
         steps = RENDER["steps"].check(state.steps if steps is None else steps)
-        if target is not None:
-            chosen = as_target(target)
-        elif layer is None and neuron is None:
-            chosen = state.target
-        else:
-            chosen = Channel(layer or state.layer, state.neuron if neuron is None else neuron)
-        with state.lock:
-            if state.model is None:
-                # Looked at, and checked, when the network is open.
+        while True:
+            model, before = state.model, state.target
+            chosen = self._chosen(target, layer, neuron)
+            if model is not None:
+                # Not under the lock: a layer nobody asked for yet is looked at, in the network.
+                info = model.layer(chosen.layer)
+                if target is None and neuron is None and chosen.neuron >= info.channels:
+                    chosen = Channel(info.name, info.channels - 1)
+                chosen = chosen.check(model)
+            with state.lock:
+                if state.model is not model or state.target != before:
+                    continue  # another network or choice in the meantime
                 state.target, state.steps = chosen, steps
-                return
-            info = state.model.layer(chosen.layer)
-            if target is None and neuron is None:
-                chosen = (
-                    chosen
-                    if chosen.neuron < info.channels
-                    else Channel(info.name, info.channels - 1)
-                )
-            chosen = chosen.check(state.model)
-            new_layer = info.name != state.layer
-            state.target, state.steps, state.channels = chosen, steps, info.channels
+                if model is None:
+                    return  # looked at, and checked, when the network is open
+                state.channels = info.channels
+                if chosen != before or target is not None:
+                    state.problem = None
+                new_layer = chosen.layer != before.layer
+                break
         self._begin(new_layer=new_layer, seq=seq, settled=settled, auto=auto)
+
+    def _chosen(self, target: TargetLike, layer: str | None, neuron: int | None) -> Target:
+        """The target that is meant, not yet checked against the network."""
+        state = self.state
+        if target is not None:
+            return as_target(target)
+        if layer is None and neuron is None:
+            return state.target
+        name = layer or state.layer
+        return Channel(name, check_neuron(state.neuron if neuron is None else neuron, None, name))
 
     def _begin(
         self, *, new_layer: bool, seq: int = -1, settled: bool = True, auto: bool | None = None
@@ -114,7 +123,6 @@ class Session:
             selected = messages.selected(seq, state.target, state.steps)
         state.no_error("select")
         state.show("selected", selected)
-        state.on_change()
         for part in parts:
             state.send(*part)
         if new_layer:
@@ -128,6 +136,7 @@ class Session:
             known = self._rendering.known() or self._rendering.recall()
             if wanted and not known:
                 self._rendering.start(delay=SETTLE_S)
+        state.on_change()
 
     def pin(self, targets: Iterable[TargetLike]) -> None:
         """Keep these targets, at most four, to be shown side by side.

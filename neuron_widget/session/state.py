@@ -67,6 +67,8 @@ class State:
         self.channels = 0
         self.status = "opening"
         self.progress = 0.0
+        # Why what was asked for in the cell is not what is shown: Python hears of it when it waits.
+        self.problem: BaseException | None = None
         self.closed = False
         # The last message about each thing that a later view needs to know.
         self._shown: dict[str, Message] = {}

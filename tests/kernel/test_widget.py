@@ -186,6 +186,57 @@ def test_python_side(kernel: Kernel, make: Any, tmp_path: Path) -> None:
     assert "not read-only" not in said
 
 
+def test_functions_that_observe_run_between_cells(kernel: Kernel, make: Any) -> None:
+    widget = make()
+    ready(kernel, widget)
+    kernel.run(
+        """
+        import threading
+        threads, rendered = set(), []
+        def on_neuron(change):
+            rendered.append((change["new"], w.render(wait=True).neurons))
+        def on_status(change):
+            threads.add(threading.current_thread())
+            raise KeyError("oh no")
+        w.observe(on_neuron, "neuron")
+        w.observe(on_status, "status")
+        """.replace("\n        ", "\n")
+    )
+    # Chosen on the page: the observer waits for the work in the thread that runs cells.
+    select = {"kind": "select", "seq": 1, "layer": "blocks.3", "neuron": 9, "steps": 24}
+    kernel.send(widget, {**select, "settled": True})
+    kernel.wait_for(widget, is_kind("progress", task="render", state="done"))
+    said = kernel.run("print(rendered, threads == {threading.main_thread()}, w.status)")
+    assert said.strip() == "[(9, (9,))] True ready"
+    kernel.send(widget, {"kind": "ready", "view": "b"})
+    snapshot, _ = kernel.wait_for(widget, is_kind("snapshot"))
+    (image,) = [m for m in snapshot["messages"] if m["kind"] == "image"]
+    (error,) = [m for m in snapshot["messages"] if m["kind"] == "error"]
+    assert (image["neuron"], image["step"]) == (9, 24)
+    assert "oh no" in error["message"]
+
+
+def test_a_cell_may_await_a_change(kernel: Kernel, make: Any) -> None:
+    ready(kernel, make())
+    said = kernel.run(
+        """
+        import asyncio
+        def change(name):
+            future = asyncio.get_running_loop().create_future()
+            def on_change(change):
+                w.unobserve(on_change, name)
+                future.set_result(change["new"])
+            w.observe(on_change, name)
+            return future
+        w.render()
+        while await change("progress") < 1:
+            pass
+        print(w.image.size)
+        """.replace("\n        ", "\n")
+    )
+    assert said.strip() == "(64, 64)"
+
+
 def test_an_interrupt_stops_and_keeps(kernel: Kernel, make: Any) -> None:
     widget = make()
     ready(kernel, widget)
@@ -229,7 +280,8 @@ def test_missing_weights_offer_the_embedded_network(kernel: Kernel, folder: Path
     error, _ = kernel.wait_for(widget, is_kind("error", where="network"))
     assert "/no/such/file.pth" in error["message"]
     assert error["action"] == "embedded"
-    assert "ModelError" in kernel.run("w.render(wait=True)")
+    for call in ("w.render(wait=True)", "w.scan(wait=True)", "w.wait()", "w.wait()"):
+        assert "WeightsUnavailable" in kernel.run(call), call
     kernel.send(widget, {"kind": "open_embedded"})
     opened, _ = kernel.wait_for(widget, is_kind("opened"))
     assert opened["network"]["name"] == "efficientnet_lite0"

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from torch import nn
 
-from neuron_widget import NeuronWidget
+from neuron_widget import NeuronWidget, load_model
 from neuron_widget.errors import DatasetError, ModelError, NeuronOutOfRange, UnknownLayer
 from neuron_widget.session.arguments import check_arguments
 
@@ -37,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
         ({"layer": "mixed4a.1x1", "neuron": 192}, NeuronOutOfRange, "192 neurons"),
         ({"neuron": "68"}, NeuronOutOfRange, "must be an integer"),
         ({"neuron": 1.5, "layer": "mixed4a"}, NeuronOutOfRange, "got 1.5"),
-        ({"neuron": -3}, NeuronOutOfRange, "no neuron -3"),
+        ({"neuron": -3}, NeuronOutOfRange, "no neuron -3: they are counted from 0"),
         ({"model": "resnet50"}, ModelError, "torchvision/<name>"),
         ({"model": "inceptionv3"}, ModelError, "did you mean 'inceptionv1'"),
         ({"model": "efficientnet_lite0", "layer": "mixed4a"}, UnknownLayer, "it has conv_stem"),
@@ -94,3 +96,47 @@ def test_a_layer_names_its_network(
 ) -> None:
     settings = check_arguments(**(DEFAULTS | arguments))
     assert (settings.model, settings.layer) == (model, layer)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "says"),
+    [
+        ({"layer": "2", "neuron": 99}, NeuronOutOfRange, "layer 2 has 6 neurons, 0 to 5"),
+        ({"layer": "two"}, UnknownLayer, "no layer 'two'"),
+        ({"neuron": 99}, NeuronOutOfRange, "there is no neuron 99"),
+    ],
+)
+@pytest.mark.parametrize("auto", [False, True])
+def test_what_only_the_opened_network_can_tell_is_raised_where_python_waits(
+    wrong: dict[str, Any], error: type[Exception], says: str, auto: bool, tmp_path: Path
+) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3))
+    model = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
+    photos = [Image.new("RGB", (32, 32), (i, 0, 0)) for i in range(4)]
+    more: dict[str, Any] = {"size": 32, "steps": 4, "store": False, "dataset": photos}
+    widget = NeuronWidget(model=model, auto=auto, **wrong, **more)
+    try:
+        for call in (
+            widget.wait,
+            lambda: widget.render(wait=True),
+            lambda: widget.scan(wait=True),
+            lambda: widget.to_html(tmp_path / "page.html"),
+            widget.wait,
+        ):
+            with pytest.raises(error, match=says):
+                call()
+        # The page shows another neuron instead, and says so.
+        message, _ = widget._session.state.snapshot()
+        (shown,) = [m for m in message["messages"] if m["kind"] == "error"]
+        assert says in shown["message"]
+        assert shown["title"].startswith("Showing ")
+        # With the steps nothing is said about the neuron; with a neuron that is there, all is well.
+        widget.steps = 3
+        with pytest.raises(error, match=says):
+            widget.wait()
+        widget.neuron = 1
+        result = widget.render(wait=True)
+        assert result is not None
+        assert result.neurons == (1,)
+    finally:
+        widget.close()
