@@ -2,73 +2,42 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Sequence
+import os
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from neuron_widget.analysis.figures import neuron_figure, save_figure
-from neuron_widget.analysis.statistics import (
-    ColourStatistics,
-    colour_statistics,
-    contrast,
-    pattern_labels,
-)
+from neuron_widget.analysis.figures import save_figure
+from neuron_widget.analysis.images import ImageLike, as_picture
+from neuron_widget.analysis.layer import is_known, keep_activations
+from neuron_widget.analysis.report import figure_of, scan_behind, show_figure, writable_folder
+from neuron_widget.analysis.results import Analysis, TopImage, analyse, check_analysis
+from neuron_widget.analysis.reuse import image_of, scan_of
+from neuron_widget.errors import StoreError
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
-from neuron_widget.rendering import render
-from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset, scan
+from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset
 from neuron_widget.scanning.decode import as_image, square, to_rgb
+from neuron_widget.settings import RENDER, check_int
 from neuron_widget.store import StoreLike, open_store
 
 __all__ = ["Analysis", "Analyzer", "TopImage"]
 
-TopImage = tuple[Image.Image, float, NDArray[np.float32]]
-
-
-class ColourAnalysis(TypedDict):
-    """Colours of the optimised image and of each top photo, 0..255."""
-
-    optimized_image: ColourStatistics
-    top_images: list[ColourStatistics]
-
-
-class TextureAnalysis(TypedDict):
-    """Contrast (standard deviation of all values, 0..255) of the same images."""
-
-    optimized_image: float
-    top_images: list[float]
-
-
-class Analysis(TypedDict):
-    """What is found about one neuron.
-
-    ``optimization_result`` is the image ``(H, W, 3)`` float32 in 0..1; ``top_activating_images``
-    are (photo as the network saw it, spatial mean of the activation, activation map ``(h, w)``),
-    best first; ``patterns_detected`` speaks of the optimised image.
-    """
-
-    neuron_id: int
-    layer: str
-    optimization_result: NDArray[np.float32]
-    top_activating_images: list[TopImage]
-    patterns_detected: list[str]
-    color_analysis: ColourAnalysis
-    texture_analysis: TextureAnalysis
+STEPS: int = RENDER["steps"].default
 
 
 class Analyzer:
     """Analyse neurons (channels) of one layer, one after the other.
 
-    All neurons share one scan of the photos.
+    All neurons share one scan of the photos. A built-in network is opened when it is first needed,
+    any other one at once.
 
     Parameters
     ----------
@@ -87,6 +56,23 @@ class Analyzer:
     store
         Where results are kept and looked for first: a folder, ``False`` for none; default the
         one that ``NEURON_WIDGET_STORE`` names, else the platform's cache folder.
+
+    Attributes
+    ----------
+    model : VisionModel
+        The network; opened here if nothing has opened it yet.
+    selected_neuron : int
+        The neuron that is meant where none is named.
+    activations : dict of str to torch.Tensor
+        The layer's activation ``(N, C, h, w)`` on the image last looked at, by the layer's name;
+        after :meth:`setup_activation_hook` that of every forward pass of ``model.module``.
+    last_analysis : Analysis or None
+        What :meth:`run_complete_analysis` found last.
+
+    Raises
+    ------
+    UnknownLayer
+        A ``ValueError`` with the nearest names.
 
     Examples
     --------
@@ -116,26 +102,39 @@ class Analyzer:
         self.split = split
         self.seed = seed
         self.selected_neuron = 0
-        self.model: VisionModel | None = None
-        self.activation: Tensor | None = None
+        self.activations: dict[str, Tensor] = {}
+        self.last_analysis: Analysis | None = None
         self._source = (model, weights)
+        self._model: VisionModel | None = None
         self._store = open_store(store)
-        self._dataset: ImageDataset | None = None
+        self._datasets: dict[tuple[object, str], tuple[ImageDataset, object]] = {}
         self._scans: dict[tuple[object, ...], ScanResult] = {}
-        self._hook: RemovableHandle | None = None
+        self._unhook: Callable[[], object] = lambda: None
+        if not is_known(target_layer, model):
+            self.load_model()
+
+    @property
+    def model(self) -> VisionModel:
+        """The network; opened here if nothing has opened it yet, see :meth:`load_model`."""
+        return self.load_model()
+
+    @property
+    def activation(self) -> Tensor | None:
+        """What ``activations`` holds for the layer; None if that is nothing yet."""
+        return self.activations.get(self.target_layer)
 
     def load_model(self) -> VisionModel:
         """Open the network and return it; every other method does so when it has to.
 
         Raises ``ModelError``, ``WeightsUnavailable`` or ``UnknownLayer`` with the way out.
         """
-        if self.model is None:
+        if self._model is None:
             model, weights = self._source
             opened = load_model(model, weights=weights, device=self.device)
             opened.layer(self.target_layer)
-            self.model = opened
+            self._model = opened
             self.device = opened.device
-        return self.model
+        return self._model
 
     def set_selected_neuron(self, neuron: int) -> None:
         """Choose the neuron that the other methods speak of unless told otherwise.
@@ -145,11 +144,17 @@ class Analyzer:
         (self.selected_neuron,) = self.load_model().check_neurons(self.target_layer, neuron)
 
     def get_layer_info(self) -> dict[str, Any]:
-        """Return name, number of neurons and map size of the layer, and the model's identity."""
+        """Return what is known of the layer.
+
+        ``name`` (also under ``layer``), ``module`` (the ``nn.Module``), ``num_neurons``,
+        ``map_size`` ``(h, w)``, the ``model``'s identity and its ``device``.
+        """
         model = self.load_model()
         info = model.layer(self.target_layer)
         return {
+            "name": info.name,
             "layer": info.name,
+            "module": model.module.get_submodule(info.name),
             "num_neurons": info.channels,
             "map_size": (info.height, info.width),
             "model": model.identity,
@@ -159,235 +164,226 @@ class Analyzer:
     def activation_maximization(
         self,
         neuron: int | None = None,
-        optim_steps: int = 512,
+        steps: int = STEPS,
         lr: float = 0.05,
         size: int = 224,
         progress: bool = True,
+        *,
+        optim_steps: int | None = None,
     ) -> NDArray[np.float32]:
-        """Return the image ``(H, W, 3)`` in 0..1 that the neuron responds to most."""
-        model, chosen, store = self.load_model(), self._neuron(neuron), self._store
-        how: dict[str, Any] = {"steps": optim_steps, "size": size, "lr": lr, "seed": self.seed}
-        place = (model, self.target_layer, chosen)
-        if store is not None:
-            store.recipe.forget(model)
-        result = store.find_render(*place, **how) if store is not None else None
-        if result is None:
-            begun = store.find_resumable(*place, **how) if store is not None else None
-            result = render(*place, resume=begun, progress=progress, **how)
-            if store is not None:
-                store.keep(model, result)
-        image: NDArray[np.float32] = np.asarray(result.images[0])
-        return image
+        """Return the image ``(H, W, 3)`` in 0..1 that the neuron responds to most.
+
+        ``optim_steps`` is another name of ``steps``.
+        """
+        if optim_steps is not None:
+            if steps not in (STEPS, optim_steps):
+                raise TypeError(
+                    f"steps={steps!r} and optim_steps={optim_steps!r} are two names of one "
+                    "setting; give steps alone"
+                )
+            steps = optim_steps
+        return image_of(
+            self._store,
+            self.load_model(),
+            self.target_layer,
+            self._neuron(neuron),
+            progress,
+            steps=steps,
+            size=size,
+            lr=lr,
+            seed=self.seed,
+        )
 
     def setup_activation_hook(self) -> RemovableHandle:
-        """Keep the layer's activation of every forward pass in ``self.activation``.
+        """Keep the layer's activation of every forward pass in ``activations[layer]``.
 
-        Nothing else here needs it. A second call replaces the first hook; ``handle.remove()``, or
-        leaving ``with analyzer.setup_activation_hook():``, takes it off.
+        The forward passes are those of ``model.module``; nothing else here needs them. ``layer`` is
+        the name as given, or the network's own. A second call replaces the first hook;
+        ``handle.remove()``, leaving ``with analyzer.setup_activation_hook():``, or the end of the
+        analyzer takes it off.
         """
-        if self._hook is not None:
-            self._hook.remove()
+        self._unhook()
         model = self.load_model()
         layer = model.module.get_submodule(model.layer(self.target_layer).name)
+        handle = keep_activations(layer, self._layer_names(), self.activations)
+        self._unhook = weakref.finalize(self, handle.remove)
+        return handle
 
-        def keep(_module: nn.Module, _args: object, output: Tensor) -> None:
-            self.activation = output.detach()
-
-        self._hook = layer.register_forward_hook(keep)
-        return self._hook
+    def _layer_names(self) -> set[str]:
+        """The layer's name as it was given, and the network's own."""
+        return {self.target_layer, self.load_model().layer(self.target_layer).name}
 
     def get_neuron_activation_map(
-        self, image: Image.Image | Tensor | NDArray[Any], neuron: int | None = None
+        self, image: ImageLike, neuron: int | None = None
     ) -> NDArray[np.float32]:
         """Return the neuron's activation ``(h, w)`` on an image, not normalised.
 
-        A PIL image is resized and cropped as in a scan; a tensor ``(3, H, W)`` or array
-        ``(H, W, 3)``, in 0..1 or uint8, is too.
+        The image, a PIL image, or a tensor or array ``(3, H, W)``, ``(1, 3, H, W)`` or
+        ``(H, W, 3)`` in 0..1 or uint8, is resized and cropped as in a scan.
         """
+        picture = to_rgb(as_image(as_picture(image)))
         model = self.load_model()
-        picture = to_rgb(as_image(image))
         if picture.size != (model.input_size,) * 2:  # a photo out of a scan is square already
             picture = square(picture, model.input_size)
         pixels = torch.from_numpy(np.array(picture)).to(model.device)
         with torch.inference_mode(), model.reading(self.target_layer) as read:
             activation = read(pixels.permute(2, 0, 1)[None].float() / 255)
+        # Not left to the hook: what reads a network need not run the module that the hook is on.
+        self.activations.update(dict.fromkeys(self._layer_names(), activation))
         found: NDArray[np.float32] = activation[0, self._neuron(neuron)].float().cpu().numpy()
         return found
 
-    def get_neuron_activation(
-        self, image: Image.Image | Tensor | NDArray[Any], neuron: int | None = None
-    ) -> float:
+    def get_neuron_activation(self, image: ImageLike, neuron: int | None = None) -> float:
         """Return the spatial mean of the neuron's activation on an image."""
         return float(self.get_neuron_activation_map(image, neuron).mean())
 
     def scan(
-        self, num_samples: int | None = 1000, top_k: int = 10, progress: bool = True
+        self,
+        num_samples: int | None = 1000,
+        top_k: int = 10,
+        progress: bool = True,
+        *,
+        split: str | None = None,
+        dataset_root: Any = None,
     ) -> ScanResult:
         """Return the scan that all neurons share; made at the first call, and kept.
 
         One that was interrupted goes on where it was. The sample is the same for every neuron.
-        Raises ``DatasetError`` with the way out.
+        ``split`` and ``dataset_root`` name other photos than the analyzer's own. Raises
+        ``DatasetError`` with the way out.
         """
-        model = self.load_model()
-        if self._dataset is None:
-            self._dataset = open_dataset(self.dataset_root, split=self.split)
-        key = (self._dataset.fingerprint, num_samples, self.seed, self.target_layer)
+        top_k = check_int("top_k", top_k, 1)
+        if num_samples is not None:
+            num_samples = check_int("num_samples", num_samples, 1)
+        dataset = self._dataset(split, dataset_root)
+        key = (dataset.fingerprint, num_samples, self.seed, self.target_layer)
         known = self._scans.get(key)
         if known is None or known.settings["top_k"] < top_k:
-            known = self._scans[key] = self._scan(
-                model, self._dataset, progress, top_k=top_k, num_samples=num_samples
+            known = self._scans[key] = scan_of(
+                self._store,
+                self.load_model(),
+                self.target_layer,
+                dataset,
+                progress,
+                num_samples=num_samples,
+                top_k=top_k,
+                seed=self.seed,
             )
         return known
 
-    def _scan(
-        self,
-        model: VisionModel,
-        dataset: ImageDataset,
-        progress: bool,
-        *,
-        top_k: int,
-        num_samples: int | None,
-    ) -> ScanResult:
-        place, store = (model, self.target_layer, dataset), self._store
-        how: dict[str, Any] = {"top_k": top_k, "seed": self.seed}
-        if store is None:
-            return scan(*place, num_samples=num_samples, progress=progress, **how)
-        store.recipe.forget(model)
-        result = store.find_scan(*place, num_samples=num_samples, **how)
-        if result is None:
-            checkpoint = store.checkpoint(*place, **how)
-            result = scan(
-                *place, num_samples=num_samples, progress=progress, checkpoint=checkpoint, **how
+    def _dataset(self, split: str | None = None, root: Any = None) -> ImageDataset:
+        split = self.split if split is None else split
+        root = self.dataset_root if root is None else root
+        if isinstance(split, int):  # the third argument of find_highly_activating_images
+            raise TypeError(
+                f"split must be a name such as 'train' or 'val', got {split!r}; "
+                f"a neuron is given by its name: neuron={split!r}"
             )
-            store.keep(model, result)
-        return result
+        key = (str(root) if isinstance(root, (str, os.PathLike)) else id(root), split)
+        if key not in self._datasets:
+            # Kept with its root, so that no other object can get the root's id.
+            self._datasets[key] = (open_dataset(root, split=split), root)
+        return self._datasets[key][0]
 
     def find_highly_activating_images(
         self,
         num_samples: int | None = 1000,
         top_k: int = 10,
+        split: str | None = None,
+        dataset_root: Any = None,
         neuron: int | None = None,
         progress: bool = True,
     ) -> list[TopImage]:
-        """Return (photo, spatial mean, activation map) of the best photos, best first."""
-        examples = self.scan(num_samples, top_k, progress).top(self._neuron(neuron), top_k)
-        return [(e.image(), e.score, e.activation_map()) for e in examples]
+        """Return (photo, spatial mean, activation map) of the best photos, best first.
+
+        ``split`` and ``dataset_root`` are the analyzer's own unless told otherwise.
+        """
+        self._dataset(split, dataset_root)  # wrong photos are told before a network is opened
+        chosen = self._neuron(neuron)
+        found = self.scan(num_samples, top_k, progress, split=split, dataset_root=dataset_root)
+        return [(e.image(), e.score, e.activation_map()) for e in found.top(chosen, top_k)]
 
     def analyze_patterns(
         self,
-        optimized_image: NDArray[np.float32],
-        top_images: Sequence[TopImage],
+        optimized_image: ImageLike,
+        top_images: Sequence[TopImage] = (),
         neuron: int | None = None,
     ) -> Analysis:
-        """Return colours, contrast and pattern labels together with the images."""
-        photos = [image for image, _, _ in top_images]
-        return {
-            "neuron_id": self._neuron(neuron),
-            "layer": self.target_layer,
-            "optimization_result": optimized_image,
-            "top_activating_images": list(top_images),
-            "patterns_detected": pattern_labels(optimized_image),
-            "color_analysis": {
-                "optimized_image": colour_statistics(optimized_image),
-                "top_images": [colour_statistics(photo) for photo in photos],
-            },
-            "texture_analysis": {
-                "optimized_image": contrast(optimized_image),
-                "top_images": [contrast(photo) for photo in photos],
-            },
-        }
+        """Return colours, contrast and pattern labels together with the images.
+
+        Images are of any form that :meth:`get_neuron_activation` takes.
+        """
+        return analyse(self.target_layer, self._neuron(neuron), optimized_image, top_images)
 
     def visualize_results(
-        self, results: Analysis, save_dir: str | Path = "results", show: bool = True
+        self,
+        analysis: Analysis | None = None,
+        save_dir: str | Path = "results",
+        show: bool = True,
+        *,
+        results: Analysis | None = None,
     ) -> Path:
         """Save the figure at 300 dpi and return its path; in a notebook it is shown as well.
 
-        The file is ``<save_dir>/neuron_<n>_analysis_with_activations.png``.
+        The file is ``<save_dir>/neuron_<n>_analysis_with_activations.png``. Without an analysis the
+        last one is drawn again; ``results`` is another name of it. Raises ``StoreError`` for a
+        folder that cannot be written to.
         """
-        neuron = results["neuron_id"]
-        figure = neuron_figure(
-            results["layer"],
-            neuron,
-            results["optimization_result"],
-            results["top_activating_images"],
-            notes=self._notes(results),
-            labels=self._labels(results),
+        found = analysis if analysis is not None else results
+        found = found if found is not None else self.last_analysis
+        if found is None:
+            raise ValueError("there is no analysis to draw yet; run_complete_analysis() makes one")
+        check_analysis(found)
+        folder = writable_folder(save_dir)
+        neuron = found["neuron_id"]
+        figure = figure_of(
+            found,
+            self.model.name,
+            self.get_neuron_activation(found["optimization_result"], neuron),
+            scan_behind(found, self._scans.values()),
         )
-        name = f"neuron_{neuron}_analysis_with_activations.png"
-        path = save_figure(figure, Path(save_dir) / name)
+        path = save_figure(figure, folder / f"neuron_{neuron}_analysis_with_activations.png")
         if show:
-            _show(figure)
+            show_figure(figure)
         return path
 
     def run_complete_analysis(
         self,
-        neuron: int | None = None,
+        neuron: int | None = 0,
         num_samples: int | None = 1000,
         top_k: int = 10,
-        optim_steps: int = 512,
+        optim_steps: int = STEPS,
         save_dir: str | Path = "results",
         lr: float = 0.05,
         progress: bool = True,
     ) -> Analysis:
-        """Render, find photos, analyse, and save the figure of one neuron."""
+        """Render, find photos, analyse, and save the figure of one neuron.
+
+        The neuron is the selected one from then on; None takes the one selected before. Wrong
+        arguments, photos that are missing and a folder that cannot be written to are told before
+        the work. Should the figure fail nevertheless, ``last_analysis`` holds what was found.
+        """
+        self._dataset()
         if neuron is not None:
             self.set_selected_neuron(neuron)
+        RENDER["steps"].check(optim_steps)
+        RENDER["lr"].check(lr)
+        writable_folder(save_dir)
         # Photos first: a wrong folder should not cost a rendering.
         photos = self.find_highly_activating_images(num_samples, top_k, progress=progress)
-        image = self.activation_maximization(optim_steps=optim_steps, lr=lr, progress=progress)
-        results = self.analyze_patterns(image, photos)
-        self.visualize_results(results, save_dir)
+        image = self.activation_maximization(steps=optim_steps, lr=lr, progress=progress)
+        self.last_analysis = results = self.analyze_patterns(image, photos)
+        try:
+            self.visualize_results(results, save_dir)
+        except (OSError, StoreError) as error:
+            raise StoreError(
+                f"the figure of neuron {results['neuron_id']} could not be saved in "
+                f"{str(save_dir)!r}: {error}. Nothing else is lost: last_analysis holds what was "
+                "found, and visualize_results(save_dir=...) draws it again"
+            ) from error
         return results
 
     def _neuron(self, neuron: int | None) -> int:
         wanted = self.selected_neuron if neuron is None else neuron
         (number,) = self.load_model().check_neurons(self.target_layer, wanted)
         return number
-
-    def _notes(self, results: Analysis) -> list[str]:
-        """Lines beside the image: what was measured, and on what."""
-        image = results["optimization_result"]
-        model = self.load_model()
-        clean = self.get_neuron_activation(image, results["neuron_id"])
-        colours = results["color_analysis"]["optimized_image"]
-        triple = " ".join(f"{value:.0f}" for value in colours["mean_rgb"])
-        lines = [
-            model.name,
-            f"activation of this image: {clean:.4g}",
-            f"mean RGB: {triple}   contrast: {results['texture_analysis']['optimized_image']:.0f}",
-            ", ".join(results["patterns_detected"]) or "no pattern label",
-        ]
-        seen = self._scan_of(results)
-        if seen is not None:
-            best = results["top_activating_images"][0][1]
-            lines.append(f"best of {seen.scanned} photos ({seen.dataset}): {best:.4g}")
-            lines.append("\nMaps share one colour scale.")
-        return lines
-
-    def _labels(self, results: Analysis) -> list[str]:
-        seen = self._scan_of(results)
-        return [e.label for e in seen.top(results["neuron_id"])] if seen is not None else []
-
-    def _scan_of(self, results: Analysis) -> ScanResult | None:
-        """The scan that the photos came from, known by their scores; None for other photos."""
-        scores = [score for _, score, _ in results["top_activating_images"]]
-        for known in self._scans.values():
-            examples = known.top(results["neuron_id"], len(scores))
-            if scores and scores == [example.score for example in examples]:
-                return known
-        return None
-
-
-def _show(figure: Any) -> None:
-    """Show the figure under the cell, small: at 300 dpi eleven of them would fill a notebook."""
-    if "IPython" not in sys.modules:
-        return
-    from IPython.core.getipython import get_ipython
-    from IPython.display import Image as Picture
-    from IPython.display import display
-
-    if getattr(get_ipython(), "kernel", None) is None:
-        return
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=90, format="png")
-    display(Picture(data=buffer.getvalue()))  # type: ignore[no-untyped-call]

@@ -323,7 +323,7 @@ def analyze_neuron(
     )
     analyzer.set_selected_neuron(neuron)
     check_folder(how["save_dir"])
-    results = analyzer.run_complete_analysis(**how, progress=not as_json)
+    results = analyzer.run_complete_analysis(neuron, **how, progress=not as_json)
     figure = Path(how["save_dir"]) / f"neuron_{neuron}_analysis_with_activations.png"
     colours = results["color_analysis"]["optimized_image"]
     contrast = results["texture_analysis"]["optimized_image"]

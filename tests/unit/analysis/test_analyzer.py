@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -12,43 +13,13 @@ from PIL import Image
 from torch import nn
 
 import neuron_widget.analysis.analyzer
-from neuron_widget.analysis.analyzer import Analyzer
-from neuron_widget.errors import DatasetError, NeuronOutOfRange, UnknownLayer
+import neuron_widget.analysis.reuse
+from neuron_widget.analysis.analyzer import Analysis, Analyzer
+from neuron_widget.errors import NeuronOutOfRange
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 
-KEYS = {
-    "neuron_id",
-    "layer",
-    "optimization_result",
-    "top_activating_images",
-    "patterns_detected",
-    "color_analysis",
-    "texture_analysis",
-}
-
-
-@pytest.fixture
-def model() -> VisionModel:
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4, padding=2), nn.ReLU(), nn.Conv2d(4, 6, 1))
-    return load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    random = np.random.default_rng(0)
-    for split, count in (("train", 9), ("val", 2)):
-        for i in range(count):
-            path = tmp_path / "set" / split / f"class{i % 2}" / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(random.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
-    return tmp_path / "set"
-
-
-@pytest.fixture
-def analyzer(model: VisionModel, folder: Path) -> Analyzer:
-    return Analyzer("0", model=model, dataset_root=folder)
+KEYS = set(Analysis.__annotations__)
 
 
 def test_complete_analysis(analyzer: Analyzer, tmp_path: Path) -> None:
@@ -67,7 +38,7 @@ def test_complete_analysis(analyzer: Analyzer, tmp_path: Path) -> None:
         assert activation.mean() == pytest.approx(score, rel=1e-5)
         assert analyzer.get_neuron_activation(photo) == pytest.approx(score, rel=1e-4)
     colours = results["color_analysis"]
-    assert set(colours) == {"optimized_image", "top_images"}
+    assert set(colours) == {"optimized_image", "top_images", "top_image_statistics"}
     assert set(colours["optimized_image"]) == {"mean_rgb", "std_rgb"}
     assert len(colours["top_images"]) == len(results["texture_analysis"]["top_images"]) == 3
     assert 0 < colours["optimized_image"]["mean_rgb"][0] < 255
@@ -77,12 +48,12 @@ def test_complete_analysis(analyzer: Analyzer, tmp_path: Path) -> None:
 
 def test_one_scan_for_all_neurons(analyzer: Analyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     scans = []
-    scan = neuron_widget.analysis.analyzer.scan
+    scan = neuron_widget.analysis.reuse.scan
     monkeypatch.setattr(
-        neuron_widget.analysis.analyzer, "scan", lambda *a, **k: scans.append(k) or scan(*a, **k)
+        neuron_widget.analysis.reuse, "scan", lambda *a, **k: scans.append(k) or scan(*a, **k)
     )
     for neuron in range(4):
-        assert len(analyzer.find_highly_activating_images(9, 3, neuron)) == 3
+        assert len(analyzer.find_highly_activating_images(9, 3, neuron=neuron)) == 3
     analyzer.find_highly_activating_images(9, 2)
     assert len(scans) == 1
     analyzer.find_highly_activating_images(9, 5)
@@ -110,6 +81,12 @@ def test_hooks_do_not_pile_up(analyzer: Analyzer, model: VisionModel) -> None:
     assert len(layer._forward_hooks) == 0
 
 
+def test_the_hook_goes_with_its_analyzer(model: VisionModel) -> None:
+    Analyzer("0", model=model).setup_activation_hook()
+    gc.collect()
+    assert len(model.module[0]._forward_hooks) == 0
+
+
 def test_activation_of_any_form_of_image(analyzer: Analyzer) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     forms = [
@@ -118,6 +95,10 @@ def test_activation_of_any_form_of_image(analyzer: Analyzer) -> None:
         torch.from_numpy(pixels).permute(2, 0, 1),
         torch.from_numpy(pixels).permute(2, 0, 1) / 255,
         (pixels / 255).astype(np.float32),
+        torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255,
+        torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 * 1.001 - 0.0005,  # resized, say
+        pixels.transpose(2, 0, 1)[None],
+        pixels[None],
     ]
     values = [analyzer.get_neuron_activation(form, 1) for form in forms]
     assert values == pytest.approx([values[0]] * len(forms), rel=1e-5)
@@ -138,10 +119,3 @@ def test_device_may_be_either(device: object, folder: Path) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU())
     guest = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32, device=device)
     assert Analyzer("0", device=device, model=guest, dataset_root=folder).load_model() is guest
-
-
-def test_errors_come_early(model: VisionModel, tmp_path: Path) -> None:
-    with pytest.raises(UnknownLayer):
-        Analyzer("mixed9z", model=model).load_model()
-    with pytest.raises(DatasetError, match="no folder"):
-        Analyzer("0", model=model, dataset_root=tmp_path / "no").run_complete_analysis(neuron=0)
