@@ -118,12 +118,12 @@ class Scanning:
         )
 
     def _open(self, another: Any, download: bool) -> Generator[None, None, None]:
-        from neuron_widget.scanning import open_dataset
+        from neuron_widget.scanning import open_dataset_steps
 
         session = self._session
         yield
         wanted = session.settings.dataset if another is None else another
-        dataset = open_dataset(wanted, download=download)
+        dataset = yield from open_dataset_steps(wanted, download=download)
         yield
         self._dataset = dataset
         with session.lock:
