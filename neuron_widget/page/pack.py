@@ -74,7 +74,7 @@ def _messages(contents: Contents) -> Generator[Json, None, None]:
     }
     scan = contents.scan
     if scan is not None:
-        facts = {"name": scan.dataset, "photos": scan.scanned, "skipped": [], "note": ""}
+        facts = {"name": scan.dataset, "photos": scan.scanned, "skipped": [], "note": scan.note}
         yield {"kind": "dataset", "dataset": {**facts, "skipped_count": len(scan.skipped)}}
         strong = messages.strengths(scan, contents.layer.name)
         yield {**strong, "best": [_short(value) for value in strong["best"]]}

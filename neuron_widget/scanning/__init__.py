@@ -1,6 +1,6 @@
 """Real photos for every neuron of a layer."""
 
-from neuron_widget.scanning.datasets import open_dataset
+from neuron_widget.scanning.datasets import open_dataset, open_dataset_steps
 from neuron_widget.scanning.engine import ScanProgress, scan, scan_steps
 from neuron_widget.scanning.examples import Example
 from neuron_widget.scanning.image_dataset import ImageDataset
@@ -16,6 +16,7 @@ __all__ = [
     "ScanResult",
     "ScanTables",
     "open_dataset",
+    "open_dataset_steps",
     "scan",
     "scan_steps",
 ]

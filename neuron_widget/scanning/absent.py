@@ -11,8 +11,8 @@ from PIL import Image
 from neuron_widget.errors import DatasetError, ModelError
 from neuron_widget.names import check_neuron, resolve_layer
 from neuron_widget.networks.model import LayerInfo
-from neuron_widget.scanning.decode import to_rgb
 from neuron_widget.scanning.image_dataset import ImageDataset
+from neuron_widget.scanning.photo_files import open_photo
 
 __all__ = ["AbsentModel", "AbsentPhotos"]
 
@@ -73,8 +73,7 @@ class AbsentPhotos(ImageDataset):
                 f"{path} is not there; load the scan with the photos it was made from: "
                 "ScanResult.load(path, model=..., dataset=...)"
             )
-        with Image.open(path) as image:
-            return to_rgb(image)
+        return open_photo(path)
 
     def label(self, i: int) -> str:
         """Return the class name that the file gives."""

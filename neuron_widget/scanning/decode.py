@@ -92,9 +92,13 @@ def as_image(value: Any) -> Image.Image:
         )
     low, high = float(array.min()), float(array.max())
     if not (low >= -_RANGE_SLACK and high <= 1 + _RANGE_SLACK):
+        way_out = (
+            "Divide them by 255, or give them as uint8"
+            if low >= 0 and high <= 255
+            else "Give the data set without Normalize: the model's own preprocessing follows"
+        )
         raise DatasetError(
-            f"an item of the data set has values in {low:.3g}..{high:.3g}; expected 0..1. "
-            "Give the data set without Normalize: the model's own preprocessing follows"
+            f"an item of the data set has values in {low:.3g}..{high:.3g}; expected 0..1. {way_out}"
         )
     levels = np.rint(np.clip(array.astype(np.float64), 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(levels))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -273,12 +275,23 @@ def _steps(
                     pass_.save(checkpoint)
                 raise
     if pass_.scanned == 0:
-        i, reason = pass_.skipped[0]
-        raise DatasetError(
-            f"none of the {total} photos of {pass_.dataset.name!r} could be read; the first, "
-            f"{pass_.dataset.path(i)}: {reason}. Check that these are complete image files"
-        )
+        raise _nothing_readable(pass_, total)
     return pass_.collect()
+
+
+def _nothing_readable(pass_: ScanPass, total: int) -> DatasetError:
+    i, reason = pass_.skipped[0]
+    path = pass_.dataset.path(i)
+    if os.path.isfile(path):
+        way_out = ". Check that these are complete image files"
+    elif re.match(r"\w+: ", reason):  # the name of an error that is not ours
+        way_out = f". The data set's own code raises this when its item {i} is read"
+    else:
+        way_out = ""
+    return DatasetError(
+        f"none of the {total} photos of {pass_.dataset.name!r} could be read; "
+        f"the first, {path}: {reason}{way_out}"
+    )
 
 
 def _keep_pace(queued: deque[torch.cuda.Event], device: torch.device) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from neuron_widget.scanning.decode import to_rgb
 from neuron_widget.scanning.image_dataset import ImageDataset, digest, file_state
+from neuron_widget.scanning.photo_files import open_photo
 
 __all__ = ["FileDataset"]
 
@@ -33,7 +33,7 @@ class FileDataset(ImageDataset):
     def __init__(
         self,
         name: str,
-        paths: Sequence[Path],
+        paths: Sequence[str | Path],
         labels: Sequence[str],
         root: Path | None = None,
     ) -> None:
@@ -47,8 +47,7 @@ class FileDataset(ImageDataset):
 
     def load(self, i: int) -> Image.Image:
         """Return photo ``i``, upright, 8-bit RGB."""
-        with Image.open(self._paths[i]) as image:
-            return to_rgb(image)
+        return open_photo(self._paths[i])
 
     def label(self, i: int) -> str:
         """Return the class name of photo ``i``."""
@@ -61,7 +60,11 @@ class FileDataset(ImageDataset):
     @cached_property
     def fingerprint(self) -> str:
         """Hash of names, sizes and modification times of all files."""
-        root = self._root
-        return digest(
-            file_state(path, os.path.relpath(path, root) if root else path) for path in self._paths
-        )
+        return digest(file_state(path, self._name_below_root(path)) for path in self._paths)
+
+    def _name_below_root(self, path: str) -> str:
+        if self._root is None:
+            return path
+        base = os.path.join(self._root, "")
+        # relpath takes ten times as long, which a million files feel.
+        return path[len(base) :] if path.startswith(base) else os.path.relpath(path, self._root)

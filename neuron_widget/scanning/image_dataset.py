@@ -15,7 +15,7 @@ from PIL import Image
 
 from neuron_widget.scanning.decode import square
 
-__all__ = ["ImageDataset", "PicklableLock", "digest", "digest_images", "file_state"]
+__all__ = ["ImageDataset", "PicklableLock", "digest", "digest_images", "file_state", "join_notes"]
 
 
 class ImageDataset(ABC):
@@ -25,9 +25,13 @@ class ImageDataset(ABC):
     ----------
     name
         What to call it beside its photos: ``"imagenette/train"``, ``"samples"``.
+    note
+        What a person should know of it, shown beside its name: files left out, photos that are
+        not the same twice. ``""`` for nothing.
     """
 
     name: str
+    note: str = ""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -61,10 +65,13 @@ class ImageDataset(ABC):
 
 
 class PicklableLock:
-    """A lock for data sets that only one thread may read; a copy gets a lock of its own."""
+    """A lock for data sets that only one thread may read; a copy gets a lock of its own.
+
+    The thread that has it may take it again: the code of a user's data set may read another item.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -79,6 +86,11 @@ class PicklableLock:
 
     def __reduce__(self) -> tuple[type[PicklableLock], tuple[()]]:
         return PicklableLock, ()
+
+
+def join_notes(*notes: str) -> str:
+    """Return the notes that say something, one after the other."""
+    return ". ".join(note for note in notes if note)
 
 
 def digest(parts: Iterable[object]) -> str:

@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuron_widget.errors import DatasetError
+from neuron_widget.scanning.foreign import inside_an_item
 from neuron_widget.scanning.image_dataset import ImageDataset
 
 __all__ = ["Batch", "automatic_workers", "load_batches", "to_images"]
@@ -66,7 +68,7 @@ def load_batches(
     if workers is not None and (isinstance(workers, bool) or workers < 0):
         raise ValueError(f"workers must be a number of threads, 0 or more, got {workers!r}")
     threads = automatic_workers() if workers is None else workers
-    threads = min(threads, len(order))
+    threads = 0 if inside_an_item() else min(threads, len(order))
     pool = ThreadPoolExecutor(threads, "neuron-widget-scan") if threads else None
     overlap = overlap and pool is not None
     ahead = max(_AHEAD * batch_size, 2 * threads)
@@ -108,7 +110,9 @@ def _load(dataset: ImageDataset, i: int, input_size: int) -> NDArray[np.uint8] |
     """The square of photo ``i``, or why it cannot be read."""
     try:
         return np.asarray(dataset.load_square(i, input_size))
-    except Exception as error:  # noqa: BLE001  (a broken file raises anything; none is fatal)
+    except DatasetError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  (a foreign data set raises anything; none is fatal)
         return f"{type(error).__name__}: {error}"
 
 

@@ -223,6 +223,11 @@ class ScanResult:
         return self._photos.fingerprint
 
     @property
+    def note(self) -> str:
+        """What is to be known of the data set, such as files left out; ``""`` for nothing."""
+        return self._photos.note
+
+    @property
     def mean(self) -> NDArray[np.float32]:
         """Mean score of each neuron, ``(C,)``."""
         return self.tables.mean

@@ -64,7 +64,7 @@ class ScanPass:
         precision = torch.bfloat16 if self._fast else torch.float32
         self._fused = fused_reader(model, layer, precision, FUSED_CHUNK)
         k = settings["top_k"]
-        kept = _CANDIDATES * k + _RESERVE if self._fast else k
+        kept = min(_CANDIDATES * k + _RESERVE if self._fast else k, len(dataset))
         # Apple's MPS lacks some of the integer operations: there the statistics live on the CPU.
         device = model.device if model.device.type == "cuda" else torch.device("cpu")
         self._device = device

@@ -94,12 +94,12 @@ class Scanning:
         return (yield from self._scan(run.layer))
 
     def _open(self, run: _Run) -> Generator[None, None, None]:
-        from neuron_widget.scanning import open_dataset
+        from neuron_widget.scanning import open_dataset_steps
 
         state = self._state
         yield
         wanted = state.settings.dataset if run.another is None else run.another
-        dataset = open_dataset(wanted, download=run.download)
+        dataset = yield from open_dataset_steps(wanted, download=run.download)
         yield
         self._dataset = dataset
         with state.lock:

@@ -20,7 +20,7 @@ and none imports the library whose objects it recognises.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -28,7 +28,9 @@ from typing import Any
 
 from neuron_widget.scanning.image_dataset import ImageDataset
 
-__all__ = ["DatasetKind", "all_kinds"]
+__all__ = ["DatasetKind", "Opening", "all_kinds"]
+
+Opening = Generator[None, None, ImageDataset]
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,22 @@ class DatasetKind:
         ``recognises(x)``: whether ``x`` is of this kind, or was meant to be. It reads no photo.
     open
         ``open(x, split, download)``: the data set. It raises ``DatasetError`` for what was
-        recognised and cannot be opened, and ``DownloadNeeded`` for what it may not fetch.
+        recognised and cannot be opened, and ``DownloadNeeded`` for what it may not fetch. What may
+        take more than a moment is a generator: it yields now and then, so that it can be closed,
+        and returns the data set.
     words
         Names of data sets of this kind, such as ``"samples"``; who mistypes one is told.
+    chooses_split
+        Whether ``open`` heeds ``split``. Asked for a split, the others say that they have none.
     """
 
     name: str
     takes: str
     order: int
     recognises: Callable[[Any], bool]
-    open: Callable[[Any, str, bool], ImageDataset]
+    open: Callable[[Any, str, bool], ImageDataset | Opening]
     words: tuple[str, ...] = ()
+    chooses_split: bool = False
 
 
 @cache

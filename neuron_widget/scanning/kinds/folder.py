@@ -5,24 +5,25 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.file_dataset import FileDataset
+from neuron_widget.scanning.image_dataset import join_notes
 from neuron_widget.scanning.kinds import DatasetKind
-from neuron_widget.scanning.splits import choose_split, split_group
+from neuron_widget.scanning.listing import Parts, entries_of, is_of_other_programs, list_photos
+from neuron_widget.scanning.photo_files import photo_suffixes
+from neuron_widget.scanning.splits import choose_split, split_group, without_splits
 
-__all__ = ["KIND", "open_folder"]
-
-_JPEG = (".jpg", ".jpeg", ".jfif")
-IMAGE_SUFFIXES = frozenset(
-    [*_JPEG, ".png", ".ppm", ".pgm", ".pbm", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif"]
-)
+__all__ = ["KIND", "dataset_of", "open_folder"]
 
 
-def open_folder(root: Path, split: str, readable: Mapping[str, str] | None = None) -> FileDataset:
-    """Open a folder of images.
+def open_folder(
+    root: Path, split: str, readable: Mapping[str, str] | None = None
+) -> Generator[None, None, FileDataset]:
+    """Open a folder of images, in steps that can be stopped.
 
     A root with split folders (``train``; ``val``, also called valid, validation, test) gives the
     wanted split; any other folder is taken whole. The first folder below is the class of a photo;
@@ -39,59 +40,58 @@ def open_folder(root: Path, split: str, readable: Mapping[str, str] | None = Non
             f"'{root}' is a file; expected a folder of images. Unpack an archive first; of a "
             f"single image name its folder, '{root.parent}', or give a list: [path]"
         )
-    known = _split_folders(root)
+    known = yield from _split_folders(root)
     chosen = root
     name = root.resolve().name
     if known:
         chosen = root / choose_split(split, known, f"the folder '{root}'")
         name = f"{name}/{chosen.name}"
-    elif split_group(name):
-        name = f"{root.resolve().parent.name}/{name}"
-    files = _image_files(chosen)
-    if not files:
+        split_note = ""
+    else:
+        split_note = without_splits(split, f"the folder '{root}'", name)
+        if split_group(name):
+            name = f"{root.resolve().parent.name}/{name}"
+    listing = yield from list_photos(chosen)
+    if not listing.photos:
+        there = f" ({listing.note})" if listing.note else ""
         raise DatasetError(
-            f"no image in '{chosen}' or below it; expected files ending in "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))}. Give the folder that holds the photos"
+            f"no image in '{chosen}' or below it{there}; expected files ending in "
+            f"{', '.join(sorted(photo_suffixes()))}. Give the folder that holds the photos"
         )
-    folders_of = [parts[0] if len(parts) > 1 else "" for parts in files]
+    dataset = dataset_of(name, chosen, listing.photos, readable)
+    dataset.note = join_notes(split_note, listing.note)
+    return dataset
+
+
+def dataset_of(
+    name: str, root: Path, photos: Sequence[Parts], readable: Mapping[str, str] | None = None
+) -> FileDataset:
+    """The files below ``root`` as a data set; the first folder below it is the class."""
+    folders_of = [parts[0] if len(parts) > 1 else "" for parts in photos]
     classes = {**_wordnet_names(set(folders_of)), **(readable or {})}
+    # Joined as text: a million Path objects take seconds.
+    base = "" if root == Path() else os.path.join(root, "")
     return FileDataset(
         name,
-        [chosen.joinpath(*parts) for parts in files],
+        [base + os.sep.join(parts) for parts in photos],
         [classes.get(folder, folder) for folder in folders_of],
-        chosen,
+        root,
     )
 
 
-def _split_folders(root: Path) -> list[str]:
-    folders = [entry.name for entry in os.scandir(root) if entry.is_dir()]
-    shown = [name for name in folders if not name.startswith((".", "__"))]
+def _split_folders(root: Path) -> Generator[None, None, list[str]]:
+    shown: list[str] = []
+    try:
+        for i, entry in enumerate(entries_of(root)):
+            if i % 1000 == 0:
+                yield
+            if entry.is_dir() and not is_of_other_programs(entry.name):
+                shown.append(entry.name)
+    except OSError:
+        return []  # listing its photos says what is wrong
     known = [name for name in shown if split_group(name)]
     # One "train" among several other folders is a class: trains.
     return [] if len(known) == 1 and len(shown) > 2 else known
-
-
-def _image_files(root: Path) -> list[tuple[str, ...]]:
-    """Image files below ``root`` as path parts, sorted; hidden files are left out, links followed.
-
-    A link to a folder above itself would never end: each real folder is walked once.
-    """
-    found: list[tuple[str, ...]] = []
-    walked: set[str] = set()
-    for folder, below, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in walked:
-            below.clear()
-            continue
-        walked.add(real)
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        parts = Path(folder).relative_to(root).parts
-        found.extend(
-            (*parts, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-        )
-    return sorted(found, key="/".join)
 
 
 def _wordnet_names(folders: set[str]) -> dict[str, str]:
@@ -113,7 +113,8 @@ def _missing(root: Path) -> str:
     there = root.absolute()
     while not there.parent.is_dir():
         there = there.parent
-    siblings = [entry.name for entry in os.scandir(there.parent) if entry.is_dir()]
+    beside = islice(entries_of(there.parent), 1000)
+    siblings = [entry.name for entry in beside if entry.is_dir()]
     near = difflib.get_close_matches(there.name, siblings, n=1, cutoff=0.5)
     # In quotes by hand: repr() would double the backslashes of Windows.
     text = f"no folder '{root}': there is no '{there.name}' in '{there.parent}'"
@@ -128,4 +129,5 @@ KIND = DatasetKind(
     order=30,
     recognises=lambda x: isinstance(x, str | Path),
     open=lambda x, split, download: open_folder(Path(x), split),
+    chooses_split=True,
 )

@@ -10,14 +10,11 @@ from PIL import Image
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.decode import as_image, to_rgb
-from neuron_widget.scanning.image_dataset import (
-    ImageDataset,
-    PicklableLock,
-    digest,
-    digest_images,
-)
+from neuron_widget.scanning.foreign import ItemReader
+from neuron_widget.scanning.image_dataset import ImageDataset, digest, digest_images
 from neuron_widget.scanning.items import IMAGE_NAMES, LABEL_NAMES, choose_column, class_name
 from neuron_widget.scanning.kinds import DatasetKind
+from neuron_widget.scanning.photo_files import open_photo
 
 __all__ = ["KIND", "HuggingFaceDataset"]
 
@@ -34,44 +31,46 @@ class HuggingFaceDataset(ImageDataset):
         if len(dataset) == 0:
             raise DatasetError("the Hugging Face data set is empty")
         features = dict(dataset.features or {})
-        self._image = choose_column(features, "Image", IMAGE_NAMES)
-        if self._image is None:
-            raise DatasetError(
-                f"no image column in the data set; its columns are {', '.join(features)}. "
-                "Cast one with dataset.castchoose_column(name, datasets.Image())"
-            )
+        self._image = _image_column(features)
         self._label = choose_column(features, "ClassLabel", LABEL_NAMES)
         self._names = getattr(features.get(self._label or ""), "names", None)
         self._dataset = dataset
-        # Labels alone: reading a row of the whole data set would decode its image.
-        self._labels = (
-            dataset.select_columns([self._label])
-            if self._label is not None and hasattr(dataset, "select_columns")
-            else dataset
-        )
-        self._lock = PicklableLock()
+        self._count = len(dataset)
+        self._labels = _column_alone(dataset, self._label) if self._label is not None else None
+        self._reader = ItemReader()
         info = getattr(dataset, "info", None)
         split = getattr(dataset, "split", None)
         title = str(getattr(info, "dataset_name", None) or "huggingface")
         self.name = f"{title}/{split}" if split else title
 
+        transform = getattr(dataset, "format", None)
+        if isinstance(transform, dict) and transform.get("type") == "custom":
+            self.note = self._reader.settle(self)
+
     def __len__(self) -> int:
-        return len(self._dataset)
+        return self._count
 
     def load(self, i: int) -> Image.Image:
-        """Return photo ``i``, upright, 8-bit RGB."""
-        with self._lock:
-            value = self._dataset[i][self._image]
+        """Return photo ``i``, upright, 8-bit RGB; ``DatasetError`` for a row without one."""
+        with self._reader.reading(i):
+            row = self._dataset[i]
+            if self._image not in row:
+                raise DatasetError(
+                    f"the data set's transform gives {', '.join(map(str, row)) or 'nothing'} and "
+                    f"no {self._image!r}; give the data set without it: dataset.with_format(None)"
+                )
+            value = row[self._image]
             if isinstance(value, dict):  # Image(decode=False)
                 source = value.get("bytes")
-                value = Image.open(io.BytesIO(source) if source else str(value["path"]))
+                where = io.BytesIO(source) if source else str(value["path"])
+                return open_photo(where, self.path(i))
             return to_rgb(as_image(value))
 
     def label(self, i: int) -> str:
         """Return the class name of photo ``i``."""
-        if self._label is None:
+        if self._labels is None:
             return ""
-        with self._lock:
+        with self._reader.looking():
             return class_name(self._labels[i][self._label], self._names)
 
     def path(self, i: int) -> str:
@@ -83,6 +82,34 @@ class HuggingFaceDataset(ImageDataset):
         """The library's own fingerprint, else a hash of length and a sample of eight images."""
         own = getattr(self._dataset, "_fingerprint", None)
         return digest([own, len(self)] if own else [self.name, len(self), *digest_images(self)])
+
+
+def _image_column(features: dict[str, Any]) -> str:
+    """The column of photos; DatasetError where there is none, or more than one."""
+    typed = [name for name, feature in features.items() if type(feature).__name__ == "Image"]
+    if len(typed) > 1:
+        raise DatasetError(
+            f"the data set has several image columns: {', '.join(typed)}. Say which with "
+            f"dataset.select_columns([{typed[0]!r}]), and the label's column beside it"
+        )
+    found = typed[0] if typed else choose_column(features, "", IMAGE_NAMES)
+    if found is None:
+        raise DatasetError(
+            f"no image column in the data set; its columns are {', '.join(features)}. "
+            "Cast one with dataset.cast_column(name, datasets.Image())"
+        )
+    return found
+
+
+def _column_alone(dataset: Any, name: str) -> Any:
+    """The table of one column, as it is stored.
+
+    Reading a row of the whole would decode its image, and call the user's transform, which may
+    need the other columns.
+    """
+    if hasattr(dataset, "with_format"):
+        dataset = dataset.with_format(None)
+    return dataset.select_columns([name]) if hasattr(dataset, "select_columns") else dataset
 
 
 KIND = DatasetKind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import platformdirs
@@ -20,7 +21,7 @@ _FOLDER = "imagenette2-320"
 _SIZE = "about 0.3 GB"
 
 
-def open_imagenette(split: str, download: bool = False) -> FileDataset:
+def open_imagenette(split: str, download: bool = False) -> Generator[None, None, FileDataset]:
     """Open Imagenette from ``data/imagenette2-320`` or the user's cache folder.
 
     Raises ``DownloadNeeded`` where it is not at hand and ``download`` is false, and
@@ -47,7 +48,7 @@ def open_imagenette(split: str, download: bool = False) -> FileDataset:
     wanted = choose_split(split, ("train", "val"), "Imagenette")
     known = Imagenette(root, split=wanted, size="320px")
     names = {wnid: names[0] for wnid, names in zip(known.wnids, known.classes, strict=True)}
-    dataset = open_folder(root / _FOLDER, wanted, names)
+    dataset = yield from open_folder(root / _FOLDER, wanted, names)
     dataset.name = f"imagenette/{wanted}"
     return dataset
 
@@ -75,4 +76,5 @@ KIND = DatasetKind(
     recognises=lambda x: isinstance(x, str) and x == "imagenette",
     open=lambda x, split, download: open_imagenette(split, download),
     words=("imagenette",),
+    chooses_split=True,
 )

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scanning.decode import to_rgb
 from neuron_widget.scanning.image_dataset import ImageDataset, digest
 from neuron_widget.scanning.kinds import DatasetKind
+from neuron_widget.scanning.photo_files import open_photo, photo_formats
 
 __all__ = ["KIND", "SampleCrops"]
 
@@ -66,7 +66,7 @@ class SampleCrops(ImageDataset):
         for file in _PHOTOS:
             path = None if folder is None else folder / file
             if path is not None and path.is_file():
-                with Image.open(path) as image:
+                with Image.open(path, formats=photo_formats()) as image:
                     self._crops.extend((file, box) for box in _boxes(*image.size))
         if not self._crops:
             raise DatasetError(
@@ -103,8 +103,7 @@ class SampleCrops(ImageDataset):
         assert self._folder is not None
         with self._lock:
             if file not in self._photos:
-                with Image.open(self._folder / file) as image:
-                    self._photos[file] = to_rgb(image)
+                self._photos[file] = open_photo(self._folder / file)
             return self._photos[file]
 
     def __getstate__(self) -> dict[str, Any]:

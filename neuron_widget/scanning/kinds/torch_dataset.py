@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -10,21 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import TensorDataset
+from torch.utils.data import ConcatDataset, TensorDataset
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.decode import as_image, to_rgb
-from neuron_widget.scanning.image_dataset import (
-    ImageDataset,
-    PicklableLock,
-    digest,
-    digest_images,
-    file_state,
-)
+from neuron_widget.scanning.foreign import ItemReader
+from neuron_widget.scanning.image_dataset import ImageDataset, digest, digest_images, file_state
 from neuron_widget.scanning.items import class_name, item_parts, item_state
 from neuron_widget.scanning.kinds import DatasetKind
 
 __all__ = ["KIND", "TorchDataset"]
+
+
+_IN_MEMORY = (list, tuple, np.ndarray, torch.Tensor, TensorDataset)
 
 
 class TorchDataset(ImageDataset):
@@ -32,27 +31,33 @@ class TorchDataset(ImageDataset):
 
     A list of such items, or a stack of images (array or tensor), is one too. Class names come from
     ``classes``, labels and paths from ``samples`` and ``targets`` where the data set (or the one
-    under a ``Subset``) has them as torchvision does, else from the item itself.
+    under a ``Subset`` or ``ConcatDataset``) has them as torchvision does, else from the item
+    itself.
     """
 
     def __init__(self, dataset: Any) -> None:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise DatasetError(
                 f"{type(dataset).__name__} has no length or no items by number; expected a "
-                "map-style data set. Make a list of an iterable one first"
+                "map-style data set. Of one that is gone through in order, give a list: "
+                "list(itertools.islice(dataset, 1000))"
             )
         if len(dataset) == 0:
             raise DatasetError(f"the data set {type(dataset).__name__} is empty")
         self._dataset = dataset
-        self._lock = PicklableLock()
+        self._count = len(dataset)
+        self._reader = ItemReader()
         self.name = _torch_name(dataset)
+        self._in_memory = all(_is_in_memory(part) for part in _parts(dataset))
+        if not self._in_memory:
+            self.note = self._reader.settle(self)
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return self._count
 
     def load(self, i: int) -> Image.Image:
         """Return photo ``i``, upright, 8-bit RGB; ``DatasetError`` for an item that is none."""
-        with self._lock:
+        with self._reader.reading(i):
             image, _ = item_parts(self._dataset[i])
             return to_rgb(as_image(image))
 
@@ -63,7 +68,7 @@ class TorchDataset(ImageDataset):
         if target is None:
             _, target = _sample(base, j)
         if target is None:
-            with self._lock:
+            with self._reader.reading(i):
                 _, target = item_parts(self._dataset[i])
         return class_name(target, getattr(base, "classes", None))
 
@@ -80,16 +85,11 @@ class TorchDataset(ImageDataset):
         speaks for the rest: a change to one of the others goes unseen. The sample also tells
         transforms of the same files apart.
         """
-        everything = self._in_memory() or (*self._files(), *digest_images(self))
+        everything = self._states() if self._in_memory else (*self._files(), *digest_images(self))
         return digest([self.name, len(self), *everything])
 
-    def _in_memory(self) -> list[object]:
-        """The state of each photo of a list or a stack; nothing for a data set of another kind."""
-        base, _ = _base(self._dataset, 0)
-        kinds = (list, tuple, np.ndarray, torch.Tensor, TensorDataset)
-        if not isinstance(base, kinds) or isinstance(base, np.memmap):
-            return []
-        with self._lock:
+    def _states(self) -> list[object]:
+        with self._reader.looking():
             return [item_state(self._dataset, i) for i in range(len(self))]
 
     def _files(self) -> Iterator[object]:
@@ -99,12 +99,36 @@ class TorchDataset(ImageDataset):
                 yield file_state(file)
 
 
+def _is_in_memory(part: Any) -> bool:
+    return isinstance(part, _IN_MEMORY) and not isinstance(part, np.memmap)
+
+
+def _parts(dataset: Any) -> Iterator[Any]:
+    """The data sets that hold the items, under any ``Subset`` and ``ConcatDataset``."""
+    if isinstance(dataset, ConcatDataset):
+        for part in dataset.datasets:
+            yield from _parts(part)
+    elif hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+        yield from _parts(dataset.dataset)
+    else:
+        yield dataset
+
+
 def _base(dataset: Any, i: int) -> tuple[Any, int]:
-    """The data set under any ``Subset``, and what photo ``i`` is called there."""
-    while hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
-        i = int(dataset.indices[i])
-        dataset = dataset.dataset
-    return dataset, i
+    """The data set that holds photo ``i``, and what the photo is called there."""
+    while True:
+        if isinstance(dataset, ConcatDataset):
+            ends = dataset.cumulative_sizes
+            part = bisect_right(ends, i)
+            i -= ends[part - 1] if part else 0
+            dataset = dataset.datasets[part]
+        elif hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+            i = int(dataset.indices[i])
+            dataset = dataset.dataset
+            if i < 0:
+                i += len(dataset)
+        else:
+            return dataset, i
 
 
 def _entry(base: Any, name: str, j: int) -> Any:
@@ -129,15 +153,17 @@ def _sample(base: Any, j: int) -> tuple[str | None, Any]:
 
 
 def _torch_name(dataset: Any) -> str:
-    base, _ = _base(dataset, 0)
-    root = getattr(base, "root", None)
-    title = type(base).__name__
+    parts = list(_parts(dataset))
+    if len(parts) > 1:
+        return "ConcatDataset"
+    root = getattr(parts[0], "root", None)
+    title = type(parts[0]).__name__
     return f"{title} {Path(root).name}" if isinstance(root, str | Path) else title
 
 
 KIND = DatasetKind(
     name="torch",
-    takes="a torch data set or a list of its items",
+    takes="a torch data set, its DataLoader or a list of its items",
     order=60,
     recognises=lambda x: hasattr(x, "__getitem__") or hasattr(x, "__iter__"),
     open=lambda x, split, download: TorchDataset(x),
