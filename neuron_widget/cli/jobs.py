@@ -137,7 +137,9 @@ def render_images(
         for group in _groups(chosen, size):
             kept = f"{len(files)} of {len(chosen)} images are in {out}"
             ctrl_c.check(kept + going_on)
-            steps = render_steps(opened.store, opened.model, group, batch_size=size, **how)
+            steps = render_steps(
+                opened.store, opened.model, group, batch_size=size, on_wait=bars.say, **how
+            )
 
             def tell(step: RenderStep, done: int = len(files), here: int = len(group)) -> None:
                 last[:] = [step]
@@ -146,6 +148,8 @@ def render_images(
             try:
                 result = ctrl_c.drain(steps, tell, kept)
             except Stopped as stop:
+                if not last:  # it only waited for another process
+                    raise
                 unfinished = last[0].result()
                 unfinished.save(out)
                 raise Stopped(
@@ -187,7 +191,6 @@ def scan_photos(
         raise StoreError(f"--out '{out}': expected a name ending in .safetensors or .csv")
     begin = time.monotonic()
     photos = open_dataset(data, split=how["split"])
-    steps = scan_steps(opened.store, opened.model, opened.layer, photos, **how)
     if out is not None:
         check_folder(out.parent)
     kept = "a checkpoint is kept, the same command goes on" if opened.store else "nothing is kept"
@@ -196,6 +199,9 @@ def scan_photos(
         def tell(step: ScanProgress) -> None:
             bars.tell(f"Scanning {opened.layer}", step.done, step.total, "photos")
 
+        steps = scan_steps(
+            opened.store, opened.model, opened.layer, photos, on_wait=bars.say, **how
+        )
         result: ScanResult = ctrl_c.drain(steps, tell, kept)
     if out is not None:
         _write_scan(result, out)
@@ -278,6 +284,8 @@ def fill_store(
         def tell(now: Fill) -> None:
             unit = "images" if now.task == "images" else "photos"
             bars.tell(f"{names[now.task]} {opened.layer}", now.done + now.part, now.total, unit)
+            if now.waiting:
+                bars.say(now.waiting)
 
         kept = f"what is finished is in {store.own.root}, the same command goes on"
         work = fill_images(

@@ -225,6 +225,7 @@ class Bars:
             console=Console(stderr=True),
             disable=as_json,
         )
+        self._said = ""
         self._tasks: dict[str, Any] = {}
         self._begun: dict[str, tuple[float, float]] = {}
 
@@ -234,6 +235,12 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         if self._tasks:
             self._progress.stop()
+
+    def say(self, text: object) -> None:
+        """Print a line above the bars, unless it is the last one printed."""
+        if str(text) != self._said:
+            self._said = str(text)
+            self._progress.console.print(self._said, markup=False, highlight=False)
 
     def tell(self, title: str, done: float, total: float, unit: str = "") -> None:
         """Show how far a task is."""
@@ -271,6 +278,8 @@ class CtrlC:
     def drain(self, work: Generator[T, None, Any], each: Any, kept: str) -> Any:
         """Run a generator to its end and return its result; ``each`` gets what it yields.
 
+        None is yielded where there is nothing to do but wait for another process.
+
         Ctrl-C closes it between two steps and raises :class:`Stopped`, so that what it keeps on
         closing is whole. What was finished nevertheless is returned: :meth:`check` comes next.
         """
@@ -280,7 +289,8 @@ class CtrlC:
                     step = next(work)
                 except StopIteration as end:
                     return end.value
-                each(step)
+                if step is not None:
+                    each(step)
                 if self._pressed:
                     work.close()
                     raise Stopped(kept)

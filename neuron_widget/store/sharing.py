@@ -39,10 +39,11 @@ class Waiting:
 
     def __str__(self) -> str:
         what = "this result" if self.results == 1 else f"{self.results} of these results"
-        text = f"another process is making {what}: waiting for it"
-        if self.silent < 5:
-            return text
-        return f"{text} ({self.silent:.0f} s without a step; after {PATIENCE_S:.0f} made here)"
+        rest = "they are" if self.results > 1 else "it is"
+        return (
+            f"another process is making {what}: waiting for it ({rest} made here if it takes no "
+            f"step for {PATIENCE_S:.0f} s)"
+        )
 
 
 OnWait = Callable[[Waiting], None]

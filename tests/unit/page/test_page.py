@@ -296,7 +296,7 @@ def test_a_full_disk_leaves_the_old_page(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("neuron_widget.durable.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StoreError, match=r"disk is full.*name another file"):
         export_html(path, model, "2", images=images, report=quiet)
     assert path.read_text() == "the old one"
