@@ -29,6 +29,7 @@ from neuron_widget.scanning import ScanResult, scan
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.store import Store
 from neuron_widget.store.fill import fill_images, fill_photos
+from neuron_widget.targets import Channel
 
 SIZE = 64
 EVIL = "<img src=x onerror=alert(1)>"
@@ -176,7 +177,7 @@ def test_a_part_of_a_layer(tmp_path: Path, model: VisionModel, images: RenderRes
     )
     data = data_of(path)
     assert data["filter"] == "2-4, 30"
-    assert data["selected"]["neuron"] == 2
+    assert data["selected"]["target"]["neuron"] == 2
     assert list(data["neurons"]) == ["2", "3", "4", "30"]
     assert data["photos"] == {}
     assert data["line"]["other"].startswith('NeuronWidget("2", model=model, neuron=NEURON')
@@ -256,7 +257,7 @@ def test_508_neurons_whose_photos_are_all_different_stay_below_25_mb() -> None:
     picture = render(model, "2", 0, steps=2, size=224, progress=False)
 
     def load(neuron: int) -> RenderResult:
-        return dataclasses.replace(picture, neurons=(neuron,))
+        return dataclasses.replace(picture, targets=(Channel("2", neuron),))
 
     contents = Contents(model, model.layer("2"), range(neurons), range(neurons), load, scan=result)
     plan = plan_page(contents)
@@ -345,7 +346,7 @@ def test_from_a_widget(
     data = data_of(path)
     drawn = [int(n) for n, one in data["neurons"].items() if "image" in one]
     assert drawn == [5, 6, 7]
-    assert data["selected"]["neuron"] == 7
+    assert data["selected"]["target"]["neuron"] == 7
     assert len(data["neurons"]) == 40
     with pytest.raises(PageTooLarge):
         widget.to_html(tmp_path / "page.html", max_bytes=1000)
