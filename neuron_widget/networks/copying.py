@@ -17,6 +17,9 @@ __all__ = ["Copying", "State"]
 
 _VALUES = frozenset({int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device})
 _CONTAINERS = frozenset({dict, OrderedDict, defaultdict, list, tuple, set, deque})
+# timm's and transformers' switches for computing activations again in the backward pass: the
+# numbers are the same without, but torch's older checkpoints have no gradients inside.
+_SAVES_MEMORY = ("grad_checkpointing", "gradient_checkpointing")
 _LARGE = 10_000  # items: no container of modules or settings, but somebody's data
 
 
@@ -207,6 +210,9 @@ class Copying:
         for name, item in list(theirs.items()):
             if name == "_compiled_call_impl":
                 continue  # it runs the original
+            if name in _SAVES_MEMORY and item is True:
+                own[name] = False
+                continue
             if name.endswith("_hooks") and isinstance(item, dict):
                 hooks = type(item)()
                 hooks.update((key, self._held(hook)) for key, hook in list(item.items()))

@@ -70,6 +70,7 @@ def layer_reader(module: nn.Module, name: str, *, stop: bool = True) -> Callable
     def read(x: Tensor) -> Tensor:
         seen: list[Tensor] = []
         thread = threading.get_ident()
+        gradients = x.requires_grad and torch.is_grad_enabled()
 
         def keep(_module: nn.Module, _args: Any, output: Any) -> None:
             # A network that cannot be copied may be in use in a thread of the user's.
@@ -94,6 +95,13 @@ def layer_reader(module: nn.Module, name: str, *, stop: bool = True) -> Callable
                 "choose a layer that the forward pass runs through"
             )
         # Of a layer that is called several times the first call, as in :func:`probe_layers`.
+        if gradients and not seen[0].requires_grad:
+            raise ModelError(
+                f"no gradient leads from layer {name!r} of {type(module).__name__} to the image, "
+                "so it can be scanned, but not rendered: its forward pass switches gradients off "
+                "(torch.no_grad, detach, checkpoint(use_reentrant=True)) or computes in integers "
+                "(a quantised network: open the one it was made from)"
+            )
         return channels_first(seen[0])
 
     return read

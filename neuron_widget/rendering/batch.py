@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neuron_widget.errors import ModelError
 from neuron_widget.networks.fused import Reader
 from neuron_widget.networks.layers import RedirectedReLU
 from neuron_widget.networks.model import VisionModel
@@ -160,8 +161,7 @@ class Batch:
             maps = at_positions(activation, self.targets[part], info.height, info.width)
             values = self.settings.objective(maps, self._channels[part])
             with self._modes(redirect):
-                # Only the spectrum's gradient: none for the weights, whatever their flags say.
-                (gradient,) = torch.autograd.grad(-values.sum(), spectrum)
+                gradient = _gradient(-values.sum(), spectrum)
         for parameter, own in zip(self._parameters[part], gradient.unbind(), strict=True):
             parameter.grad = own
         return values.detach()
@@ -237,3 +237,26 @@ class Batch:
             )
             parts.append(batch)
         return parts[0], parts[1]
+
+
+def _gradient(value: Tensor, of: Tensor) -> Tensor:
+    """Only this gradient: none for the weights, whatever their flags say.
+
+    As ``torch.autograd.grad``, which is itself a function that a mode may replace, and therefore
+    runs outside of the modes it is called in.
+    """
+    engine = torch.autograd.Variable._execution_engine
+    try:
+        (found,) = engine.run_backward(
+            (value,), (torch.ones_like(value),), False, False, (of,), False, accumulate_grad=False
+        )
+    except RuntimeError as error:
+        if "use_reentrant=True" not in str(error):
+            raise
+        raise ModelError(
+            "this network checkpoints its activations with use_reentrant=True, which gives no "
+            "gradient of an image: pass use_reentrant=False to torch.utils.checkpoint.checkpoint, "
+            "or leave checkpoints out in evaluation mode (if self.training: ...)"
+        ) from error
+    assert isinstance(found, Tensor)
+    return found
