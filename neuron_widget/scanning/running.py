@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,8 @@ from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.tables import QUANTILE, ScanTables
 
 __all__ = ["Checkpoint", "ScanPass"]
+
+_log = logging.getLogger("neuron_widget.scanning")
 
 # With bfloat16, photos near the k-th place may swap: this many times k candidates are kept, and
 # scored again in float32 (tests/data/test_scan_reference.py holds how many are needed).
@@ -89,14 +92,29 @@ class ScanPass:
     def resume(self, checkpoint: Checkpoint, most: int) -> None:
         """Go on from a checkpoint, if there is one of at most ``most`` photos."""
         found = checkpoint.load()
-        if found is None or found[0]["done"] > most:
+        if found is None:
             return
         facts, arrays = found
+        states: dict[str, dict[str, Tensor]] = {part: {} for part in self._statistics()}
+        try:
+            for name, array in arrays.items():
+                part, _, tensor = name.partition(".")
+                states[part][tensor] = torch.from_numpy(array)
+            for part, statistic in self._statistics().items():
+                statistic.check(states[part])
+            skipped = [(int(i), str(reason)) for i, reason in facts["skipped"]]
+            scanned, done = int(facts["scanned"]), int(facts["done"])
+            if scanned < 0 or scanned + len(skipped) != done:
+                raise ValueError(f"{scanned} scanned and {len(skipped)} skipped are not {done}")
+        except (KeyError, TypeError, ValueError) as error:
+            _log.warning("a checkpoint that does not fit is passed over: %r", error)
+            return
+        if done > most:
+            return
         for part, statistic in self._statistics().items():
-            own = {n: torch.from_numpy(a) for n, a in arrays.items() if n.startswith(f"{part}.")}
-            statistic.restore({name.partition(".")[2]: t for name, t in own.items()})
-        self.scanned = self._moments.count = int(facts["scanned"])
-        self.skipped[:] = [(int(i), str(reason)) for i, reason in facts["skipped"]]
+            statistic.restore(states[part])
+        self.scanned = self._moments.count = scanned
+        self.skipped[:] = skipped
 
     def _statistics(self) -> dict[str, TopK | Moments | Histogram | QuantileSketch]:
         return {
