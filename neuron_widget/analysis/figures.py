@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from neuron_widget.durable import write_atomically
+from neuron_widget.errors import nearest
+
 __all__ = ["MOST_ROWS", "neuron_figure", "save_figure"]
 
 MOST_ROWS = 10
@@ -24,6 +28,8 @@ _MARGIN, _GAP, _TITLE, _HEAD, _SIDE, _BAR = 0.2, 0.2, 0.3, 2.8, 1.75, 0.75
 _BAND = 2 * (_TITLE + _SIDE) + 0.2
 _MAP = "viridis"
 _GREY = "0.35"
+# Names of layers and classes are no formulas, whatever signs are in them.
+_LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
 
 Row = tuple[Any, float, NDArray[np.float32]]
 
@@ -70,11 +76,13 @@ def neuron_figure(
 
     head = _bare(axes_at(_MARGIN, _MARGIN + _TITLE, _HEAD, _HEAD))
     head.imshow(np.clip(optimized_image, 0, 1), interpolation="lanczos")
-    head.set_title(f"{layer} neuron {neuron}", fontsize=13, fontweight="bold", loc="left")
+    head.set_title(
+        f"{layer} neuron {neuron}", fontsize=13, fontweight="bold", loc="left", **_LITERAL
+    )
     below = _MARGIN + _TITLE + _HEAD + 0.1
     text = _bare(axes_at(_MARGIN, below, _HEAD, height - below))
     lines = "\n".join(textwrap.fill(line, 46) for note in notes for line in note.split("\n"))
-    text.text(0.0, 1.0, lines, va="top", fontsize=8.5, linespacing=1.5, color=_GREY)
+    text.text(0.0, 1.0, lines, va="top", fontsize=8.5, linespacing=1.5, color=_GREY, **_LITERAL)
     if rows:
         scale = _scale([activation for _, _, activation in rows])
         for i, (image, score, activation) in enumerate(rows):
@@ -84,7 +92,7 @@ def neuron_figure(
             photo = _bare(axes_at(left, top, _SIDE, _SIDE))
             photo.imshow(image)
             label = f"  {labels[i]}" if i < len(labels) else ""
-            photo.set_title(f"{i + 1}{label}", fontsize=9, loc="left")
+            photo.set_title(f"{i + 1}{label}", fontsize=9, loc="left", **_LITERAL)
             place = axes_at(left, top + _SIDE + _TITLE, _SIDE, _SIDE)
             _draw_map(_bare(place), activation, score, scale)
         right = width - _MARGIN - _BAR + _GAP
@@ -96,10 +104,36 @@ def neuron_figure(
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
-    """Write the figure as its suffix says (``.png``, ``.pdf``), making the folder if need be."""
+    """Write the figure as its suffix says, making the folder if need be, and return its path.
+
+    Parameters
+    ----------
+    figure
+        What :func:`neuron_figure` drew.
+    path
+        A name ending in ``.png``, ``.pdf``, ``.svg`` or another of matplotlib's formats; without
+        an ending it becomes a ``.png``.
+    dpi
+        Dots an inch, for formats made of pixels.
+
+    Raises
+    ------
+    ValueError
+        For an ending that matplotlib does not write.
+    StoreError
+        For a full disk or a folder that cannot be written to; no file is left then.
+    """
     path = Path(path).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.png")
+    kind = path.suffix[1:].lower()
+    formats = sorted(figure.canvas.get_supported_filetypes())
+    if kind not in formats:
+        hint = nearest(kind, formats) or f"expected one of {', '.join(formats)}"
+        raise ValueError(f"a figure cannot be saved as {path.name!r}: no format {kind!r}; {hint}")
+    data = io.BytesIO()
+    figure.savefig(data, dpi=dpi, format=kind)
+    write_atomically(path, data.getvalue(), "name another folder")
     return path
 
 

@@ -47,13 +47,19 @@ class _Running:
         """The state as tensors by name; :meth:`restore` goes on from it."""
         return {name.strip("_"): getattr(self, name) for name in self._state}
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take on a state; ValueError if it is another statistic's or of another size."""
+    def check(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raise ValueError for a state of another statistic or of another size."""
         for name in self._state:
             ours, theirs = getattr(self, name), tensors.get(name.strip("_"))
             if theirs is None or (theirs.shape, theirs.dtype) != (ours.shape, ours.dtype):
                 raise ValueError(f"not the state of {type(self).__name__}: {name.strip('_')}")
-            setattr(self, name, theirs.to(ours.device, copy=True))
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take on a state; ValueError if it is another statistic's or of another size."""
+        self.check(tensors)
+        for name in self._state:
+            ours = getattr(self, name)
+            setattr(self, name, tensors[name.strip("_")].to(ours.device, copy=True))
 
 
 class TopK(_Running):

@@ -97,25 +97,36 @@ class ScanPass:
     def resume(self, checkpoint: Checkpoint, most: int) -> None:
         """Go on from a checkpoint, if there is one of at most ``most`` photos."""
         found = checkpoint.load()
-        if found is None or found[0]["done"] > most:
+        if found is None:
             return
         facts, arrays = found
+        states: dict[str, dict[str, Tensor]] = {part: {} for part in self._statistics()}
         try:
-            self._restore(arrays)
-            if not all(0 <= i < len(self.dataset) for i, _ in facts["skipped"]):
+            for name, array in arrays.items():
+                part, _, tensor = name.partition(".")
+                states[part][tensor] = torch.from_numpy(array)
+            for part, statistic in self._statistics().items():
+                statistic.check(states[part])
+            skipped = [(int(i), str(reason)) for i, reason in facts["skipped"]]
+            scanned, done = int(facts["scanned"]), int(facts["done"])
+            if scanned < 0 or scanned + len(skipped) != done:
+                raise ValueError(f"{scanned} scanned and {len(skipped)} skipped are not {done}")
+            if not all(0 <= i < len(self.dataset) for i, _ in skipped):
                 raise ValueError("it names photos that are not there")
-        except ValueError as error:
-            _log.warning("ignoring a checkpoint of %s: %s", self.layer, error)
+            if done > most:
+                return
+            for part, statistic in self._statistics().items():
+                statistic.restore(states[part])
+            self._check_best_photos()
+        except (KeyError, TypeError, ValueError) as error:
+            _log.warning("ignoring a checkpoint of %s that does not fit: %r", self.layer, error)
             self._begin()
             return
-        self.scanned = self._moments.count = int(facts["scanned"])
-        self.skipped[:] = [(int(i), str(reason)) for i, reason in facts["skipped"]]
+        self.scanned = self._moments.count = scanned
+        self.skipped[:] = skipped
 
-    def _restore(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take on the state in a checkpoint; ValueError if it is not one of this scan."""
-        for part, statistic in self._statistics().items():
-            own = {n: torch.from_numpy(a) for n, a in arrays.items() if n.startswith(f"{part}.")}
-            statistic.restore({name.partition(".")[2]: t for name, t in own.items()})
+    def _check_best_photos(self) -> None:
+        """Raise ValueError if the photos and positions that were restored are not there."""
         info = self.model.layer(self.layer)
         for found in (self._top.result(), self._bottom.result()):
             for numbers, end in (

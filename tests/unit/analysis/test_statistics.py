@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from neuron_widget.analysis.figures import neuron_figure, save_figure
 from neuron_widget.analysis.statistics import colour_statistics, contrast, pattern_labels
+from neuron_widget.errors import StoreError
 
 
 def flat(*rgb: int) -> np.ndarray:
@@ -113,3 +117,48 @@ def test_figure_is_saved_at_300_dpi_without_pyplot(tmp_path: Path) -> None:
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert image.width == round(figure.get_figwidth() * 300)
     assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+@pytest.mark.parametrize("name", ["a$_{x$b", "$5", "$x^2$", "50% {of} #1 & \\alpha", "_"])
+def test_names_are_drawn_as_they_are(name: str, tmp_path: Path) -> None:
+    from matplotlib import rc_context
+
+    def drawn(label: str, parse_math: bool) -> bytes:
+        pixels = flat(1, 2, 3) / 255
+        figure = neuron_figure("l", 0, pixels, rows(1), labels=[label], notes=[label])
+        for text in figure.findobj(Text):
+            text.set_parse_math(parse_math and text.get_parse_math())
+        path = save_figure(figure, tmp_path / "figure.png", dpi=60)
+        return path.read_bytes()
+
+    # The same pixels as where nothing at all is read as a formula.
+    assert drawn(name, parse_math=True) == drawn(name, parse_math=False)
+    with rc_context({"text.usetex": True}):  # as people set it for their papers
+        figure = neuron_figure(name, 0, flat(1, 2, 3) / 255, rows(1), labels=[name], notes=[name])
+    ours = [text for text in figure.findobj(Text) if name in text.get_text()]
+    assert len(ours) == 3
+    assert not any(text.get_usetex() for text in ours)
+
+
+def test_a_figure_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = neuron_figure("l", 0, flat(1, 2, 3) / 255, rows(1))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(StoreError, match=r"the disk is full.*figure\.png.*name another folder"):
+        save_figure(figure, tmp_path / "figure.png")
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="could not write"):
+        save_figure(figure, tmp_path / "file" / "figure.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("a.pnq", "did you mean 'png'"), ("a.mp4", "expected one of .*pdf, .*png")]
+)
+def test_a_figure_in_no_format(name: str, says: str, tmp_path: Path) -> None:
+    figure = neuron_figure("l", 0, flat(1, 2, 3) / 255, rows(1))
+    with pytest.raises(ValueError, match=says):
+        save_figure(figure, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    assert save_figure(figure, tmp_path / "figure").name == "figure.png"
+    assert save_figure(figure, tmp_path / "figure.PDF").read_bytes().startswith(b"%PDF")

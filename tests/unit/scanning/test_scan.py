@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.data import Dataset
 
 from neuron_widget.errors import DatasetError, NeuronOutOfRange, UnknownLayer
 from neuron_widget.networks.model import VisionModel
@@ -182,6 +184,96 @@ def test_broken_files_are_skipped_and_listed(
 def test_nothing_readable_is_an_error(tmp_path: Path, model: VisionModel) -> None:
     with pytest.raises(DatasetError, match="none of the 3 photos"):
         scan(model, "body", _folder(tmp_path, 0), progress=False, batch_size=2)
+
+
+class Failing(Dataset):
+    """A data set in a database that is down, or whose items have one fault."""
+
+    def __init__(self, item: object):
+        self.item = item
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, i: int) -> object:
+        if isinstance(self.item, Exception):
+            raise self.item
+        return self.item
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        (ConnectionError("database is down"), "database is down. The data set's own code raises"),
+        (torch.full((3, 9, 9), 200.0), r"in 200\.\.200; expected 0\.\.1\. Divide them by 255"),
+        (torch.full((3, 9, 9), -1.5), "without Normalize"),
+        ("text", r"expected a PIL image.*\(image, label\)$"),
+    ],
+)
+def test_the_way_out_fits_what_is_wrong(model: VisionModel, item: object, says: str) -> None:
+    with pytest.raises(DatasetError, match=says) as caught:
+        scan(model, "body", Failing(item), progress=False)
+    assert "image files" not in str(caught.value)
+    assert "DatasetError" not in str(caught.value)
+
+
+def test_files_are_told_to_be_checked(tmp_path: Path, model: VisionModel) -> None:
+    (tmp_path / "x.jpg").write_bytes(b"no photo")
+    with pytest.raises(DatasetError, match="Check that these are complete image files"):
+        scan(model, "body", tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_memory_is_bounded_by_the_photos(precision: str, model: VisionModel) -> None:
+    result = scan(model, "body", photos(), top_k=10**9, progress=False, precision=precision)
+    assert [len(result.top(n)) for n in range(6)] == [PHOTOS] * 6
+    few = scan(model, "body", photos(), top_k=PHOTOS, progress=False, precision=precision)
+    assert [e.index for e in result.top(1)] == [e.index for e in few.top(1)]
+
+
+class Kept:
+    """A checkpoint in memory."""
+
+    def __init__(self, change: Callable[[dict[str, Any], dict[str, Any]], object]):
+        self.change, self.saved = change, None
+
+    def load(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        if self.saved is None:
+            return None
+        facts, arrays = dict(self.saved[0]), dict(self.saved[1])
+        self.change(facts, arrays)
+        return facts, arrays
+
+    def due(self, done: int) -> bool:
+        return done >= 8 and self.saved is None
+
+    def save(self, facts: dict[str, Any], arrays: dict[str, Any]) -> None:
+        self.saved = self.saved or (facts, arrays)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts, _: facts.update(scanned=36),
+        lambda facts, _: facts.update(scanned=-1, done=-1),
+        lambda facts, _: facts.pop("scanned"),
+        lambda facts, _: facts.update(skipped=[[1]]),
+        lambda _, arrays: arrays.pop("moments.mean", None) or arrays.clear(),
+        lambda _, arrays: arrays.update({"top.key": arrays["top.key"][:, :2].copy()}),
+        lambda _, arrays: arrays.update({"foreign": np.zeros(3)}),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_passed_over(
+    model: VisionModel, change: Callable[[dict[str, Any], dict[str, Any]], object]
+) -> None:
+    kept = Kept(change)
+    how = {"top_k": 4, "batch_size": 4, "progress": False}
+    whole = scan(model, "body", photos(), checkpoint=kept, **how)
+    assert kept.saved is not None
+    again = scan(model, "body", photos(), checkpoint=kept, **how)
+    assert again.scanned == whole.scanned
+    for name, array in whole.tables.arrays().items():
+        assert np.array_equal(array, again.tables.arrays()[name])
 
 
 def test_a_photo_that_went_away(tmp_path: Path, model: VisionModel) -> None:
