@@ -57,13 +57,14 @@ class PageControl:
     """How the page's settings panel shows a setting.
 
     ``low`` and ``high`` bound what a person may choose there and as a widget's argument; they may
-    be narrower than what Python takes.
+    be narrower than what Python takes. ``task`` is the task that a switch turns off.
     """
 
     label: str
     low: float | None = None
     high: float | None = None
     step: float | None = None
+    task: str | None = None
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ class ViewOptions(TypedDict, total=False):
             True,
             "The gallery fills by itself when nothing else runs. Off, tiles fill as you render.",
             in_key="never",
-            page=PageControl("Previews"),
+            page=PageControl("Previews", task="preview"),
         ),
     ]
 

@@ -1,7 +1,7 @@
-import { neuronKey } from "./media";
 import type { PageState } from "./page-state";
 import type * as P from "./protocol";
 import { strengthOf } from "./strength";
+import { sameTarget } from "./target";
 
 /** Change the state as one message of the kernel says. Applying it twice does no harm. */
 export function applyMessage(
@@ -95,7 +95,7 @@ function applyFrame(
 ): void {
 	const { asked } = state.tasks.render;
 	if (asked.value === "start") asked.value = "";
-	const finished = state.media.pictures.peek(neuronKey(frame.layer, frame.neuron));
+	const finished = state.media.peekPicture(frame.target);
 	state.curve.add(frame, finished?.image);
 	if (data) state.frames.receive(frame, data);
 }
@@ -109,8 +109,7 @@ function applyImage(
 	state.tasks.render.asked.value = "";
 	state.media.addPicture(image, data);
 	const shown = state.frames.shown.value?.frame;
-	if (!shown || (shown.layer === image.layer && shown.neuron === image.neuron))
-		state.frames.clear();
+	if (!shown || sameTarget(shown.target, image.target)) state.frames.clear();
 }
 
 function applyError(state: PageState, error: P.Error): void {

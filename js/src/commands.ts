@@ -3,6 +3,8 @@ import type { Connection } from "./connection";
 import type { Where } from "./errors";
 import type { Group } from "./media";
 import type { PageState } from "./page-state";
+import type { Target } from "./protocol";
+import type { Choice } from "./selection";
 import type { TaskName } from "./tasks";
 
 /** What the person can do. Each shows on the page at once, and is sent to the kernel. */
@@ -20,36 +22,33 @@ export class Commands {
 		this.connection.send({ kind: "visible", view, visible, gone });
 	}
 
-	/** Choose a layer, a neuron or steps. `settled` is false while a slider is being dragged. */
-	select(change: { layer?: string; neuron?: number; steps?: number }, settled: boolean): void {
+	/** Choose what is shown, or steps. `settled` is false while a slider is being dragged. */
+	select(choice: Choice, settled: boolean): void {
 		const { selection, errors, media } = this.state;
 		batch(() => {
-			selection.change(change, settled);
+			selection.change(choice, settled);
 			errors.remove("select");
 		});
-		media.touch(selection.layer.value, selection.neuron.value);
+		media.touch(selection.target.value);
 	}
 
 	start(): void {
-		const { layer, neuron, steps } = this.#aboutToRender();
-		this.connection.ask({ kind: "start", layer, neuron, steps });
+		this.connection.ask({ kind: "start", ...this.#aboutToRender() });
 	}
 
 	/** Go on from the present image. */
 	more(): void {
 		const steps = this.state.moreTo.value;
 		if (!steps) return;
-		const { layer, neuron } = this.#aboutToRender();
-		this.connection.ask({ kind: "more", layer, neuron, steps });
+		this.connection.ask({ kind: "more", ...this.#aboutToRender(), steps });
 	}
 
-	#aboutToRender(): { layer: string; neuron: number; steps: number } {
+	#aboutToRender(): { target: Target; steps: number } {
 		const { selection, tasks, errors } = this.state;
 		selection.flush();
 		tasks.render.asked.value = "start";
 		errors.remove("render");
-		const { layer, neuron, steps } = selection;
-		return { layer: layer.value, neuron: neuron.value, steps: steps.value };
+		return { target: selection.target.value, steps: selection.steps.value };
 	}
 
 	stop(task: TaskName): void {
@@ -80,14 +79,8 @@ export class Commands {
 
 	enlarge(group: Group, rank: number): void {
 		if (this.state.largeShot(group, rank)) return;
-		const { layer, neuron } = this.state.selection;
-		this.connection.ask({
-			kind: "enlarge",
-			layer: layer.value,
-			neuron: neuron.value,
-			group,
-			rank,
-		});
+		const target = this.state.selection.channel.value;
+		this.connection.ask({ kind: "enlarge", target, group, rank });
 	}
 
 	inView(neurons: number[]): void {

@@ -1,5 +1,6 @@
 import { type Signal, signal } from "@preact/signals";
 import type * as P from "./protocol";
+import { targetKey } from "./target";
 import { dropUrl, makeUrl } from "./urls";
 
 /** What a person takes away: the kernel makes it, the page that asked saves it. */
@@ -19,9 +20,9 @@ export class Exports {
 		this.ask({ kind: "line", asker: this.#asker });
 	}
 
-	askFigure(layer: string, neuron: number): void {
+	askFigure(target: P.Target): void {
 		this.figure.value = true;
-		this.ask({ kind: "figure", asker: this.#asker, layer, neuron });
+		this.ask({ kind: "figure", asker: this.#asker, target });
 	}
 
 	applyLine(line: P.Line): void {
@@ -49,5 +50,9 @@ export function saveUrl(url: string, name: string): void {
 }
 
 /** A name for a file that every file system takes; as `file_name` in the kernel. */
-export const fileName = (layer: string, neuron: number, what: string): string =>
-	`${layer.replace(/[^A-Za-z0-9.-]+/g, "-")}_${neuron}_${what}.png`;
+export const fileName = (target: P.Target, what: string): string => {
+	// A layer's name may hold a colon, what follows it does not.
+	const [, layer = "", place = ""] = /^(.*):(.*)$/.exec(targetKey(target)) ?? [];
+	const plain = (text: string): string => text.replace(/[^A-Za-z0-9.-]+/g, "-");
+	return `${plain(layer)}_${plain(place)}_${what}.png`;
+};

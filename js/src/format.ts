@@ -34,6 +34,3 @@ export const rate = (x: number): string => (x >= 10 ? count(x) : x.toFixed(1));
 /** "1 photo", "2 photos" */
 export const plural = (n: number, noun: string): string =>
 	`${count(n)} ${noun}${n === 1 ? "" : "s"}`;
-
-/** What a screen reader calls a neuron. */
-export const neuronName = (layer: string, neuron: number): string => `${layer} neuron ${neuron}`;

@@ -2,6 +2,7 @@ import { type Signal, signal } from "@preact/signals";
 import { bytesOf } from "./buffers";
 import { Lru } from "./lru";
 import type * as P from "./protocol";
+import { channelKey, channelOf, isWhole, targetKey } from "./target";
 import { dropUrl, makeUrl } from "./urls";
 
 export type Group = P.Enlarge["group"];
@@ -38,13 +39,12 @@ export interface LargeShot extends Shot {
 	crop: string;
 }
 
-const CACHED_NEURONS = 64;
+const CACHED_TARGETS = 64;
 const CACHED_LAYERS = 8;
 const CACHED_LARGE = 32;
 
-export const neuronKey = (layer: string, neuron: number): string => `${layer}/${neuron}`;
-const largeKey = (layer: string, neuron: number, group: Group, rank: number): string =>
-	`${layer}/${neuron}/${group}/${rank}`;
+const largeKey = (target: P.Target, group: Group, rank: number): string =>
+	`${channelKey(target)} ${group} ${rank}`;
 
 type Tiles = Map<number, Signal<Thumb | null>>;
 
@@ -55,23 +55,26 @@ function empty(layer: Tiles): void {
 	}
 }
 
-/** Every picture that came from the kernel, bounded; what leaves gives its object URL back. */
+/**
+ * Every picture that came from the kernel, bounded; what leaves gives its object URL back. Finished
+ * images are of a target; previews and photos are of a whole neuron, and its units show them too.
+ */
 export class Media {
-	readonly pictures: Lru<Picture>;
-	readonly photos: Lru<PhotoSet>;
-	readonly large = new Lru<LargeShot>(CACHED_LARGE, (shot) => {
+	readonly #pictures: Lru<Picture>;
+	readonly #photos: Lru<PhotoSet>;
+	readonly #large = new Lru<LargeShot>(CACHED_LARGE, (shot) => {
 		dropUrl(shot.url);
 		dropUrl(shot.crop);
 	});
 	readonly #thumbs = new Lru<Tiles>(CACHED_LAYERS, empty);
 
-	/** `held` tells the neurons whose pictures and photos are not forgotten. */
+	/** `held` tells by key whose pictures and photos are not forgotten. */
 	constructor(held: (key: string) => boolean = () => false) {
-		this.pictures = new Lru<Picture>(CACHED_NEURONS, (p) => dropUrl(p.url), held);
+		this.#pictures = new Lru<Picture>(CACHED_TARGETS, (p) => dropUrl(p.url), held);
 		const drop = (set: PhotoSet): void => {
 			for (const shot of [...set.most, ...set.least]) dropUrl(shot.url);
 		};
-		this.photos = new Lru<PhotoSet>(CACHED_NEURONS, drop, held);
+		this.#photos = new Lru<PhotoSet>(CACHED_TARGETS, drop, held);
 	}
 
 	/** The preview of one neuron; a signal each, so that one arrival redraws one tile. */
@@ -89,22 +92,38 @@ export class Media {
 		return tile;
 	}
 
-	largeShot(layer: string, neuron: number, group: Group, rank: number): LargeShot | undefined {
-		return this.large.get(largeKey(layer, neuron, group, rank));
+	/** The preview of a target, where the gallery has one: it shows whole neurons only. */
+	preview(target: P.Target): Thumb | null {
+		const { layer, neuron } = channelOf(target);
+		return isWhole(target) ? this.thumb(layer, neuron).value : null;
 	}
 
-	/** Mark what belongs to a neuron as used now. */
-	touch(layer: string, neuron: number): void {
-		this.#thumbs.touch(layer);
-		this.pictures.touch(neuronKey(layer, neuron));
-		this.photos.touch(neuronKey(layer, neuron));
+	picture(target: P.Target): Picture | undefined {
+		return this.#pictures.get(targetKey(target));
+	}
+
+	/** The same without subscribing. */
+	peekPicture(target: P.Target): Picture | undefined {
+		return this.#pictures.peek(targetKey(target));
+	}
+
+	photos(target: P.Target): PhotoSet | undefined {
+		return this.#photos.get(channelKey(target));
+	}
+
+	largeShot(target: P.Target, group: Group, rank: number): LargeShot | undefined {
+		return this.#large.get(largeKey(target, group, rank));
+	}
+
+	/** Mark what belongs to a target as used now. */
+	touch(target: P.Target): void {
+		this.#thumbs.touch(channelOf(target).layer);
+		this.#pictures.touch(targetKey(target));
+		this.#photos.touch(channelKey(target));
 	}
 
 	addPicture(image: P.Image, data: DataView<ArrayBuffer>): void {
-		this.pictures.set(neuronKey(image.layer, image.neuron), {
-			url: makeUrl(data, "image/png"),
-			image,
-		});
+		this.#pictures.set(targetKey(image.target), { url: makeUrl(data, "image/png"), image });
 	}
 
 	addThumbs(message: P.Thumbs, buffers: DataView<ArrayBuffer>[]): void {
@@ -127,7 +146,7 @@ export class Media {
 			url: makeUrl(buffers[i * 2] as DataView<ArrayBuffer>, "image/jpeg"),
 			map: bytesOf(buffers[i * 2 + 1] as DataView<ArrayBuffer>),
 		}));
-		this.photos.set(neuronKey(info.layer, info.neuron), {
+		this.#photos.set(channelKey(info.target), {
 			info,
 			most: shots.slice(0, info.most.length),
 			least: shots.slice(info.most.length),
@@ -137,7 +156,7 @@ export class Media {
 	addLarge(info: P.LargePhoto, buffers: DataView<ArrayBuffer>[]): void {
 		const [photo, map, crop] = buffers;
 		if (!photo || !map || !crop) return;
-		this.large.set(largeKey(info.layer, info.neuron, info.group, info.photo.rank), {
+		this.#large.set(largeKey(info.target, info.group, info.photo.rank), {
 			info,
 			photo: info.photo,
 			url: makeUrl(photo, "image/jpeg"),
@@ -147,13 +166,13 @@ export class Media {
 	}
 
 	clearPhotos(): void {
-		this.photos.clear();
-		this.large.clear();
+		this.#photos.clear();
+		this.#large.clear();
 	}
 
 	/** Forget what was rendered. Tiles on screen listen to their signals, which stay, emptied. */
 	clearPictures(): void {
-		this.pictures.clear();
+		this.#pictures.clear();
 		for (const layer of this.#thumbs.values()) empty(layer);
 	}
 

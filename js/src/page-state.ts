@@ -5,7 +5,7 @@ import { Errors } from "./errors";
 import { Exports } from "./exports";
 import { Frames, type LiveFrame } from "./frames";
 import { InView } from "./in-view";
-import { type Group, type LargeShot, Media, neuronKey } from "./media";
+import { type Group, type LargeShot, Media } from "./media";
 import { Pins } from "./pins";
 import type * as P from "./protocol";
 import { RenderSettings } from "./render-settings";
@@ -13,6 +13,7 @@ import { RunningCurve } from "./running-curve";
 import { Selection } from "./selection";
 import { MAX_STEPS } from "./steps";
 import type { Strength } from "./strength";
+import { sameTarget } from "./target";
 import { isLive, Tasks } from "./tasks";
 
 /** What the page knows of one widget, shared by all its views; and what follows from it. */
@@ -67,20 +68,20 @@ export class PageState {
 	readonly gone: ReadonlySignal<boolean> = computed(() => this.contact.state.value === "gone");
 	readonly busy: ReadonlySignal<boolean> = computed(() => this.tasks.busy);
 
-	/** A render of the selected neuron runs or waits. */
+	/** A render of what is selected runs or waits. */
 	readonly rendering: ReadonlySignal<boolean> = computed(() => {
 		const p = this.tasks.render.progress.value;
-		const ours = neuronKey(p?.layer ?? "", p?.neuron ?? -1) === this.selection.key.value;
+		const ours = sameTarget(p?.target, this.selection.target.value);
 		return isLive(p) && ours && !this.gone.value;
 	});
 
 	/** The rendering worth a row: one under way, or the one that made the image on screen. */
 	readonly renderRow: ReadonlySignal<P.Progress | null> = computed(() => {
 		const p = this.tasks.render.progress.value;
-		const key = this.selection.key.value;
+		const target = this.selection.target.value;
 		if (!p || isLive(p)) return p;
-		if (neuronKey(p.layer, p.neuron) !== key) return null;
-		const made = this.media.pictures.get(key)?.image.step;
+		if (!sameTarget(p.target, target)) return null;
+		const made = this.media.picture(target)?.image.step;
 		return p.state === "failed" || made === p.done ? p : null;
 	});
 
@@ -95,8 +96,8 @@ export class PageState {
 	);
 
 	/** The gallery does not fill by itself. */
-	readonly previewsOff: ReadonlySignal<boolean> = computed(
-		() => this.renderSettings.now.value?.previews === false,
+	readonly previewsOff: ReadonlySignal<boolean> = computed(() =>
+		this.renderSettings.off("preview"),
 	);
 
 	#liveOrStopped(p: P.Progress | null): P.Progress | null {
@@ -106,7 +107,7 @@ export class PageState {
 
 	/** How many steps "More steps" goes on to, or 0 where there is nothing to go on from. */
 	readonly moreTo: ReadonlySignal<number> = computed(() => {
-		const image = this.media.pictures.get(this.selection.key.value)?.image;
+		const image = this.media.picture(this.selection.target.value)?.image;
 		if (!image || this.rendering.value || this.gone.value || image.step >= MAX_STEPS) return 0;
 		// What was stopped is finished first; then twice as many, as the slider's scale has it.
 		return image.step < image.steps
@@ -114,17 +115,16 @@ export class PageState {
 			: Math.min(2 * image.step, MAX_STEPS);
 	});
 
-	/** The moving picture, if it is of the selected neuron and newer than a finished one. */
+	/** The moving picture, if it is of what is selected and newer than a finished one. */
 	liveFrame(): LiveFrame | null {
 		const shown = this.frames.shown.value;
-		const key = this.selection.key.value;
-		if (!shown || neuronKey(shown.frame.layer, shown.frame.neuron) !== key) return null;
-		return this.rendering.value || !this.media.pictures.get(key) ? shown : null;
+		const target = this.selection.target.value;
+		if (!shown || !sameTarget(shown.frame.target, target)) return null;
+		return this.rendering.value || !this.media.picture(target) ? shown : null;
 	}
 
 	largeShot(group: Group, rank: number): LargeShot | undefined {
-		const { layer, neuron } = this.selection;
-		return this.media.largeShot(layer.value, neuron.value, group, rank);
+		return this.media.largeShot(this.selection.target.value, group, rank);
 	}
 
 	isDead(neuron: number): boolean {

@@ -1,31 +1,31 @@
 import { type Signal, signal } from "@preact/signals";
-import { neuronKey } from "./media";
-import { type Choice, type FromPage, MAX_PINS } from "./protocol";
+import { type FromPage, MAX_PINS, type Target } from "./protocol";
+import { channelKey, sameTarget, targetKey } from "./target";
 
-/** Neurons that stay in sight side by side. The kernel keeps them, so that a reload does too. */
+/** What stays in sight side by side. The kernel keeps it, so that a reload does too. */
 export class Pins {
-	readonly list: Signal<Choice[]> = signal([]);
+	readonly list: Signal<Target[]> = signal([]);
 
 	constructor(readonly ask: (message: FromPage) => void) {}
 
-	has(layer: string, neuron: number): boolean {
-		return this.holds(neuronKey(layer, neuron));
+	has(target: Target): boolean {
+		return this.list.value.some((pin) => sameTarget(pin, target));
 	}
 
-	/** The same by key, without subscribing: the caches ask this. */
+	/** Whether a picture or photos with this key belong to a pin: the caches ask. */
 	holds(key: string): boolean {
-		return this.list.value.some((p) => neuronKey(p.layer, p.neuron) === key);
+		return this.list.value.some((pin) => targetKey(pin) === key || channelKey(pin) === key);
 	}
 
 	get full(): boolean {
 		return this.list.value.length >= MAX_PINS;
 	}
 
-	toggle(layer: string, neuron: number): void {
-		const rest = this.list.value.filter((p) => p.layer !== layer || p.neuron !== neuron);
+	toggle(target: Target): void {
+		const rest = this.list.value.filter((pin) => !sameTarget(pin, target));
 		const there = rest.length < this.list.value.length;
 		if (!there && this.full) return;
-		this.list.value = there ? rest : [...rest, { layer, neuron }];
+		this.list.value = there ? rest : [...rest, target];
 		this.ask({ kind: "pin", pins: this.list.value });
 	}
 }

@@ -326,7 +326,8 @@ export interface Frame {
 /**
  * A finished (or stopped: ``step < steps``) picture. Buffers: PNG.
  *
- * ``activation`` is the objective on the clean image, without augmentation. ``history`` holds
+ * ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
+ * that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
  * ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
  * ``best_photo`` is the best photo's score of this neuron, null before a scan.
  */
@@ -338,6 +339,7 @@ export interface Image {
 	settings: Settings;
 	seconds: number;
 	activation: number;
+	comparable: boolean;
 	best_photo: number | null;
 	history: number[][];
 	look: Look;
@@ -558,6 +560,8 @@ export interface Setting {
 	step: number | null;
 	/** Whether another value makes another picture. */
 	remakes: boolean;
+	/** The task that the switch turns off. */
+	task: Progress["task"] | null;
 	choices: { name: string; label: string; help: string }[];
 }
 
@@ -573,6 +577,7 @@ export const SETTINGS: readonly Setting[] = [
 		high: 1024,
 		step: 1,
 		remakes: true,
+		task: null,
 		choices: []
 	},
 	{
@@ -585,6 +590,7 @@ export const SETTINGS: readonly Setting[] = [
 		high: 10,
 		step: null,
 		remakes: true,
+		task: null,
 		choices: []
 	},
 	{
@@ -597,6 +603,7 @@ export const SETTINGS: readonly Setting[] = [
 		high: 2147483647,
 		step: 1,
 		remakes: true,
+		task: null,
 		choices: []
 	},
 	{
@@ -609,6 +616,7 @@ export const SETTINGS: readonly Setting[] = [
 		high: null,
 		step: null,
 		remakes: true,
+		task: null,
 		choices: [
 			{
 				name: "channel",
@@ -632,6 +640,7 @@ export const SETTINGS: readonly Setting[] = [
 		high: null,
 		step: null,
 		remakes: false,
+		task: "preview",
 		choices: []
 	}
 ];

@@ -1,6 +1,6 @@
 import { type Signal, signal } from "@preact/signals";
-import { neuronKey } from "./media";
 import type * as P from "./protocol";
+import { targetKey } from "./target";
 
 /** The objective over the steps of the rendering that runs, as far as frames told. */
 export class RunningCurve {
@@ -8,9 +8,9 @@ export class RunningCurve {
 	readonly points: Signal<number[][]> = signal([]);
 	#of = "";
 
-	/** Take up a frame; `finished` is the picture there is of its neuron already. */
+	/** Take up a frame; `finished` is the picture there is of its target already. */
 	add(frame: P.Frame, finished: P.Image | undefined): void {
-		const key = neuronKey(frame.layer, frame.neuron);
+		const key = targetKey(frame.target);
 		let before = key === this.#of ? this.points.value : [];
 		// The first frame seen is beyond a finished picture: the kernel goes on from that one.
 		if (before.length === 0 && finished && frame.step > finished.step) before = finished.history;

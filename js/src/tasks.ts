@@ -1,5 +1,6 @@
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import type * as P from "./protocol";
+import { nameOf } from "./target";
 
 export type TaskName = P.Progress["task"];
 
@@ -42,7 +43,7 @@ export class Tasks implements Record<TaskName, Task> {
 		if (message.task === "preview" || before?.state === message.state) return;
 		const what =
 			message.task === "render"
-				? `Rendering ${message.layer} neuron ${message.neuron}`
+				? `Rendering ${message.target ? nameOf(message.target) : message.layer}`
 				: "Scanning photos";
 		this.news.value = `${what}: ${message.state}`;
 	}

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Connection } from "../src/connection";
 import { Widget } from "../src/widget";
-import { frame, image, opened, photos, TestModel } from "./helpers";
+import { channel, frame, image, opened, photos, TestModel } from "./helpers";
 
 type Wrap = (bytes: number[]) => BufferSource;
 
@@ -43,7 +43,7 @@ describe("buffers", () => {
 			blobs.map(async (b) => [...new Uint8Array(await b.arrayBuffer())]),
 		);
 		expect(shown).toEqual([[1, 2], [3, 4, 5], [6], [7, 8]]);
-		const set = widget.state.media.photos.get("mixed4a/3");
+		const set = widget.state.media.photos(channel(3));
 		expect([...(set?.most[0]?.map ?? [])]).toEqual([0, 50, 100, 255]);
 		expect([...(set?.least[0]?.map ?? [])]).toEqual([1, 2, 3, 4]);
 		widget.dispose();

@@ -27,12 +27,22 @@ const SCALE = 260;
 
 const DEAD = new Set([5, 17, 230]);
 
+/** The name of a target, as in Python. */
+const keyOf = ({ layer, neuron, row, column }) =>
+	row === undefined ? `${layer}:${neuron}` : `${layer}:${neuron}@${row},${column}`;
+
 /** The model that anywidget would hand to the page, with its kernel. */
 export class FakeModel {
-	/** `options.speed` steps a second, `options.mute` answers nothing, see `play` for the rest. */
+	/** `options.speed` steps a second, `options.mute` answers nothing; `row`, `column`: a unit. */
 	constructor(options = {}) {
 		this.options = { speed: 120, photos: 9, dataset: true, layer: "mixed4a", ...options };
-		this.state = { layer: this.options.layer, neuron: 68, steps: 512, status: "", progress: 0 };
+		const { layer, neuron = 68, row, column } = this.options;
+		/** The traits. */
+		this.state = { layer, neuron, steps: 512, status: "", progress: 0 };
+		this.target =
+			row === undefined
+				? { kind: "channel", layer, neuron }
+				: { kind: "unit", layer, neuron, row, column };
 		this.sent = [];
 		this.listeners = new Map();
 		this.images = new Map();
@@ -67,9 +77,16 @@ export class FakeModel {
 		setTimeout(() => this[`on_${message.kind}`]?.(message), 2);
 	}
 
-	get recipe() {
-		const { previews: _, ...recipe } = this.settings;
-		return recipe;
+	/** The settings that make pictures. */
+	get making() {
+		const { previews: _, ...making } = this.settings;
+		return making;
+	}
+
+	/** The neuron that is selected, whole. */
+	get channel() {
+		const { layer, neuron } = this.state;
+		return { kind: "channel", layer, neuron };
 	}
 
 	get layerInfo() {
@@ -98,10 +115,11 @@ export class FakeModel {
 	}
 
 	on_ready() {
-		const { layer, neuron, steps } = this.state;
+		const { target } = this;
+		const { steps } = this.state;
 		const messages = [
-			{ kind: "selected", seq: -1, layer, neuron, steps },
-			{ kind: "configured", ...this.settings },
+			{ kind: "selected", seq: -1, target, steps },
+			{ kind: "configured", settings: this.settings },
 		];
 		if (this.options.error) {
 			messages.push({
@@ -129,7 +147,7 @@ export class FakeModel {
 		} else if (this.options.dataset) {
 			this.sendPhotos();
 		}
-		if (this.options.start) this.on_start(this.state);
+		if (this.options.start) this.on_start({ target, steps });
 		if (this.options.previews !== false) void this.previews();
 	}
 
@@ -191,12 +209,14 @@ export class FakeModel {
 	}
 
 	progress(task, done, total, rate, left, state = "running") {
-		const { layer, neuron } = this.state;
-		return { kind: "progress", task, layer, neuron, done, total, rate, left, state };
+		const { layer } = this.state;
+		const target = task === "render" ? this.target : null;
+		return { kind: "progress", task, layer, target, done, total, rate, left, state };
 	}
 
-	on_select({ seq, layer, neuron, steps, settled }) {
-		const moved = layer !== this.state.layer || neuron !== this.state.neuron;
+	on_select({ seq, target, steps, settled }) {
+		const { layer, neuron } = target;
+		const moved = keyOf(target) !== keyOf(this.target);
 		if (layer !== this.state.layer) {
 			this.thumbs.clear();
 			setTimeout(() => {
@@ -204,11 +224,12 @@ export class FakeModel {
 				void this.previews();
 			});
 		}
+		this.target = target;
 		Object.assign(this.state, { layer, neuron, steps });
-		this.tell({ kind: "selected", seq, layer, neuron, steps });
+		this.tell({ kind: "selected", seq, target, steps });
 		if (!moved && !settled) return;
 		if (this.options.dataset) this.sendPhotos();
-		if (settled && !this.images.has(`${layer}/${neuron}`)) this.on_start({ layer, neuron, steps });
+		if (settled && !this.images.has(keyOf(target))) this.on_start({ target, steps });
 	}
 
 	/** One photo of a neuron, the seed of its drawing, and its map. */
@@ -239,7 +260,8 @@ export class FakeModel {
 	}
 
 	sendPhotos() {
-		const { layer, neuron } = this.state;
+		const target = this.channel;
+		const { neuron } = target;
 		const dead = DEAD.has(neuron);
 		const buffers = [];
 		const groups = { most: [], least: [] };
@@ -259,8 +281,7 @@ export class FakeModel {
 		this.tell(
 			{
 				kind: "photos",
-				layer,
-				neuron,
+				target,
 				dataset: "photos/train",
 				scanned: this.options.scanned ?? 558,
 				scale: SCALE,
@@ -276,24 +297,24 @@ export class FakeModel {
 		);
 	}
 
-	on_enlarge({ layer, neuron, group, rank }) {
-		const { photo, seed, map } = this.photo(neuron, group, rank);
-		this.tell({ kind: "photo", layer, neuron, group, scale: SCALE, quantile: 118, photo }, [
+	on_enlarge({ target, group, rank }) {
+		const { photo, seed, map } = this.photo(target.neuron, group, rank);
+		this.tell({ kind: "photo", target: this.channel, group, scale: SCALE, quantile: 118, photo }, [
 			bytes(scene(seed, 448), "image/jpeg"),
 			new DataView(map.buffer),
 			bytes(scene(seed, 160), "image/jpeg"),
 		]);
 	}
 
-	on_more({ layer, neuron, steps }) {
-		void this.on_start({ layer, neuron, steps, from: steps / 2 });
+	on_more({ target, steps }) {
+		void this.on_start({ target, steps, from: steps / 2 });
 	}
 
-	on_configure({ kind: _, ...settings }) {
+	on_configure({ settings }) {
 		this.settings = settings;
 		this.images.clear();
 		this.thumbs.clear();
-		this.tell({ kind: "configured", ...settings });
+		this.tell({ kind: "configured", settings });
 		void this.previews();
 	}
 
@@ -307,9 +328,10 @@ export class FakeModel {
 		this.tell({ kind: "line", asker, line, note: "" });
 	}
 
-	on_figure({ asker, layer, neuron }) {
-		this.tell({ kind: "file", asker, name: `${layer}_${neuron}_figure.png`, mime: "image/png" }, [
-			bytes(pattern(neuron, 224, 1), "image/png"),
+	on_figure({ asker, target }) {
+		const name = `${keyOf(target).replace(/[:@,]/g, "_")}_figure.png`;
+		this.tell({ kind: "file", asker, name, mime: "image/png" }, [
+			bytes(pattern(target.neuron, 224, 1), "image/png"),
 		]);
 	}
 
@@ -351,7 +373,9 @@ export class FakeModel {
 		this.sendPhotos();
 	}
 
-	async on_start({ layer, neuron, steps, from = 0 }) {
+	async on_start({ target, steps, from = 0 }) {
+		// A unit looks otherwise than its neuron.
+		const drawing = target.neuron + (target.kind === "unit" ? 0.5 : 0);
 		const turn = ++this.turn;
 		this.stopped = false;
 		const { speed } = this.options;
@@ -364,13 +388,12 @@ export class FakeModel {
 				{
 					kind: "frame",
 					index: this.frame++,
-					layer,
-					neuron,
+					target,
 					step,
 					steps,
 					value: 3400 * (1 - Math.exp(-step / 120)) + 150 * Math.sin(step / 9),
 				},
-				[bytes(pattern(neuron, 224, 0.15 + (0.85 * step) / steps), "image/jpeg")],
+				[bytes(pattern(drawing, 224, 0.15 + (0.85 * step) / steps), "image/jpeg")],
 			);
 			await new Promise((done) => setTimeout(done, 100));
 			if (turn !== this.turn) return;
@@ -381,18 +404,18 @@ export class FakeModel {
 			(i * step) / 59,
 			3400 * (1 - Math.exp(-i / 14)) + 200 * Math.sin(i * 1.7),
 		]);
-		this.images.set(`${layer}/${neuron}`, true);
+		this.images.set(keyOf(target), true);
 		this.tell(this.progress("render", step, steps, speed, 0, this.stopped ? "stopped" : "done"));
 		this.tell(
 			{
 				kind: "image",
-				layer,
-				neuron,
+				target,
 				step,
 				steps,
-				...this.recipe,
+				settings: this.making,
 				seconds: step / speed,
 				activation: 3198.4,
+				comparable: target.kind === "channel" && this.settings.objective === "channel",
 				best_photo: this.options.dataset ? 132.5 : null,
 				history,
 				look: {
@@ -401,8 +424,10 @@ export class FakeModel {
 					patterns: ["High contrast/texture"],
 				},
 			},
-			[bytes(pattern(neuron, 224, clarity), "image/png")],
+			[bytes(pattern(drawing, 224, clarity), "image/png")],
 		);
+		const { layer, neuron } = target;
+		if (target.kind !== "channel") return;
 		this.tell({ kind: "thumbs", layer, neurons: [neuron], finished: [true] }, [
 			bytes(pattern(neuron, 56, clarity), "image/jpeg"),
 		]);

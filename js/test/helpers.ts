@@ -1,5 +1,6 @@
 import type { Model } from "../src/model";
 import type * as P from "../src/protocol";
+import { channelTarget } from "../src/target";
 
 /** A model that remembers what was sent and lets a test speak for the kernel. */
 export class TestModel implements Model {
@@ -73,15 +74,27 @@ export const dataset = (name = "photos"): P.DatasetChanged => ({
 	dataset: { name, photos: 10, skipped: [], skipped_count: 0, note: "" },
 });
 
-export const configured = (change: Partial<P.Configured> = {}): P.Configured => ({
+/** What made the pictures here. */
+export const MADE: P.Settings = { size: 224, lr: 0.05, seed: 0, objective: "channel" };
+
+export const configured = (change: P.Settings = {}): P.Configured => ({
 	kind: "configured",
-	size: 224,
-	lr: 0.05,
-	seed: 0,
-	objective: "channel",
-	previews: true,
-	...change,
+	settings: { ...MADE, previews: true, ...change },
 });
+
+/** A neuron of the layer that is selected first. */
+export const channel = (neuron: number): P.ChannelTarget => channelTarget("mixed4a", neuron);
+
+/** One of its units. */
+export const unit = (neuron: number, row = 7, column = 6): P.UnitTarget => ({
+	...channel(neuron),
+	kind: "unit",
+	row,
+	column,
+});
+
+const targetOf = (given: number | P.Target): P.Target =>
+	typeof given === "number" ? channel(given) : given;
 
 export const strengths = (change: Partial<P.Strengths> = {}): P.Strengths => ({
 	kind: "strengths",
@@ -93,34 +106,30 @@ export const strengths = (change: Partial<P.Strengths> = {}): P.Strengths => ({
 	...change,
 });
 
-export const selected = (
-	seq: number,
-	neuron: number,
-	layer = "mixed4a",
-	steps = 512,
-): P.Selected => ({ kind: "selected", seq, layer, neuron, steps });
+export const selected = (seq: number, target: number | P.Target, steps = 512): P.Selected => ({
+	kind: "selected",
+	seq,
+	target: targetOf(target),
+	steps,
+});
 
-export const frame = (index: number, neuron = 3, step = index): P.Frame => ({
+export const frame = (index: number, target: number | P.Target = 3, step = index): P.Frame => ({
 	kind: "frame",
 	index,
-	layer: "mixed4a",
-	neuron,
+	target: targetOf(target),
 	step,
 	steps: 512,
 });
 
-export const image = (neuron: number, step = 512): P.Image => ({
+export const image = (target: number | P.Target, step = 512): P.Image => ({
 	kind: "image",
-	layer: "mixed4a",
-	neuron,
+	target: targetOf(target),
 	step,
 	steps: 512,
-	size: 224,
-	seed: 0,
-	lr: 0.05,
-	objective: "channel",
+	settings: MADE,
 	seconds: 21,
 	activation: 3198,
+	comparable: true,
 	best_photo: 133,
 	history: [
 		[1, 10],
@@ -133,12 +142,12 @@ export const progress = (
 	task: P.Progress["task"],
 	state: P.Progress["state"],
 	done = 0,
-	neuron = 3,
+	target: number | P.Target = 3,
 ): P.Progress => ({
 	kind: "progress",
 	task,
 	layer: "mixed4a",
-	neuron,
+	target: task === "render" ? targetOf(target) : null,
 	done,
 	total: 512,
 	rate: 24,
@@ -165,8 +174,7 @@ export function photos(neuron: number, k = 2): [P.Photos, DataView<ArrayBuffer>[
 	return [
 		{
 			kind: "photos",
-			layer: "mixed4a",
-			neuron,
+			target: channel(neuron),
 			dataset: "photos",
 			scanned: 10,
 			scale: 100,

@@ -3,9 +3,11 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import factory from "../src/index";
 import type * as P from "../src/protocol";
 import {
+	channel,
 	configured,
 	dataset,
 	image,
+	MADE,
 	opened,
 	photos,
 	progress,
@@ -121,7 +123,7 @@ describe("the page", () => {
 		await drawn();
 		expect(one('[role=option][tabindex="0"]').dataset.neuron).toBe("507");
 		await new Promise((done) => setTimeout(done, 150));
-		expect(model.of("select").at(-1)).toMatchObject({ neuron: 507, settled: true });
+		expect(model.of("select").at(-1)).toMatchObject({ target: channel(507), settled: true });
 	});
 
 	it("opens a photo large, moves on, closes on Escape and gives the focus back", async () => {
@@ -132,7 +134,11 @@ describe("the page", () => {
 		tile.focus();
 		tile.click();
 		await drawn();
-		expect(model.of("enlarge").at(-1)).toMatchObject({ group: "most", rank: 0, neuron: 3 });
+		expect(model.of("enlarge").at(-1)).toMatchObject({
+			group: "most",
+			rank: 0,
+			target: channel(3),
+		});
 		press(one("[role=dialog]"), "ArrowRight");
 		press(one("[role=dialog]"), "ArrowRight");
 		await drawn();
@@ -192,14 +198,14 @@ describe("the page", () => {
 		model.tell(image(3, 200), [view(1)]);
 		await drawn();
 		expect(more().textContent).toBe("Resumeto 512");
-		model.tell(selected(-1, 3, "mixed4a", 768));
+		model.tell(selected(-1, 3, 768));
 		await drawn();
 		expect(more().textContent).toContain("to 768");
 		model.tell(image(3), [view(1)]);
 		await drawn();
 		expect(more().textContent).toBe("More stepsto 1,024");
 		more().click();
-		expect(model.of("more")).toEqual([{ kind: "more", layer: "mixed4a", neuron: 3, steps: 1024 }]);
+		expect(model.of("more")).toEqual([{ kind: "more", target: channel(3), steps: 1024 }]);
 		model.tell(progress("render", "running", 600));
 		await drawn();
 		expect(more().getAttribute("aria-disabled")).toBe("true");
@@ -240,8 +246,8 @@ describe("the page", () => {
 
 	it("ends only the rendering with the Stop beside Render", async () => {
 		await open();
-		model.tell(progress("scan", "running", 3, -1));
-		model.tell(progress("preview", "running", 3, -1));
+		model.tell(progress("scan", "running", 3));
+		model.tell(progress("preview", "running", 3));
 		await drawn();
 		expect(button("Stop").getAttribute("aria-disabled")).toBe("true");
 		button("Stop").click();
@@ -259,7 +265,7 @@ describe("the page", () => {
 		await open();
 		const row = (): HTMLElement => one(`.nw-progress-${task}`);
 		const mine = (): HTMLElement => row().querySelector("button") as HTMLElement;
-		model.tell(progress(task, "running", 100, -1));
+		model.tell(progress(task, "running", 100));
 		await drawn();
 		expect(mine().textContent).toBe("Stop");
 		mine().focus();
@@ -269,7 +275,7 @@ describe("the page", () => {
 		mine().click();
 		expect(model.of("stop")).toEqual([{ kind: "stop", task }]);
 
-		model.tell(progress(task, "stopped", 120, -1));
+		model.tell(progress(task, "stopped", 120));
 		await drawn();
 		expect(row().textContent).toContain("120/512 · stopped");
 		expect(document.activeElement).toBe(mine());
@@ -279,11 +285,11 @@ describe("the page", () => {
 		mine().click();
 		expect(model.of("resume")).toEqual([{ kind: "resume", task }]);
 
-		model.tell(progress(task, "running", 130, -1));
+		model.tell(progress(task, "running", 130));
 		await drawn();
 		expect(mine().textContent).toBe("Stop");
 		// Of another layer, it is not what is on screen.
-		model.tell({ ...progress(task, "stopped", 130, -1), layer: "mixed3a" });
+		model.tell({ ...progress(task, "stopped", 130), layer: "mixed3a" });
 		await drawn();
 		expect(all(`.nw-progress-${task}`)).toHaveLength(0);
 	});
@@ -291,7 +297,7 @@ describe("the page", () => {
 	it("offers no way on to previews that are switched off, and says why tiles stay empty", async () => {
 		await open();
 		model.tell(configured());
-		model.tell(progress("preview", "stopped", 3, -1));
+		model.tell(progress("preview", "stopped", 3));
 		await drawn();
 		expect(all(".nw-progress-preview")).toHaveLength(1);
 		model.tell(configured({ previews: false }));
@@ -304,7 +310,7 @@ describe("the page", () => {
 		["not begun", [], "Not scanned", "Scan the photos", { kind: "scan", dataset: "" }],
 		[
 			"stopped while the data set was being opened",
-			[progress("scan", "stopped", 0, -1)],
+			[progress("scan", "stopped", 0)],
 			"stopped before the first photo",
 			"Resume the scan",
 			{ kind: "resume", task: "scan" },
@@ -318,7 +324,7 @@ describe("the page", () => {
 		],
 		[
 			"stopped before the first photo",
-			[dataset(), progress("scan", "stopped", 0, -1)],
+			[dataset(), progress("scan", "stopped", 0)],
 			"not scanned",
 			"Resume the scan",
 			{ kind: "resume", task: "scan" },
@@ -328,9 +334,9 @@ describe("the page", () => {
 			[
 				dataset(),
 				strengths(),
-				{ ...photos(3)[0], neuron: 2, scanned: 4, most: [], least: [] },
+				{ ...photos(2)[0], scanned: 4, most: [], least: [] },
 				selected(-1, 2),
-				progress("scan", "stopped", 4, -1),
+				progress("scan", "stopped", 4),
 			],
 			"4 of 10 photos scanned",
 			"Resume the scan",
@@ -393,14 +399,7 @@ describe("the page", () => {
 			new Event("submit", { bubbles: true, cancelable: true }),
 		);
 		expect(model.of("configure")).toEqual([
-			{
-				kind: "configure",
-				size: 224,
-				lr: 0.05,
-				seed: 7,
-				objective: "channel",
-				previews: true,
-			},
+			{ kind: "configure", settings: { ...MADE, previews: true, seed: 7 } },
 		]);
 		model.tell(configured({ seed: 7 }));
 		await drawn();
@@ -409,7 +408,7 @@ describe("the page", () => {
 		model.tell(image(3), [view(1)]);
 		await drawn();
 		expect(all(".nw-big")).toHaveLength(0);
-		model.tell({ ...image(3), seed: 7 }, [view(1)]);
+		model.tell({ ...image(3), settings: { ...MADE, seed: 7 } }, [view(1)]);
 		await drawn();
 		expect(all(".nw-big")).toHaveLength(1);
 	});
@@ -425,12 +424,7 @@ describe("the page", () => {
 			button("Pin").click();
 			await drawn();
 		}
-		expect(
-			model
-				.of("pin")
-				.at(-1)
-				?.pins.map((p) => p.neuron),
-		).toEqual([3, 4, 5, 6]);
+		expect(model.of("pin").at(-1)?.pins).toEqual([3, 4, 5, 6].map(channel));
 		expect(all(".nw-pin")).toHaveLength(4);
 		expect(all(".nw-pin .nw-badge")).toHaveLength(0);
 		model.tell(image(3, 1), [view(1)]);
@@ -440,12 +434,7 @@ describe("the page", () => {
 		expect(el.querySelectorAll('[alt="Pinned mixed4a neuron 3"]')).toHaveLength(1);
 		button("Unpin mixed4a neuron 4").click();
 		await drawn();
-		expect(
-			model
-				.of("pin")
-				.at(-1)
-				?.pins.map((p) => p.neuron),
-		).toEqual([3, 5, 6]);
+		expect(model.of("pin").at(-1)?.pins).toEqual([3, 5, 6].map(channel));
 		model.tell({ kind: "pins", pins: [] });
 		await drawn();
 		expect(all(".nw-pin")).toHaveLength(0);

@@ -57,6 +57,18 @@ def settings(page: Page) -> None:
     page.wait_for_timeout(200)
 
 
+def unit_pinned(page: Page) -> None:
+    """Pin a unit and its whole neuron, and open the settings."""
+    settings(page)
+    page.get_by_role("button", name="Pin", exact=True).click()
+    page.get_by_role("button", name="Whole neuron").click()
+    page.wait_for_selector(".nw-big", timeout=30000)
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Pin", exact=True).click()
+    page.get_by_title("Show mixed4a neuron 68, unit 7,7").click()
+    page.wait_for_timeout(500)
+
+
 def previews_off(page: Page) -> None:
     """Switch the previews off."""
     page.get_by_role("button", name="Settings").click()
@@ -115,7 +127,7 @@ def stopped_early(page: Page) -> None:
         """() => {
           const messages = [
             { kind: "opened", network: model.network },
-            { kind: "selected", seq: -1, layer: "mixed4a", neuron: 68, steps: 512 },
+            { kind: "selected", seq: -1, target: model.target, steps: 512 },
             model.progress("scan", 0, 0, 0, 0, "stopped"),
             model.progress("preview", 0, 508, 0, 0, "stopped"),
           ];
@@ -156,6 +168,15 @@ SHOTS: dict[str, tuple[int, int, str, Any]] = {
     "large": (1100, 1000, "start=1&speed=2000", lambda p: (finished(p), large(p))),
     "pinned": (1100, 1100, "start=1&speed=2000&previews=100", pinned),
     "settings": (1100, 1100, "start=1&speed=2000&previews=100", settings),
+    "unit": (1400, 1100, "start=1&speed=2000&previews=300&row=7&column=7", finished),
+    "unit-mid": (1100, 1000, "start=1&until=312&speed=400&row=7&column=7", wait(4500)),
+    "unit-none": (1100, 900, "row=7&column=7&dataset=0&previews=100", wait(2000)),
+    "unit-menu": (1100, 1100, "row=7&column=7&previews=100", wait(1500)),
+    "unit-pinned": (1400, 1100, "start=1&speed=2000&previews=300&row=7&column=7", unit_pinned),
+    "unit-w640": (640, 1400, "start=1&speed=2000&row=7&column=7", finished),
+    "unit-w320": (320, 1500, "start=1&speed=2000&row=7&column=7", unit_pinned),
+    "dark-unit": (1400, 1100, "start=1&speed=2000&row=7&column=7&theme=dark", settings),
+    "dark-unit-w640": (640, 1400, "start=1&speed=2000&row=7&column=7&theme=dark", unit_pinned),
     "menu": (1100, 1100, "start=1&speed=2000&previews=100", menu),
     "filter": (1100, 1100, "start=1&speed=2000&previews=300", narrowed),
     "no-match": (1100, 1100, "start=1&speed=2000&previews=100", no_match),

@@ -6,6 +6,7 @@ import type * as P from "../src/protocol";
 import { liveUrls } from "../src/urls";
 import { Widget } from "../src/widget";
 import {
+	channel,
 	configured,
 	dataset,
 	frame,
@@ -50,14 +51,14 @@ describe("a widget", () => {
 			const sent = model.of("select");
 			// Eleven in the closed second, and the one of letting go.
 			expect(sent.length).toBeLessThanOrEqual(12);
-			expect(sent.at(-1)).toMatchObject({ neuron: 60, settled: true, seq: 61 });
+			expect(sent.at(-1)).toMatchObject({ target: channel(60), settled: true, seq: 61 });
 			vi.advanceTimersByTime(1000);
 			expect(model.of("select").length).toBe(sent.length);
 		});
 
 		it("keeps neuron and steps in range", () => {
 			commands.select({ neuron: 9999, steps: 1 }, true);
-			expect(model.of("select").at(-1)).toMatchObject({ neuron: 507, steps: 16 });
+			expect(model.of("select").at(-1)).toMatchObject({ target: channel(507), steps: 16 });
 			commands.select({ layer: "mixed3a" }, true);
 			expect(state.selection.neuron.value).toBe(255);
 		});
@@ -141,11 +142,11 @@ describe("a widget", () => {
 
 		it("leaves the other tasks alone, and a refusal takes the request back", () => {
 			model.tell(progress("render", "running", 10));
-			model.tell(progress("scan", "running", 10, -1));
+			model.tell(progress("scan", "running", 10));
 			commands.stop("scan");
 			model.tell(progress("render", "done", 512));
 			expect(state.tasks.scan.asked.value).toBe("stop");
-			model.tell(progress("scan", "stopped", 11, -1));
+			model.tell(progress("scan", "stopped", 11));
 			expect(state.busy.value).toBe(false);
 			commands.resume("scan");
 			expect(model.of("resume")).toEqual([{ kind: "resume", task: "scan" }]);
@@ -199,8 +200,8 @@ describe("a widget", () => {
 				expect(state.selection.neuron.value).toBe(68);
 				expect(state.dataset.value?.name).toBe("photos");
 				expect(state.media.thumb("mixed4a", 1).value?.finished).toBe(true);
-				expect(state.media.pictures.get("mixed4a/68")?.image.step).toBe(512);
-				const set = state.media.photos.get("mixed4a/68");
+				expect(state.media.picture(channel(68))?.image.step).toBe(512);
+				const set = state.media.photos(channel(68));
 				expect([set?.most.length, set?.least.length]).toEqual([2, 2]);
 				expect([...(set?.least[1]?.map ?? [])]).toEqual([0, 50, 100, 255]);
 				expect(liveUrls() - before).toBe(2 + 1 + 4);
@@ -229,19 +230,18 @@ describe("a widget", () => {
 		model.tell(dataset("a"));
 		model.tell(...photos(3));
 		model.tell(dataset("a"));
-		expect(state.media.photos.get("mixed4a/3")).toBeDefined();
+		expect(state.media.photos(channel(3))).toBeDefined();
 		model.tell(dataset("b"));
-		expect(state.media.photos.get("mixed4a/3")).toBeUndefined();
-		expect(state.media.pictures.get("mixed4a/3")).toBeDefined();
+		expect(state.media.photos(channel(3))).toBeUndefined();
+		expect(state.media.picture(channel(3))).toBeDefined();
 		model.tell(opened("net-2"));
-		expect(state.media.pictures.get("mixed4a/3")).toBeUndefined();
+		expect(state.media.picture(channel(3))).toBeUndefined();
 	});
 
 	it("keeps 64 neurons and gives the URLs of the others back", () => {
 		for (let n = 0; n < 100; n++) model.tell(image(n), [view(1)]);
-		expect(state.media.pictures.size).toBe(64);
 		expect(liveUrls() - before).toBe(64);
-		expect(state.media.pictures.get("mixed4a/99")).toBeDefined();
+		expect(state.media.picture(channel(99))).toBeDefined();
 	});
 
 	it("empties the tiles on screen at every change of settings, and fills them again", () => {
@@ -269,8 +269,8 @@ describe("a widget", () => {
 		model.tell(image(3, 61), [view(1)]);
 		expect(state.renderRow.value).toBeNull();
 		model.tell(progress("render", "running", 70, 4));
-		expect(state.renderRow.value?.neuron).toBe(4);
-		model.tell(progress("scan", "stopped", 5, -1));
+		expect(state.renderRow.value?.target).toEqual(channel(4));
+		model.tell(progress("scan", "stopped", 5));
 		expect(state.scanRow.value?.done).toBe(5);
 		commands.select({ layer: "mixed3a" }, true);
 		expect(state.scanRow.value).toBeNull();
@@ -297,8 +297,7 @@ describe("a widget", () => {
 		model.tell(
 			{
 				kind: "photo",
-				layer: "mixed4a",
-				neuron: 3,
+				target: channel(3),
 				group: "most",
 				scale: 1,
 				quantile: 1,
@@ -318,7 +317,7 @@ describe("a widget", () => {
 		});
 		commands.start();
 		expect(state.contact.state.value).toBe("gone");
-		expect(state.media.pictures.get("mixed4a/3")).toBeDefined();
+		expect(state.media.picture(channel(3))).toBeDefined();
 	});
 
 	it("does not care for a message it does not know", () => {

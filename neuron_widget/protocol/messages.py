@@ -396,7 +396,8 @@ class Frame(TypedDict):
 class Image(TypedDict):
     """A finished (or stopped: ``step < steps``) picture. Buffers: PNG.
 
-    ``activation`` is the objective on the clean image, without augmentation. ``history`` holds
+    ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
+    that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
     ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
     ``best_photo`` is the best photo's score of this neuron, null before a scan.
     """
@@ -408,6 +409,7 @@ class Image(TypedDict):
     settings: Settings
     seconds: float
     activation: float
+    comparable: bool
     best_photo: float | None
     history: list[list[float]]
     look: Look

@@ -40,6 +40,8 @@ export interface Setting {{
 	step: number | null;
 	/** Whether another value makes another picture. */
 	remakes: boolean;
+	/** The task that the switch turns off. */
+	task: Progress["task"] | null;
 	choices: {{ name: string; label: string; help: string }}[];
 }}
 
@@ -131,6 +133,7 @@ def settings() -> str:
                 "high": control.high,
                 "step": control.step,
                 "remakes": setting.in_key != "never",
+                "task": control.task,
                 "choices": [vars(choice) for choice in setting.choices],
             }
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from neuron_widget.protocol.encode import jpeg, map_bytes, png, to_pil
 from neuron_widget.settings import page_settings
-from neuron_widget.targets import Target
+from neuron_widget.targets import Channel, Target
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import LayerInfo, VisionModel
@@ -182,16 +182,17 @@ def image_facts(result: RenderResult, best_photo: float | None) -> Message:
     """The message of :func:`image`, without the picture."""
     from neuron_widget.analysis.statistics import colour_statistics, pattern_labels
 
-    settings = result.settings
+    target, settings = result.targets[0], result.settings
     shown = {name: settings[name] for name in page_settings() if name in settings}
     return {
         "kind": "image",
-        "target": result.targets[0].as_dict(),
+        "target": target.as_dict(),
         "step": result.steps,
         "steps": settings["steps"],
         "settings": shown,
         "seconds": result.seconds,
         "activation": float(result.activation[0]),
+        "comparable": isinstance(target, Channel) and settings["objective"] == "channel",
         "best_photo": best_photo,
         "history": [[step, float(values[0])] for step, values in result.history],
         "look": {

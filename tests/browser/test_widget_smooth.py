@@ -71,7 +71,7 @@ def test_a_drag_sends_ten_messages_a_second_and_the_last(page: Page, harness: st
     print(f"\ndrag: 180 events in {sent['took'] / 1000:.1f} s, {rate:.1f} messages a second")
     assert rate <= 10.5
     assert sent["count"] > 5
-    assert (sent["last"]["neuron"], sent["last"]["settled"]) == (180, True)
+    assert (sent["last"]["target"]["neuron"], sent["last"]["settled"]) == (180, True)
 
 
 def test_frames_are_acknowledged_and_their_urls_given_back(page: Page, harness: str) -> None:
@@ -81,15 +81,16 @@ def test_frames_are_acknowledged_and_their_urls_given_back(page: Page, harness: 
         """async () => {
           const { bytes, pattern } = await import("/js/test/drawings.js");
           const picture = bytes(pattern(3, 224, 0.5), "image/jpeg");
-          const [layer, neuron] = ["mixed4a", 68];
+          const layer = "mixed4a";
+          const target = { kind: "channel", layer, neuron: 68 };
           const drawn = () => model.sent.filter((m) => m.kind === "ack").length;
           const before = urls.size;
           let most = 0;
           const started = performance.now();
           for (let i = 0; i < 500; i++) {
-            model.tell({ kind: "progress", task: "render", layer, neuron, done: i, total: 500,
+            model.tell({ kind: "progress", task: "render", layer, target, done: i, total: 500,
               rate: 1, left: 1, state: "running" });
-            model.tell({ kind: "frame", index: i, layer, neuron, step: i, steps: 500,
+            model.tell({ kind: "frame", index: i, target, step: i, steps: 500,
               value: i }, [picture]);
             most = Math.max(most, urls.size - before);
             while (i + 1 - drawn() >= 2) await new Promise((done) => setTimeout(done, 1));

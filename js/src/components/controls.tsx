@@ -1,5 +1,6 @@
 import { count } from "../format";
 import { MAX_STEPS, MIN_STEPS, STEP_STOPS, stepsAt, stopOf } from "../steps";
+import { wordOf } from "../target";
 import { useView } from "../view-context";
 import { Icon } from "./icon";
 import { NumberBox } from "./number-box";
@@ -128,7 +129,7 @@ function Buttons() {
 	const { state, commands } = useView();
 	const { render } = state.tasks;
 	const asked = render.asked.value;
-	const picture = state.media.pictures.get(state.selection.key.value);
+	const picture = state.media.picture(state.selection.target.value);
 	const busy = render.busy.value && !state.gone.value;
 	const progress = state.renderRow.value;
 	const gone = state.gone.value;
@@ -161,7 +162,10 @@ function Buttons() {
 				{asked === "stop" && <span class="nw-asked">Stop requested</span>}
 				{asked === "start" && <span class="nw-asked">Render requested</span>}
 				{!progress && !asked && !picture && (
-					<span class="nw-muted">Render optimises an image until this neuron fires strongly.</span>
+					<span class="nw-muted">
+						Render optimises an image until this {wordOf(state.selection.target.value)} fires
+						strongly.
+					</span>
 				)}
 			</div>
 		</div>
@@ -172,7 +176,7 @@ function Buttons() {
 function MoreSteps() {
 	const { state, commands } = useView();
 	const to = state.moreTo.value;
-	const image = state.media.pictures.get(state.selection.key.value)?.image;
+	const image = state.media.picture(state.selection.target.value)?.image;
 	const there = image?.step ?? 0;
 	const stopped = image !== undefined && image.step < image.steps;
 	const reason = state.gone.value

@@ -1,7 +1,8 @@
 import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
-import { count, neuronName } from "../format";
+import { count } from "../format";
 import { galleryOrder, moveInGrid, parseFilter, placesInView, type Sort } from "../order";
+import { channelOf, channelTarget, nameOf, sameTarget } from "../target";
 import { useView } from "../view-context";
 import { ProgressRow } from "./progress-row";
 
@@ -244,11 +245,12 @@ function Previews() {
 
 function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: boolean }) {
 	const { state } = useView();
+	const target = channelTarget(layer, neuron);
 	const selected = useComputed(() => state.selection.neuron.value === neuron).value;
 	const dead = useComputed(() => state.isDead(neuron)).value;
 	const rendering = useComputed(() => {
 		const p = state.tasks.render.progress.value;
-		return p?.state === "running" && p.neuron === neuron && p.layer === layer;
+		return p?.state === "running" && !!p.target && sameTarget(channelOf(p.target), target);
 	}).value;
 	const thumb = state.media.thumb(layer, neuron).value;
 	const states = [
@@ -268,7 +270,7 @@ function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: 
 			role="option"
 			tabIndex={selected || entry ? 0 : -1}
 			aria-selected={selected}
-			aria-label={`${neuronName(layer, neuron)}, ${states.join(", ")}`}
+			aria-label={`${nameOf(target)}, ${states.join(", ")}`}
 			title={`${neuron}`}
 			data-neuron={neuron}
 		>

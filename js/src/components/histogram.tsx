@@ -1,5 +1,6 @@
 import { count, value } from "../format";
 import { useView } from "../view-context";
+import { OfNeuron } from "./photos";
 
 const W = 600;
 const H = 72;
@@ -7,7 +8,7 @@ const H = 72;
 /** The scores of the neuron over the data set, with marks where the shown photos lie. */
 export function Histogram() {
 	const { state } = useView();
-	const set = state.media.photos.get(state.selection.key.value);
+	const set = state.media.photos(state.selection.target.value);
 	const info = set?.info;
 	// Empty while the photos are looked up, so that nothing jumps.
 	if (info ? info.dead : !state.strength.value || state.isDead(state.selection.neuron.value))
@@ -22,7 +23,7 @@ export function Histogram() {
 	return (
 		<section class="nw-histogram" aria-label="Histogram">
 			<h3 class="nw-heading">
-				All photos{" "}
+				All photos <OfNeuron />
 				<span class="nw-muted nw-plain">
 					{info && `mean ${value(info.mean)}, std ${value(info.std)}`}
 				</span>

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { fileName, saveUrl } from "../exports";
+import { wordOf } from "../target";
 import { useView } from "../view-context";
 import { Icon } from "./icon";
 
@@ -53,8 +54,8 @@ export function Menu() {
 
 function Choices() {
 	const { state, name } = useView();
-	const [layer, neuron] = [state.selection.layer.value, state.selection.neuron.value];
-	const picture = state.media.pictures.get(state.selection.key.value);
+	const target = state.selection.target.value;
+	const picture = state.media.picture(target);
 	const drawing = state.exports.figure.value;
 	const gone = state.gone.value;
 	return (
@@ -64,22 +65,22 @@ function Choices() {
 				class="nw-button"
 				aria-disabled={!picture}
 				onClick={() => {
-					if (picture) saveUrl(picture.url, fileName(layer, neuron, "image"));
+					if (picture) saveUrl(picture.url, fileName(target, "image"));
 				}}
 			>
 				Save image
 			</button>
 			<p class="nw-muted">
 				{picture
-					? `The synthetic image as PNG, ${picture.image.size} × ${picture.image.size}.`
-					: "When this neuron is rendered: its image as PNG."}
+					? "The synthetic image as PNG, without loss."
+					: `When this ${wordOf(target)} is rendered: its image as PNG.`}
 			</p>
 			<button
 				type="button"
 				class="nw-button"
 				aria-disabled={!picture || drawing || gone}
 				onClick={() => {
-					if (picture && !drawing && !gone) state.exports.askFigure(layer, neuron);
+					if (picture && !drawing && !gone) state.exports.askFigure(target);
 				}}
 			>
 				{drawing ? "Drawing the figure" : "Save figure"}
@@ -89,7 +90,7 @@ function Choices() {
 					? "The figure is drawn by the kernel, which does not answer."
 					: picture
 						? "Image, photos and maps with their values, as PNG for a paper or a handout."
-						: "When this neuron is rendered: image, photos and maps on one page."}
+						: `When this ${wordOf(target)} is rendered: image, photos and maps on one page.`}
 			</p>
 			<PythonLine />
 		</div>

@@ -2,6 +2,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { contour } from "../contour";
 import { value } from "../format";
 import type { LargeShot, Shot } from "../media";
+import { nameOf } from "../target";
 import { type OpenPhoto, useView } from "../view-context";
 import { Icon } from "./icon";
 import { MapCanvas } from "./map-canvas";
@@ -15,7 +16,7 @@ import { GROUP_NAMES } from "./photos";
 export function PhotoDialog() {
 	const { open, state } = useView();
 	const place = open.value;
-	const set = state.media.photos.get(state.selection.key.value);
+	const set = state.media.photos(state.selection.target.value);
 	if (!place) return null;
 	const shots = set?.[place.group] ?? [];
 	const shot = shots.find((s) => s.photo.rank === place.rank);
@@ -26,7 +27,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	const { open, root, state, commands, mapMode, opacity } = useView();
 	const box = useRef<HTMLDivElement>(null);
 	const now = open.value as OpenPhoto;
-	const set = state.media.photos.get(state.selection.key.value);
+	const set = state.media.photos(state.selection.target.value);
 	const at = shot ? shots.indexOf(shot) : -1;
 	const ahead = set?.most.length ?? 0;
 	const place = at - (now.group === "most" ? 0 : ahead) + 1;
@@ -100,10 +101,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 				<div class="nw-dialog-bar">
 					<strong>
 						{GROUP_NAMES[now.group]} · {place}
-						<span class="nw-muted nw-plain">
-							{" "}
-							of {state.selection.layer.value} neuron {state.selection.neuron.value}
-						</span>
+						<span class="nw-muted nw-plain"> of {nameOf(state.selection.channel.value)}</span>
 					</strong>
 					<span class="nw-spring" />
 					<button

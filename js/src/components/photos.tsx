@@ -1,5 +1,6 @@
 import { count, plural, value } from "../format";
 import type { Group, Shot } from "../media";
+import { isWhole, titleOf } from "../target";
 import { useView } from "../view-context";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
@@ -13,13 +14,15 @@ export const GROUP_NAMES: Record<Group, string> = {
 export function Photos() {
 	const { state } = useView();
 	const dataset = state.dataset.value;
-	const set = state.media.photos.get(state.selection.key.value);
+	const set = state.media.photos(state.selection.target.value);
 	const scanning = state.tasks.scan.busy.value;
 	if (!dataset && !set) {
 		return (
 			<section class="nw-photos" aria-label="Photos">
 				<div class="nw-photos-head">
-					<h3 class="nw-heading">Photos</h3>
+					<h3 class="nw-heading">
+						Photos <OfNeuron />
+					</h3>
 					{dataset === undefined && <ScanButton photos={0} partly={false} />}
 				</div>
 				<p class="nw-muted">
@@ -51,7 +54,7 @@ export function Photos() {
 		<section class="nw-photos" aria-label="Photos">
 			<div class="nw-photos-head">
 				<h3 class="nw-heading">
-					Photos
+					Photos <OfNeuron />
 					{set && (
 						<span class="nw-muted nw-plain">
 							{partly && ` ${count(set.info.scanned)} of`}{" "}
@@ -76,6 +79,13 @@ export function Photos() {
 			)}
 		</section>
 	);
+}
+
+/** Says whose they are, where a part of the neuron is selected: photos are of all of it. */
+export function OfNeuron() {
+	const { target, channel } = useView().state.selection;
+	if (isWhole(target.value)) return null;
+	return <span class="nw-plain">of the whole {titleOf(channel.value)} </span>;
 }
 
 /** Begins the scan, or lets a stopped one go on. */

@@ -1,15 +1,17 @@
-import { duration, neuronName, plural, value } from "../format";
+import { duration, plural, value } from "../format";
 import type { Picture } from "../media";
 import type { Frame } from "../protocol";
+import { describe } from "../render-settings";
+import { channelOf, isWhole, nameOf, noteOf, partsOf, titleOf, wordOf } from "../target";
 import { useView } from "../view-context";
 import { Curve } from "./curve";
 import { PinButton } from "./pins";
 
-/** The image that the neuron wants to see, and what is known of it. */
+/** The image that the neuron, or a unit of it, wants to see; and what is known of it. */
 export function PicturePanel() {
 	const { state } = useView();
-	const key = state.selection.key.value;
-	const picture = state.media.pictures.get(key);
+	const target = state.selection.target.value;
+	const picture = state.media.picture(target);
 	const frame = state.liveFrame();
 	return (
 		<section class="nw-picture" aria-label="Synthetic image">
@@ -19,11 +21,16 @@ export function PicturePanel() {
 			<div class="nw-readings">
 				<div class="nw-title-row">
 					<h3 class="nw-heading nw-neuron-title">
-						{state.selection.layer.value} <span class="nw-muted">neuron</span>{" "}
-						{state.selection.neuron.value}
+						{state.selection.layer.value}
+						{partsOf(target).map(([word, text], i) => (
+							<span key={word}>
+								{i > 0 && ","} <span class="nw-muted">{word}</span> {text}
+							</span>
+						))}
 					</h3>
 					<PinButton />
 				</div>
+				{!isWhole(target) && <PartNote />}
 				{frame ? (
 					<Forming frame={frame.frame} />
 				) : picture ? (
@@ -31,7 +38,7 @@ export function PicturePanel() {
 				) : (
 					<p class="nw-muted">
 						{state.saved
-							? "No finished image of this neuron was saved."
+							? `No finished image of this ${wordOf(target)} was saved.`
 							: "The readings come with the finished image."}
 					</p>
 				)}
@@ -40,14 +47,32 @@ export function PicturePanel() {
 	);
 }
 
+/** What of the neuron is meant, and the way to all of it. */
+function PartNote() {
+	const { state, commands } = useView();
+	const { target, channel } = state.selection;
+	return (
+		<p class="nw-muted nw-part">
+			{noteOf(target.value)}{" "}
+			<button
+				type="button"
+				class="nw-button nw-small"
+				onClick={() => commands.select({ target: channel.value }, true)}
+			>
+				Whole {titleOf(channel.value)}
+			</button>
+		</p>
+	);
+}
+
 /** The one `img` element: its source changes from preview to frames to the finished image. */
 function Canvas({ picture }: { picture: Picture | undefined }) {
 	const { state } = useView();
-	const [layer, neuron] = [state.selection.layer.value, state.selection.neuron.value];
+	const target = state.selection.target.value;
 	const frame = state.liveFrame();
-	const thumb = state.media.thumb(layer, neuron).value;
+	const thumb = state.media.preview(target);
 	const rendering = state.rendering.value;
-	const dead = state.isDead(neuron);
+	const dead = state.isDead(state.selection.neuron.value);
 	const url = frame?.url ?? picture?.url ?? thumb?.url;
 	let caption = "";
 	if (frame) caption = rendering ? "forming" : `left at step ${frame.frame.step}`;
@@ -57,7 +82,7 @@ function Canvas({ picture }: { picture: Picture | undefined }) {
 	return (
 		<div class={`nw-image-box${url && !frame && !picture ? " nw-soft" : ""}`}>
 			{url ? (
-				<img class="nw-image" src={url} alt={neuronName(layer, neuron)} decoding="sync" />
+				<img class="nw-image" src={url} alt={nameOf(target)} decoding="sync" />
 			) : (
 				<p class="nw-image-empty">
 					{rendering
@@ -101,12 +126,10 @@ function Readings({ picture }: { picture: Picture }) {
 	const { image } = picture;
 	const best =
 		image.best_photo ??
-		state.media.photos.get(state.selection.key.value)?.info.most[0]?.score ??
-		state.strength.value?.best[image.neuron] ??
+		state.media.photos(image.target)?.info.most[0]?.score ??
+		state.strength.value?.best[channelOf(image.target).neuron] ??
 		null;
-	// Photos are ranked by the mean of the map: another objective is in other units.
-	const comparable = image.objective === "channel" && best !== null && best > 0;
-	const ratio = comparable ? image.activation / best : null;
+	const ratio = image.comparable && best !== null && best > 0 ? image.activation / best : null;
 	const [r, g, b] = image.look.mean_rgb.map((c) => Math.round(c)) as [number, number, number];
 	return (
 		<>
@@ -150,8 +173,7 @@ function Readings({ picture }: { picture: Picture }) {
 				)}
 			</dl>
 			<p class="nw-muted nw-settings">
-				seed {image.seed} · {image.size} px · Adam {image.lr} ·{" "}
-				{image.objective === "neuron" && "centre unit · "}
+				{describe(image.settings).map((part) => `${part} · `)}
 				{plural(image.step, "step")} in {duration(image.seconds)}
 			</p>
 		</>

@@ -1,17 +1,17 @@
-import { neuronName, value } from "../format";
-import { neuronKey } from "../media";
-import { type Choice, MAX_PINS } from "../protocol";
+import { value } from "../format";
+import { MAX_PINS, type Target } from "../protocol";
+import { channelOf, isWhole, nameOf, partsOf, targetKey, titleOf, wordOf } from "../target";
 import { useView } from "../view-context";
 import { Icon } from "./icon";
 import { MapCanvas } from "./map-canvas";
 
 const PHOTOS = 3;
 
-/** Keeps the selected neuron in sight, to compare it with others. */
+/** Keeps what is selected in sight, to compare it with others. */
 export function PinButton() {
 	const { state } = useView();
-	const [layer, neuron] = [state.selection.layer.value, state.selection.neuron.value];
-	const pinned = state.pins.has(layer, neuron);
+	const target = state.selection.target.value;
+	const pinned = state.pins.has(target);
 	const full = !pinned && state.pins.full;
 	return (
 		<button
@@ -24,9 +24,9 @@ export function PinButton() {
 					? `${MAX_PINS} neurons are pinned: take one away first`
 					: pinned
 						? "Take it away from the pinned neurons"
-						: "Keep this neuron in sight, to compare it with others"
+						: `Keep this ${wordOf(target)} in sight, to compare it with others`
 			}
-			onClick={() => state.pins.toggle(layer, neuron)}
+			onClick={() => state.pins.toggle(target)}
 		>
 			Pin
 		</button>
@@ -48,23 +48,22 @@ export function Pinned() {
 			</h3>
 			<ul class="nw-pin-list">
 				{pins.map((pin) => (
-					<Card key={neuronKey(pin.layer, pin.neuron)} pin={pin} />
+					<Card key={targetKey(pin)} pin={pin} />
 				))}
 			</ul>
 		</section>
 	);
 }
 
-function Card({ pin }: { pin: Choice }) {
+function Card({ pin }: { pin: Target }) {
 	const { state, commands, mapMode, opacity } = useView();
-	const { layer, neuron } = pin;
-	const key = neuronKey(layer, neuron);
-	const picture = state.media.pictures.get(key);
-	const thumb = state.media.thumb(layer, neuron).value;
-	const photos = state.media.photos.get(key);
-	const shown = key === state.selection.key.value;
+	const channel = channelOf(pin);
+	const picture = state.media.picture(pin);
+	const thumb = state.media.preview(pin);
+	const photos = state.media.photos(pin);
+	const shown = targetKey(pin) === state.selection.key.value;
 	const url = picture?.url ?? thumb?.url;
-	const name = neuronName(layer, neuron);
+	const name = nameOf(pin);
 	return (
 		<li class={shown ? "nw-pin nw-pin-shown" : "nw-pin"}>
 			<div class="nw-pin-head">
@@ -73,16 +72,21 @@ function Card({ pin }: { pin: Choice }) {
 					class="nw-pin-name"
 					aria-current={shown}
 					title={`Show ${name}`}
-					onClick={() => commands.select({ layer, neuron }, true)}
+					onClick={() => commands.select({ target: pin }, true)}
 				>
-					{layer} <strong>{neuron}</strong>
+					{channel.layer}
+					{partsOf(pin).map(([word, text], i) => (
+						<span key={word}>
+							{i > 0 && ` ${word}`} <strong>{text}</strong>
+						</span>
+					))}
 				</button>
 				<button
 					type="button"
 					class="nw-pin-off"
 					aria-label={`Unpin ${name}`}
 					title="Unpin"
-					onClick={() => state.pins.toggle(layer, neuron)}
+					onClick={() => state.pins.toggle(pin)}
 				>
 					<Icon name="close" />
 				</button>
@@ -100,6 +104,7 @@ function Card({ pin }: { pin: Choice }) {
 			<p class="nw-muted nw-pin-value">
 				{picture ? `activation ${value(picture.image.activation)}` : url ? "preview" : " "}
 			</p>
+			{!isWhole(pin) && <p class="nw-muted nw-pin-value">photos of {titleOf(channel)}</p>}
 			<div class="nw-pin-photos">
 				{photos && !photos.info.dead
 					? photos.most.slice(0, PHOTOS).map((shot) => (

@@ -1,5 +1,6 @@
-import { count, duration, neuronName, rate } from "../format";
+import { count, duration, rate } from "../format";
 import type { Progress } from "../protocol";
+import { nameOf, sameTarget } from "../target";
 import { isLive, type TaskName } from "../tasks";
 import { useView } from "../view-context";
 
@@ -16,7 +17,7 @@ export function ProgressRow({ task, p }: { task: TaskName; p: Progress }) {
 	const { state } = useView();
 	const unit = UNITS[task];
 	const live = isLive(p);
-	const other = task === "render" && `${p.layer}/${p.neuron}` !== state.selection.key.value;
+	const other = sameTarget(p.target, state.selection.target.value) ? null : p.target;
 	const total = p.total > 0 ? count(p.total) : "?";
 	const parts = p.total > 0 || p.done > 0 ? [`${count(p.done)}/${total}`] : [];
 	if (p.state === "running" && p.rate > 0)
@@ -45,7 +46,7 @@ export function ProgressRow({ task, p }: { task: TaskName; p: Progress }) {
 				{...(p.total > 0 || !live ? { value: p.total > 0 ? p.done : 0 } : {})}
 			/>
 			<span class="nw-progress-text">
-				{other && `${neuronName(p.layer, p.neuron)}: `}
+				{other && task === "render" && `${nameOf(other)}: `}
 				{parts.join(" · ")}
 			</span>
 			{/* The buttons of the rendering stand beside Render. */}

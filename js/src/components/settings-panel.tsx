@@ -1,57 +1,23 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { sendOnEnter } from "../enter";
-import type { Configure } from "../protocol";
-import { DEFAULTS } from "../render-settings";
+import { SETTINGS, type Setting, type Settings } from "../protocol";
+import { DEFAULTS, differ, remade } from "../render-settings";
 import { useView } from "../view-context";
 
-type Wanted = Omit<Configure, "kind">;
-
-const RANGES = {
-	size: { min: 32, max: 1024, step: 1 },
-	lr: { min: 0.001, max: 10, step: "any" },
-	seed: { min: 0, max: 2 ** 31 - 1, step: 1 },
-} as const;
-
-const ONLY = ["size", "lr", "seed", "objective", "previews"] as const;
-
-const pick = (from: Wanted): Wanted => {
-	const { size, lr, seed, objective, previews } = from;
-	return { size, lr, seed, objective, previews };
-};
+type Value = Settings[string];
 
 /** How images are made, and what each setting changes. */
 export function SettingsPanel() {
 	const { state, settingsOpen, name } = useView();
 	const now = state.renderSettings.now.value;
-	const [draft, setDraft] = useState<Wanted | null>(null);
-	// What another view or Python sets takes the place of what was typed here.
-	useEffect(() => setDraft(null), [now]);
+	const [draft, setDraft] = useState<{ from: Settings; settings: Settings } | null>(null);
 	if (!now || !settingsOpen.value) return null;
-	const wanted = draft ?? pick(now);
-	const changed = ONLY.some((key) => wanted[key] !== now[key]);
-	const differs = ONLY.some((key) => wanted[key] !== DEFAULTS[key]);
-	const remake = changed && ONLY.some((key) => key !== "previews" && wanted[key] !== now[key]);
-	const set = (part: Partial<Wanted>): void => setDraft({ ...wanted, ...part });
-
-	const number = (key: "size" | "lr" | "seed", label: string, says: string) => (
-		<div class="nw-setting">
-			<label for={`${name}-set-${key}`}>{label}</label>
-			<input
-				id={`${name}-set-${key}`}
-				class="nw-input nw-number"
-				type="number"
-				required
-				{...RANGES[key]}
-				value={Number.isFinite(wanted[key]) ? wanted[key] : ""}
-				aria-describedby={`${name}-says-${key}`}
-				onInput={(e) => set({ [key]: e.currentTarget.valueAsNumber })}
-			/>
-			<p id={`${name}-says-${key}`} class="nw-muted">
-				{says}
-			</p>
-		</div>
-	);
-
+	// What another view or Python sets takes the place of what was typed here.
+	const wanted = { ...DEFAULTS, ...(draft?.from === now ? draft.settings : now) };
+	const set = (change: Settings): void =>
+		setDraft({ from: now, settings: { ...wanted, ...change } });
+	const changed = differ(wanted, now);
+	const unusual = differ(wanted, DEFAULTS);
 	return (
 		<form
 			class="nw-panel"
@@ -65,53 +31,14 @@ export function SettingsPanel() {
 		>
 			<h3 class="nw-heading">Settings</h3>
 			<div class="nw-settings-grid">
-				{number(
-					"size",
-					"Size",
-					"Side of the image in pixels. Larger shows more repeats and takes longer.",
-				)}
-				{number(
-					"lr",
-					"Learning rate",
-					"Adam's step size. Larger forms faster and rougher; 0.05 is usual.",
-				)}
-				{number(
-					"seed",
-					"Seed",
-					"The noise it begins from. Another seed shows another side of the neuron.",
-				)}
-				<div class="nw-setting">
-					<label for={`${name}-set-objective`}>Objective</label>
-					<select
-						id={`${name}-set-objective`}
-						class="nw-input"
-						value={wanted.objective}
-						aria-describedby={`${name}-says-objective`}
-						onChange={(e) => set({ objective: e.currentTarget.value as Wanted["objective"] })}
-					>
-						<option value="channel">channel</option>
-						<option value="neuron">centre unit</option>
-					</select>
-					<p id={`${name}-says-objective`} class="nw-muted">
-						{wanted.objective === "channel"
-							? "Channel: the mean over the whole map, so the motif fills the image."
-							: "Centre unit: one position only, so the motif stands alone in the middle."}
-					</p>
-				</div>
-				<div class="nw-setting">
-					<label class="nw-check">
-						<input
-							type="checkbox"
-							checked={wanted.previews}
-							aria-describedby={`${name}-says-previews`}
-							onChange={(e) => set({ previews: e.currentTarget.checked })}
-						/>
-						Previews
-					</label>
-					<p id={`${name}-says-previews`} class="nw-muted">
-						The gallery fills by itself when nothing else runs. Off, tiles fill as you render.
-					</p>
-				</div>
+				{SETTINGS.map((setting) => (
+					<Control
+						key={setting.name}
+						setting={setting}
+						value={wanted[setting.name] as Value}
+						onSet={(value) => set({ [setting.name]: value })}
+					/>
+				))}
 			</div>
 			<div class="nw-row">
 				<button type="submit" class="nw-button nw-primary" aria-disabled={!changed}>
@@ -120,18 +47,80 @@ export function SettingsPanel() {
 				<button
 					type="button"
 					class="nw-button"
-					aria-disabled={!differs}
+					aria-disabled={!unusual}
 					onClick={() => {
-						if (differs) set(DEFAULTS);
+						if (unusual) set(DEFAULTS);
 					}}
 				>
 					Defaults
 				</button>
 				<span class="nw-muted" role="status">
-					{remake &&
+					{remade(wanted, now) &&
 						"Images are made anew; those made before are kept, and come back with their settings."}
 				</span>
 			</div>
 		</form>
+	);
+}
+
+interface ControlProps {
+	setting: Setting;
+	value: Value;
+	onSet: (value: Value) => void;
+}
+
+/** One setting: its label, its field, and what it changes. */
+function Control({ setting, value, onSet }: ControlProps) {
+	const { name } = useView();
+	const field = `${name}-set-${setting.name}`;
+	const says = `${name}-says-${setting.name}`;
+	const choice = setting.choices.find((c) => c.name === value);
+	const common = { id: field, "aria-describedby": says };
+	return (
+		<div class="nw-setting">
+			{setting.type === "boolean" ? (
+				<label class="nw-check">
+					<input
+						{...common}
+						type="checkbox"
+						checked={value === true}
+						onChange={(e) => onSet(e.currentTarget.checked)}
+					/>
+					{setting.label}
+				</label>
+			) : (
+				<label for={field}>{setting.label}</label>
+			)}
+			{setting.type === "choice" && (
+				<select
+					{...common}
+					class="nw-input"
+					value={String(value)}
+					onChange={(e) => onSet(e.currentTarget.value)}
+				>
+					{setting.choices.map((c) => (
+						<option key={c.name} value={c.name}>
+							{c.label || c.name}
+						</option>
+					))}
+				</select>
+			)}
+			{(setting.type === "integer" || setting.type === "number") && (
+				<input
+					{...common}
+					class="nw-input nw-number"
+					type="number"
+					required
+					{...(setting.low === null ? {} : { min: setting.low })}
+					{...(setting.high === null ? {} : { max: setting.high })}
+					step={setting.step ?? "any"}
+					value={Number.isFinite(value) ? Number(value) : ""}
+					onInput={(e) => onSet(e.currentTarget.valueAsNumber)}
+				/>
+			)}
+			<p id={says} class="nw-muted">
+				{choice?.help || setting.help}
+			</p>
+		</div>
 	);
 }

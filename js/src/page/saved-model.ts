@@ -1,5 +1,6 @@
 import type { Model } from "../model";
 import type * as P from "../protocol";
+import { channelOf, channelTarget } from "../target";
 import type { Saved, SavedNeuron, SavedShot } from "./data";
 import { type Box, cut, inflate, octets } from "./pictures";
 
@@ -27,11 +28,12 @@ export class SavedModel implements Model {
 
 	constructor(saved: Saved) {
 		this.#saved = saved;
-		this.#neuron = saved.selected.neuron;
+		this.#neuron = channelOf(saved.selected.target).neuron;
 	}
 
 	get(name: string): unknown {
-		return { ...this.#saved.selected, neuron: this.#neuron, saved: true }[name];
+		const { layer, neuron } = this.#target;
+		return { layer, neuron, steps: this.#saved.selected.steps, saved: true }[name];
 	}
 
 	on(name: string, callback: Callback): void {
@@ -48,6 +50,11 @@ export class SavedModel implements Model {
 		queueMicrotask(() => void this.#answer(content as P.FromPage));
 	}
 
+	/** What is selected: a page holds whole neurons of one layer. */
+	get #target(): P.ChannelTarget {
+		return channelTarget(channelOf(this.#saved.selected.target).layer, this.#neuron);
+	}
+
 	#tell(message: P.ToPage, bytes: Octets[] = []): void {
 		const views = bytes.map((b) => new DataView(b.buffer, b.byteOffset, b.byteLength));
 		for (const callback of this.#listeners.get("msg:custom") ?? []) callback(message, views);
@@ -61,13 +68,13 @@ export class SavedModel implements Model {
 				await this.#show(this.#neuron);
 				return;
 			case "select":
-				this.#neuron = asked.neuron;
-				this.#tell({ ...selected, seq: asked.seq, neuron: asked.neuron });
-				await this.#show(asked.neuron);
+				this.#neuron = channelOf(asked.target).neuron;
+				this.#tell({ ...selected, seq: asked.seq, target: this.#target });
+				await this.#show(this.#neuron);
 				return;
 			case "pin":
 				this.#tell({ kind: "pins", pins: asked.pins });
-				for (const pin of asked.pins) await this.#show(pin.neuron);
+				for (const pin of asked.pins) await this.#show(channelOf(pin).neuron);
 				return;
 			case "enlarge":
 				await this.#enlarge(asked);
@@ -93,7 +100,7 @@ export class SavedModel implements Model {
 	#snapshot(): void {
 		const { messages, selected, thumbs } = this.#saved;
 		const { data, ...tiles } = thumbs;
-		const all: P.ToPage[] = [...messages, { ...selected, neuron: this.#neuron }, tiles];
+		const all: P.ToPage[] = [...messages, { ...selected, target: this.#target }, tiles];
 		const counts = all.map((message) => (message === tiles ? data.length : 0));
 		const parts = all as unknown as Record<string, unknown>[];
 		this.#told = -1;
@@ -134,16 +141,16 @@ export class SavedModel implements Model {
 	}
 
 	async #enlarge(asked: P.Enlarge): Promise<void> {
-		const saved = this.#saved.neurons[asked.neuron]?.photos;
+		const saved = this.#saved.neurons[channelOf(asked.target).neuron]?.photos;
 		const shot = saved?.[asked.group][asked.rank];
 		if (!saved || !shot) return;
 		const maps = await this.#maps(saved);
 		const map = maps[asked.group === "most" ? asked.rank : saved.most.length + asked.rank];
 		const picture = this.#picture(shot);
 		const [, , , , , ...field] = shot;
-		const { layer, neuron, scale, quantile } = saved;
+		const { target, scale, quantile } = saved;
 		const photo = this.#photo(shot, asked.rank);
-		this.#tell({ kind: "photo", layer, neuron, group: asked.group, scale, quantile, photo }, [
+		this.#tell({ kind: "photo", target, group: asked.group, scale, quantile, photo }, [
 			picture,
 			map as Octets,
 			await cut(picture, field as Box),

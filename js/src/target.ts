@@ -1,0 +1,78 @@
+/**
+ * What is read and maximised: a neuron, or one unit of it. Only this file knows the kinds of target;
+ * everything else asks it for a target's text, for its names, and for the neuron it belongs to.
+ */
+
+import type { ChannelTarget, Target } from "./protocol";
+
+/** A whole neuron. */
+export const channelTarget = (layer: string, neuron: number): ChannelTarget => ({
+	kind: "channel",
+	layer,
+	neuron,
+});
+
+/** The canonical text, as in Python: "mixed4a:68", "mixed4a:68@7,7". */
+export function targetKey(target: Target): string {
+	const { layer, neuron } = target;
+	switch (target.kind) {
+		case "channel":
+			return `${layer}:${neuron}`;
+		case "unit":
+			return `${layer}:${neuron}@${target.row},${target.column}`;
+	}
+}
+
+/** The neuron that a target belongs to: whose tile and photos are shown with it. */
+export function channelOf(target: Target): ChannelTarget {
+	switch (target.kind) {
+		case "channel":
+			return target;
+		case "unit":
+			return channelTarget(target.layer, target.neuron);
+	}
+}
+
+/** A target's name below its layer, word by word: [["neuron", "68"], ["unit", "7,7"]]. */
+export function partsOf(target: Target): [word: string, value: string][] {
+	const neuron: [string, string] = ["neuron", `${target.neuron}`];
+	switch (target.kind) {
+		case "channel":
+			return [neuron];
+		case "unit":
+			return [neuron, ["unit", `${target.row},${target.column}`]];
+	}
+}
+
+/** What people should know of a target that its name does not say; empty for a whole neuron. */
+export function noteOf(target: Target): string {
+	switch (target.kind) {
+		case "channel":
+			return "";
+		case "unit":
+			return `Only the unit at row ${target.row}, column ${target.column} of the neuron's map is maximised.`;
+	}
+}
+
+// ------------------------------------------------------------------ what follows, for every kind
+
+/** The key of what whole neurons have: photos, and a tile in the gallery. */
+export const channelKey = (target: Target): string => targetKey(channelOf(target));
+
+export const sameTarget = (a: Target | null | undefined, b: Target | null | undefined): boolean =>
+	!!a && !!b && targetKey(a) === targetKey(b);
+
+/** Whether it is a whole neuron. */
+export const isWhole = (target: Target): boolean => sameTarget(target, channelOf(target));
+
+/** "neuron 68", "neuron 68, unit 7,7" */
+export const titleOf = (target: Target): string =>
+	partsOf(target)
+		.map((part) => part.join(" "))
+		.join(", ");
+
+/** What a screen reader calls it: "mixed4a neuron 68". */
+export const nameOf = (target: Target): string => `${channelOf(target).layer} ${titleOf(target)}`;
+
+/** What it is: "neuron", "unit". */
+export const wordOf = (target: Target): string => partsOf(target).at(-1)?.[0] ?? "";

@@ -1,0 +1,52 @@
+import { describe, expect, it } from "vitest";
+import { fileName } from "../src/exports";
+import {
+	channelKey,
+	channelOf,
+	isWhole,
+	nameOf,
+	noteOf,
+	partsOf,
+	sameTarget,
+	targetKey,
+	titleOf,
+	wordOf,
+} from "../src/target";
+import { channel, unit } from "./helpers";
+
+describe("a target", () => {
+	it.each([
+		[channel(68), "mixed4a:68", "neuron 68", "neuron", true, "mixed4a_68_image.png"],
+		[
+			unit(68, 7, 6),
+			"mixed4a:68@7,6",
+			"neuron 68, unit 7,6",
+			"unit",
+			false,
+			"mixed4a_68-7-6_image.png",
+		],
+	] as const)("has a text and names: %o", (target, key, title, word, whole, file) => {
+		expect(targetKey(target)).toBe(key);
+		expect(titleOf(target)).toBe(title);
+		expect(nameOf(target)).toBe(`mixed4a ${title}`);
+		expect(wordOf(target)).toBe(word);
+		expect(partsOf(target).at(-1)?.[0]).toBe(word);
+		expect(isWhole(target)).toBe(whole);
+		expect(noteOf(target) === "").toBe(whole);
+		expect(channelOf(target)).toEqual(channel(68));
+		expect(channelKey(target)).toBe("mixed4a:68");
+		expect(fileName(target, "image")).toBe(file);
+	});
+
+	it("is the same when its text is", () => {
+		expect(sameTarget(unit(68), { ...unit(68) })).toBe(true);
+		for (const other of [channel(68), unit(68, 6, 7), unit(69), null, undefined])
+			expect(sameTarget(unit(68), other)).toBe(false);
+		expect(sameTarget(null, null)).toBe(false);
+	});
+
+	it("gives a file a name that every file system takes", () => {
+		const odd = { ...channel(3), layer: "a:b/c d" };
+		expect(fileName(odd, "image")).toBe("a-b-c-d_3_image.png");
+	});
+});
