@@ -66,6 +66,11 @@ class Settings:
         self.position = position
         self.options: Mapping[str, Any] = MappingProxyType({**defaults(WIDGET), **options})
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Settings) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it holds what the user gave
+
     def replace(self, **changes: Any) -> Settings:
         """Return these settings with some changed."""
         plain = {name: value for name, value in vars(self).items() if name != "options"}

@@ -53,13 +53,20 @@ def make(kernel: Kernel, folder: Path) -> Any:
 
 
 def is_kind(kind: str, **more: object) -> Any:
-    return lambda m: m.get("kind") == kind and all(m.get(k) == v for k, v in more.items())
+    return lambda m: (
+        m.get("kind") == kind
+        and all((m.get("target") or {}).get(k, m.get(k)) == v for k, v in more.items())
+    )
 
 
 def ready(kernel: Kernel, widget: str) -> None:
     kernel.wait_for(widget, is_kind("opened"))
     kernel.send(widget, {"kind": "ready", "view": "a"})
     kernel.wait_for(widget, is_kind("snapshot"))
+
+
+def target(neuron: object, layer: str = "blocks.3") -> dict[str, object]:
+    return {"kind": "channel", "layer": layer, "neuron": neuron}
 
 
 def test_open_render_scan_and_reload(kernel: Kernel, make: Any) -> None:
@@ -73,7 +80,7 @@ def test_open_render_scan_and_reload(kernel: Kernel, make: Any) -> None:
     kernel.wait_for(widget, is_kind("snapshot"))
 
     frame, (jpeg,) = kernel.wait_for(widget, is_kind("frame"))
-    assert frame["neuron"] == 7
+    assert frame["target"]["neuron"] == 7
     assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
     image, (png,) = kernel.wait_for(widget, is_kind("image", neuron=7))
     assert Image.open(io.BytesIO(png)).size == (64, 64)
@@ -103,10 +110,10 @@ def test_open_render_scan_and_reload(kernel: Kernel, make: Any) -> None:
 def test_newest_wins_and_stop_keeps_what_is_there(kernel: Kernel, make: Any) -> None:
     widget = make()
     ready(kernel, widget)
-    start = {"kind": "start", "layer": "blocks.3", "steps": 5000}
-    kernel.send(widget, {**start, "neuron": 1})
+    start = {"kind": "start", "steps": 5000}
+    kernel.send(widget, {**start, "target": target(1)})
     kernel.wait_for(widget, is_kind("frame", neuron=1))
-    kernel.send(widget, {**start, "neuron": 2})
+    kernel.send(widget, {**start, "target": target(2)})
     kernel.wait_for(widget, is_kind("frame", neuron=2))
     kernel.send(widget, {"kind": "stop"})
     sent = time.monotonic()
@@ -123,7 +130,7 @@ def test_frames_wait_for_the_page(kernel: Kernel, make: Any) -> None:
     widget = make()
     ready(kernel, widget)
     kernel.send(widget, {"kind": "visible", "view": "a", "visible": False, "gone": False})
-    kernel.send(widget, {"kind": "start", "layer": "blocks.3", "neuron": 3, "steps": 60})
+    kernel.send(widget, {"kind": "start", "target": target(3), "steps": 60})
     kernel.wait_for(widget, is_kind("progress", task="render", state="done"))
     assert not any(m.get("kind") == "frame" for _, m, _ in kernel.messages)
 
@@ -131,7 +138,7 @@ def test_frames_wait_for_the_page(kernel: Kernel, make: Any) -> None:
 def test_the_kernel_stays_usable_while_it_works(kernel: Kernel, make: Any) -> None:
     widget = make()
     ready(kernel, widget)
-    kernel.send(widget, {"kind": "start", "layer": "blocks.3", "neuron": 4, "steps": 100000})
+    kernel.send(widget, {"kind": "start", "target": target(4), "steps": 100000})
     kernel.wait_for(widget, is_kind("frame"))
     assert "rendering blocks.3 neuron 4" in kernel.run("print(w.status)")
     # Frames flow while a cell runs.
@@ -203,7 +210,7 @@ def test_functions_that_observe_run_between_cells(kernel: Kernel, make: Any) -> 
         """.replace("\n        ", "\n")
     )
     # Chosen on the page: the observer waits for the work in the thread that runs cells.
-    select = {"kind": "select", "seq": 1, "layer": "blocks.3", "neuron": 9, "steps": 24}
+    select = {"kind": "select", "seq": 1, "target": target(9), "steps": 24}
     kernel.send(widget, {**select, "settled": True})
     kernel.wait_for(widget, is_kind("progress", task="render", state="done"))
     said = kernel.run("print(rendered, threads == {threading.main_thread()}, w.status)")
@@ -212,7 +219,7 @@ def test_functions_that_observe_run_between_cells(kernel: Kernel, make: Any) -> 
     snapshot, _ = kernel.wait_for(widget, is_kind("snapshot"))
     (image,) = [m for m in snapshot["messages"] if m["kind"] == "image"]
     (error,) = [m for m in snapshot["messages"] if m["kind"] == "error"]
-    assert (image["neuron"], image["step"]) == (9, 24)
+    assert (image["target"]["neuron"], image["step"]) == (9, 24)
     assert "oh no" in error["message"]
 
 
@@ -252,7 +259,7 @@ def test_an_interrupt_stops_and_keeps(kernel: Kernel, make: Any) -> None:
 def test_running_the_cell_again_leaves_no_orphan(kernel: Kernel, make: Any) -> None:
     first = make("auto=False", cell="c1")
     ready(kernel, first)
-    kernel.send(first, {"kind": "start", "layer": "blocks.3", "neuron": 1, "steps": 100000})
+    kernel.send(first, {"kind": "start", "target": target(1), "steps": 100000})
     kernel.wait_for(first, is_kind("frame"))
     kernel.run("old = w")
     make("auto=False", cell="c1")
@@ -294,10 +301,10 @@ def test_missing_weights_offer_the_embedded_network(kernel: Kernel, folder: Path
     ("message", "says"),
     [
         ({"kind": "dance"}, "unknown kind 'dance'"),
-        ({"kind": "start", "layer": "blocks.9", "neuron": 0, "steps": 9}, "no layer 'blocks.9'"),
-        ({"kind": "start", "layer": "blocks.3", "neuron": 80, "steps": 9}, "there is no neuron 80"),
-        ({"kind": "start", "layer": "blocks.3", "neuron": 0, "steps": 0}, "steps must be from 1"),
-        ({"kind": "start", "layer": "blocks.3", "neuron": "x", "steps": 9}, "must be an integer"),
+        ({"kind": "start", "target": target(0, "blocks.9"), "steps": 9}, "no layer 'blocks.9'"),
+        ({"kind": "start", "target": target(80), "steps": 9}, "there is no neuron 80"),
+        ({"kind": "start", "target": target(0), "steps": 0}, "steps must be from 1"),
+        ({"kind": "start", "target": target("x"), "steps": 9}, "must be an integer"),
     ],
 )
 def test_what_a_page_asks_wrongly_is_shown(

@@ -24,6 +24,7 @@ from neuron_widget.session.arguments import check_arguments
 from neuron_widget.session.export import python_line, still
 from neuron_widget.session.handle import handle_message
 from neuron_widget.session.jobs import Worker
+from neuron_widget.targets import Channel
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 Part = tuple[dict[str, Any], list[bytes]]
@@ -40,6 +41,22 @@ class Tiny(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.late(self.stem(x)).mean((2, 3))
+
+
+SETTINGS = {"size": 32, "lr": 0.05, "seed": 0, "objective": "channel", "previews": True}
+
+
+def target(neuron: int, layer: str = "late") -> dict[str, Any]:
+    return Channel(layer, neuron).as_dict()
+
+
+def field(message: dict[str, Any], name: str) -> object:
+    """A field of a message, or of its target."""
+    return message.get(name, (message.get("target") or {}).get(name))
+
+
+def neuron_of(message: dict[str, Any]) -> object:
+    return field(message, "neuron")
 
 
 class Listener:
@@ -65,7 +82,7 @@ class Listener:
 
         def found() -> int | None:
             for i, (m, _) in enumerate(self.heard):
-                if m["kind"] == kind and all(m.get(k) == v for k, v in more.items()):
+                if m["kind"] == kind and all(field(m, k) == v for k, v in more.items()):
                     return i
             return None
 
@@ -148,7 +165,7 @@ def test_more_steps_go_on_from_the_present_image(make: Make) -> None:
     session.render()
     image, _ = page.wait_for("image")
     assert image["step"] == 12
-    handle_message(session, {"kind": "more", "layer": "late", "neuron": 0, "steps": 100_000})
+    handle_message(session, {"kind": "more", "target": target(0), "steps": 100_000})
     frame, _ = page.wait_for("frame")
     assert frame["step"] > 12
     while frame["step"] < 16:
@@ -166,27 +183,27 @@ def test_another_setting_shows_no_old_picture_and_the_way_back_does(make: Make) 
     session.render()
     before, (old,) = page.wait_for("image")
     page.wait_for("thumbs")
-    session.configure(size=48, lr=0.05, seed=0, objective="channel", previews=True)
+    session.configure({**SETTINGS, "size": 48, "seed": 0, "objective": "channel"})
     configured, _ = page.wait_for("configured")
-    assert configured["size"] == 48
+    assert configured["settings"]["size"] == 48
     assert session.state.result is None
     kinds = [m["kind"] for m in session.state.snapshot()[0]["messages"]]
     assert "image" not in kinds
     assert "thumbs" not in kinds
     session.render()
     image, (new,) = page.wait_for("image")
-    assert image["size"] == 48
+    assert image["settings"]["size"] == 48
     assert new != old
-    session.configure(size=32, lr=0.05, seed=0, objective="channel", previews=True)
+    session.configure({**SETTINGS, "size": 32, "seed": 0, "objective": "channel"})
     image, (again,) = page.wait_for("image")
-    assert (again, image["size"]) == (old, before["size"])
+    assert (again, image["settings"]) == (old, before["settings"])
 
 
 def test_a_setting_changed_in_mid_job_ends_it_and_its_picture_is_not_shown(make: Make) -> None:
     session, page = make(steps=100_000)
     session.render()
     page.wait_for("frame")
-    session.configure(size=32, lr=0.05, seed=7, objective="neuron", previews=True)
+    session.configure({**SETTINGS, "size": 32, "seed": 7, "objective": "neuron"})
     page.wait_for("configured")
     page.wait_for("progress", task="render", state="stopped")
     assert not page.all("frame")
@@ -197,20 +214,19 @@ def test_a_setting_changed_in_mid_job_ends_it_and_its_picture_is_not_shown(make:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"size": 8}, "size must be from 32 to 1024, got 8"),
+        ({"size": 8}, "size must be from 32 to 1,024, got 8"),
         ({"lr": 0}, "lr must be above 0"),
         ({"lr": float("nan")}, "lr must be above 0"),
         ({"lr": "x"}, "lr must be a number"),
         ({"seed": -1}, "seed must be from 0"),
-        ({"objective": "layer"}, "objective must be 'channel'"),
+        ({"objective": "layer"}, "unknown objective 'layer'; expected 'channel', 'unit'"),
     ],
 )
 def test_bad_settings(make: Make, change: dict[str, Any], says: str) -> None:
     session, _ = make()
-    good = {"size": 32, "lr": 0.05, "seed": 0, "objective": "channel", "previews": True}
     with pytest.raises((ValueError, TypeError), match=says):
-        session.configure(**{**good, **change})
-    assert session.state.settings.size == 32
+        session.configure({**SETTINGS, **change})
+    assert session.state.settings.options["size"] == 32
 
 
 def test_previews_can_be_turned_off_and_on(make: Make) -> None:
@@ -219,7 +235,7 @@ def test_previews_can_be_turned_off_and_on(make: Make) -> None:
     wait_until(lambda: not session.foreground())
     assert not session.state.running("preview")
     assert len(session.state.cache.thumbs("late")) == 1
-    session.configure(size=32, lr=0.05, seed=0, objective="channel", previews=True)
+    session.configure({**SETTINGS, "size": 32, "seed": 0, "objective": "channel"})
     wait_until(lambda: len(session.state.cache.thumbs("late")) == 8)
 
 
@@ -233,16 +249,16 @@ def test_pins_come_with_their_pictures_and_survive_many_others(make: Make) -> No
     page.wait_for("image", neuron=3)
     session.pin([("late", 3), ("late", 5)])
     pins, _ = page.wait_for("pins")
-    assert pins["pins"] == [{"layer": "late", "neuron": 3}, {"layer": "late", "neuron": 5}]
+    assert pins["pins"] == [target(3), target(5)]
     # Nobody looked at 5 before: its photos are made for the pin.
     page.wait_for("photos", neuron=5)
-    result = session.state.cache.rendering(("late", 3))
+    result = session.state.cache.rendering(Channel("late", 3))
     for n in range(200):
         session.state.cache.add_rendering(
-            session.state.cache.recipe, ("other", n), result, ({}, [])
+            session.state.cache.recipe, Channel("other", n), result, ({}, [])
         )
     session.select(neuron=0)
-    kinds = [(m["kind"], m.get("neuron")) for m in session.state.snapshot()[0]["messages"]]
+    kinds = [(m["kind"], neuron_of(m)) for m in session.state.snapshot()[0]["messages"]]
     for expected in [("image", 3), ("photos", 3), ("photos", 5)]:
         assert expected in kinds
     with pytest.raises(ValueError, match="at most 4"):
@@ -265,12 +281,12 @@ def test_strengths_say_the_classes_of_the_best_photos(make: Make) -> None:
 
 def test_the_figure_is_a_file_for_who_asked(make: Make) -> None:
     session, page = make()
-    handle_message(session, {"kind": "figure", "asker": "me", "layer": "late", "neuron": 0})
+    handle_message(session, {"kind": "figure", "asker": "me", "target": target(0)})
     error, _ = page.wait_for("error", where="save")
     assert "not rendered yet" in error["message"]
     session.render()
     page.wait_for("image")
-    handle_message(session, {"kind": "figure", "asker": "me", "layer": "late", "neuron": 0})
+    handle_message(session, {"kind": "figure", "asker": "me", "target": target(0)})
     file, (data,) = page.wait_for("file")
     assert (file["asker"], file["name"]) == ("me", "late_0_figure.png")
     assert Image.open(io.BytesIO(data)).format == "PNG"
@@ -283,11 +299,11 @@ def test_the_figure_is_a_file_for_who_asked(make: Make) -> None:
         ({"model": "inceptionv1"}, "mixed4a", 68, 'NeuronWidget("mixed4a", neuron=68)'),
         ({"model": "efficientnet_lite0"}, "blocks.3", 0, 'NeuronWidget("blocks.3")'),
         (
-            {"model": "torchvision/resnet18", "size": 128, "objective": "neuron"},
+            {"model": "torchvision/resnet18", "size": 128, "objective": "unit"},
             "layer3",
             1,
             'NeuronWidget("layer3", model="torchvision/resnet18", neuron=1, size=128, '
-            'objective="neuron")',
+            'objective="unit")',
         ),
         (
             {"model": "inceptionv1", "weights": Path("w.pth"), "dataset": "it's/here", "lr": 0.1},
@@ -323,7 +339,7 @@ def test_the_figure_is_a_file_for_who_asked(make: Make) -> None:
 )
 def test_the_python_line(given: dict[str, Any], layer: str, neuron: int, line: str) -> None:
     settings = Settings(**given)
-    assert python_line(settings, layer, neuron, 512) == (line, "")
+    assert python_line(settings, Channel(layer, neuron), 512) == (line, "")
 
 
 def test_the_python_line_makes_the_same_settings_again() -> None:
@@ -332,7 +348,7 @@ def test_the_python_line_makes_the_same_settings_again() -> None:
         **{"layer": "mixed4a", "model": None, "weights": None, "dataset": "samples"},
         **{"neuron": 68, "device": "cpu", "auto": False, "objective": "neuron", **arguments},
     )
-    line, note = python_line(settings, "mixed4a", 68, 64)
+    line, note = python_line(settings, Channel("mixed4a", 68), 64)
     call = ast.parse(line, mode="eval").body
     assert isinstance(call, ast.Call)
     said = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
@@ -343,7 +359,7 @@ def test_the_python_line_makes_the_same_settings_again() -> None:
 
 
 def test_the_line_names_what_has_no_text(model: Any) -> None:
-    line, note = python_line(Settings(model=model, dataset=["a.png"]), "late", 2, 512)
+    line, note = python_line(Settings(model=model, dataset=["a.png"]), Channel("late", 2), 512)
     assert line == 'NeuronWidget("late", model=model, dataset=dataset, neuron=2)'
     assert "your network" in note
     assert "your data set" in note
@@ -466,7 +482,7 @@ def test_a_layer_chosen_beside_a_wrong_path_is_scanned(make: Make) -> None:
     session, page = make(auto=True, previews=False, dataset=Slow())
     page.wait_for("progress", task="scan", state="running")
     handle_message(session, {"kind": "scan", "dataset": "/no/such/folder", "download": False})
-    session.select("stem")
+    session.select(layer="stem")
     page.wait_for("error", where="scan")
     page.wait_for("strengths", layer="stem")
     assert "error scan" in session.state._shown  # it stays to be read
@@ -517,7 +533,7 @@ def test_an_opened_data_set_is_scanned_for_the_layer_selected_by_then(
     job = session.scan(str(photos))
     assert job is not None
     assert job is session.scan()
-    session.select("stem")
+    session.select(layer="stem")
     assert job.finished.wait(20)
     page.wait_for("strengths", layer="stem")
     assert not session.state.running("scan")

@@ -123,7 +123,7 @@ def test_a_known_neuron_is_shown_at_once(
     found = second.state.result
     assert found is not None
     assert np.array_equal(np.asarray(found.to_pil()), np.asarray(made.to_pil()))
-    assert [m["neuron"] for m in heard if m["kind"] == "image"] == [3]
+    assert [m["target"]["neuron"] for m in heard if m["kind"] == "image"] == [3]
     assert took < 0.1
     assert second.render() is None
     assert second.state.status == "ready"

@@ -14,6 +14,7 @@ from torch import nn
 
 from neuron_widget import NeuronWidget
 from neuron_widget.errors import WidgetError
+from neuron_widget.targets import Channel
 
 HALF = ((0.5,) * 3, (0.2,) * 3)
 
@@ -258,7 +259,7 @@ def test_an_observer_may_wait_for_what_the_page_asked_for(make: Make, subshell: 
             rendered.append((change["new"], widget.render(wait=True).neurons))
 
         widget.observe(on_neuron, "neuron")
-        select = {"kind": "select", "seq": 1, "layer": "second", "neuron": 4, "steps": 20}
+        select = {"kind": "select", "seq": 1, "target": Channel("second", 4).as_dict(), "steps": 20}
 
         def page() -> None:
             widget._on_page_message(None, {**select, "settled": True}, [])
