@@ -1,4 +1,8 @@
-"""Real photos for every neuron of a layer."""
+"""Real photos for every neuron of a layer.
+
+Two things are made to be extended: :class:`ImageDataset`, for photos of your own, and
+:mod:`neuron_widget.scanning.kinds`, where one file adds a kind of data set to ``open_dataset``.
+"""
 
 from neuron_widget.scanning.datasets import open_dataset, open_dataset_steps
 from neuron_widget.scanning.engine import ScanProgress, scan, scan_steps

@@ -21,6 +21,9 @@ __all__ = ["ImageDataset", "PicklableLock", "digest", "digest_images", "file_sta
 class ImageDataset(ABC):
     """Photos by number. Safe to load from several threads, and picklable.
 
+    Subclass it for photos that :func:`~neuron_widget.scanning.open_dataset` cannot open, and give
+    an instance wherever a data set is taken. Reading a photo twice must give the same pixels.
+
     Attributes
     ----------
     name

@@ -159,18 +159,23 @@ class ScanResult:
             layer = str(manifest["layer"])
             absent = AbsentModel(manifest["model"], layer, manifest["shape"])
             photos = AbsentPhotos(manifest["dataset"], manifest["photos"])
+            tables = ScanTables.from_arrays(arrays)
+            tables.check(absent.layer(layer).channels, len(photos))
+            batch_size = int(manifest["batch_size"])
+            if batch_size < 1:
+                raise ValueError(f"batch_size {batch_size}")
             return cls(
                 model if model is not None else cast("VisionModel", absent),
                 layer,
                 dataset if dataset is not None else photos,
-                ScanTables.from_arrays(arrays),
+                tables,
                 scanned=int(manifest["scanned"]),
                 skipped=[(str(path), str(reason)) for path, reason in manifest["skipped"]],
                 settings=dict(manifest["settings"]),
                 model_identity=str(manifest["model"]["identity"]),
-                batch_size=int(manifest["batch_size"]),
+                batch_size=batch_size,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise Damaged(f"not a scan ({error!r})") from error
 
     @classmethod

@@ -58,6 +58,24 @@ class ScanTables:
         values |= {name: arrays[name] for name in cls.__annotations__ if name not in values}
         return cls(**values)
 
+    def check(self, channels: int, photos: int) -> None:
+        """Raise ValueError unless these can be the numbers of so many neurons and photos.
+
+        Files may come from anybody.
+        """
+        for name, array in self.arrays().items():
+            kind = "i" if name.endswith(("index", "position")) or name == "counts" else "f"
+            axes = 1 if name in ("mean", "std", "peak", "quantile") else 2
+            if array.dtype.kind != kind or array.ndim != axes or len(array) != channels:
+                raise ValueError(f"{name} is {array.dtype} {array.shape} of {channels} neurons")
+        if self.edges.shape[1] != self.counts.shape[1] + 1:
+            raise ValueError(f"{self.counts.shape[1]} bars between {self.edges.shape[1]} edges")
+        for side in (self.top, self.bottom):
+            if len({array.shape for array in vars(side).values()}) != 1:
+                raise ValueError("photos and scores differ in number")
+            if side.index.size and not 0 <= side.index.min() <= side.index.max() < photos:
+                raise ValueError(f"photo {side.index.max()} of {photos}")
+
     @property
     def best(self) -> NDArray[np.float32]:
         """Score of each neuron's best photo, ``(C,)``; 0 before the first photo."""

@@ -14,11 +14,12 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset
 
-from neuron_widget.errors import DatasetError, NeuronOutOfRange, UnknownLayer
+from neuron_widget.errors import DatasetError, NeuronOutOfRange, StoreError, UnknownLayer
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning import ScanResult, ScanTables, scan, scan_steps
 from neuron_widget.scanning.decode import square
+from neuron_widget.scanning.files import save_scan
 from neuron_widget.scanning.kinds.images import ListDataset
 from neuron_widget.scanning.loading import load_batches
 from neuron_widget.scanning.receptive import probe_receptive_fields
@@ -367,6 +368,43 @@ def test_tables_survive_a_file(tmp_path: Path, model: VisionModel) -> None:
         again = ScanTables.from_arrays(dict(stored))
     for name, array in tables.arrays().items():
         assert np.array_equal(array, again.arrays()[name])
+
+
+def _cut(name: str) -> Callable[[dict[str, Any], dict[str, Any]], object]:
+    return lambda _, arrays: arrays.update({name: arrays[name][:, :-1].copy()})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts, _: facts.update(batch_size=0),
+        lambda facts, _: facts.update(photos=[1]),
+        lambda facts, _: facts.update(dataset=3),
+        lambda facts, _: facts.update(shape=[7, 8, 8]),
+        lambda facts, _: facts.update(skipped=5),
+        lambda facts, _: facts["dataset"].update(photos=3),
+        lambda _, arrays: arrays.update(mean=arrays["mean"][:3].copy()),
+        lambda _, arrays: arrays.update(mean=np.zeros(6, np.complex64)),
+        lambda _, arrays: arrays.update(top_index=arrays["top_index"] - 100),
+        lambda _, arrays: arrays.update(top_index=arrays["top_index"].astype(np.float32)),
+        lambda _, arrays: arrays.pop("edges"),
+        _cut("edges"),
+        _cut("bottom_score"),
+    ],
+)
+def test_a_file_that_is_no_scan_is_refused(
+    tmp_path: Path,
+    model: VisionModel,
+    change: Callable[[dict[str, Any], dict[str, Any]], object],
+) -> None:
+    result = scan(model, "body", photos(), progress=False)
+    manifest, arrays = result.manifest(), result.tables.arrays()
+    path = save_scan(tmp_path / "scan.safetensors", arrays, manifest)
+    assert ScanResult.load(path).scanned == PHOTOS
+    change(manifest, arrays)
+    save_scan(path, arrays, manifest)
+    with pytest.raises(StoreError, match="cannot be loaded as a scan: not a scan"):
+        ScanResult.load(path)
 
 
 @pytest.mark.parametrize("layer", ["stem", "body", "linear"])
