@@ -176,7 +176,7 @@ def test_a_part_of_a_layer(tmp_path: Path, model: VisionModel, images: RenderRes
     )
     data = data_of(path)
     assert data["filter"] == "2-4, 30"
-    assert data["selected"]["neuron"] == 2
+    assert data["selected"]["target"] == {"kind": "channel", "layer": "2", "neuron": 2}
     assert list(data["neurons"]) == ["2", "3", "4", "30"]
     assert data["photos"] == {}
     assert data["line"]["other"].startswith('NeuronWidget("2", model=model, neuron=NEURON')
@@ -345,7 +345,7 @@ def test_from_a_widget(
     data = data_of(path)
     drawn = [int(n) for n, one in data["neurons"].items() if "image" in one]
     assert drawn == [5, 6, 7]
-    assert data["selected"]["neuron"] == 7
+    assert data["selected"]["target"]["neuron"] == 7
     assert len(data["neurons"]) == 40
     with pytest.raises(PageTooLarge):
         widget.to_html(tmp_path / "page.html", max_bytes=1000)
