@@ -50,7 +50,7 @@ export function noteOf(target: Target): string {
 		case "channel":
 			return "";
 		case "unit":
-			return `Only the unit at row ${target.row}, column ${target.column} of the neuron's map is maximised.`;
+			return `One position of its map only: row\u00a0${target.row}, column\u00a0${target.column}.`;
 	}
 }
 

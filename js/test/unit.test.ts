@@ -33,7 +33,7 @@ describe("a unit that Python selected", () => {
 		await open();
 		const panel = page.one(".nw-picture").textContent;
 		expect(panel).toContain("mixed4a neuron 68, unit 7,6");
-		expect(panel).toContain("row 7, column 6");
+		expect(panel).toContain("row\u00a07, column\u00a06");
 		expect(tile(68).getAttribute("aria-selected")).toBe("true");
 		expect(page.one(".nw-photos h3").textContent).toContain("of the whole neuron 68");
 		expect(page.one(".nw-histogram h3").textContent).toContain("of the whole neuron 68");

@@ -23,7 +23,7 @@ export function Histogram() {
 	return (
 		<section class="nw-histogram" aria-label="Histogram">
 			<h3 class="nw-heading">
-				All photos <OfNeuron />
+				All photos <OfNeuron />{" "}
 				<span class="nw-muted nw-plain">
 					{info && `mean ${value(info.mean)}, std ${value(info.std)}`}
 				</span>

@@ -62,8 +62,8 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 		if (!shot) close();
 	}, [shot]);
 
-	// Escape closes it wherever the focus is by now.
-	useEffect(() => {
+	// Escape closes it wherever the focus is by now, and from the first moment.
+	useLayoutEffect(() => {
 		const onKey = (e: KeyboardEvent): void => {
 			if (e.key === "Escape") close();
 		};

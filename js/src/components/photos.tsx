@@ -54,10 +54,10 @@ export function Photos() {
 		<section class="nw-photos" aria-label="Photos">
 			<div class="nw-photos-head">
 				<h3 class="nw-heading">
-					Photos <OfNeuron />
+					Photos <OfNeuron />{" "}
 					{set && (
 						<span class="nw-muted nw-plain">
-							{partly && ` ${count(set.info.scanned)} of`}{" "}
+							{partly && `${count(set.info.scanned)} of `}
 							{plural(partly ? dataset.photos : set.info.scanned, "photo")} scanned
 						</span>
 					)}
@@ -85,7 +85,7 @@ export function Photos() {
 export function OfNeuron() {
 	const { target, channel } = useView().state.selection;
 	if (isWhole(target.value)) return null;
-	return <span class="nw-plain">of the whole {titleOf(channel.value)} </span>;
+	return <span class="nw-plain nw-of">of the whole {titleOf(channel.value)}</span>;
 }
 
 /** Begins the scan, or lets a stopped one go on. */

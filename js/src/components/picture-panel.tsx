@@ -22,11 +22,13 @@ export function PicturePanel() {
 				<div class="nw-title-row">
 					<h3 class="nw-heading nw-neuron-title">
 						{state.selection.layer.value}
-						{partsOf(target).map(([word, text], i) => (
+						{partsOf(target).map(([word, text], i, all) => [
+							" ",
 							<span key={word}>
-								{i > 0 && ","} <span class="nw-muted">{word}</span> {text}
-							</span>
-						))}
+								<span class="nw-muted">{word}</span> {text}
+								{i + 1 < all.length && ","}
+							</span>,
+						])}
 					</h3>
 					<PinButton />
 				</div>

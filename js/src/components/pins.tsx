@@ -74,10 +74,11 @@ function Card({ pin }: { pin: Target }) {
 					title={`Show ${name}`}
 					onClick={() => commands.select({ target: pin }, true)}
 				>
-					{channel.layer}
+					<span class="nw-pin-layer">{channel.layer}</span>
 					{partsOf(pin).map(([word, text], i) => (
 						<span key={word}>
-							{i > 0 && ` ${word}`} <strong>{text}</strong>
+							{" "}
+							{i > 0 && word} <strong>{text}</strong>
 						</span>
 					))}
 				</button>
@@ -104,7 +105,6 @@ function Card({ pin }: { pin: Target }) {
 			<p class="nw-muted nw-pin-value">
 				{picture ? `activation ${value(picture.image.activation)}` : url ? "preview" : " "}
 			</p>
-			{!isWhole(pin) && <p class="nw-muted nw-pin-value">photos of {titleOf(channel)}</p>}
 			<div class="nw-pin-photos">
 				{photos && !photos.info.dead
 					? photos.most.slice(0, PHOTOS).map((shot) => (
@@ -121,6 +121,7 @@ function Card({ pin }: { pin: Target }) {
 						))
 					: Array.from({ length: PHOTOS }, (_, i) => <span key={i} class="nw-photo-empty" />)}
 			</div>
+			{!isWhole(pin) && <p class="nw-muted nw-pin-value">photos of {titleOf(channel)}</p>}
 			{photos?.info.dead && <p class="nw-muted nw-pin-value">dead on these photos</p>}
 		</li>
 	);

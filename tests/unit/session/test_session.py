@@ -8,7 +8,6 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -500,7 +499,7 @@ def test_what_is_asked_before_the_network_is_open_is_done_after(make: Make, phot
     assert image["step"] == 5
     wait_until(lambda: "late" in session.state.cache.scans)
     assert session.state.settings.dataset == str(photos)
-    assert session.state.cache.pins == (("late", 1),)
+    assert session.state.cache.pins == (Channel("late", 1),)
 
 
 def test_a_command_in_the_moment_of_opening(make: Make) -> None:
@@ -514,7 +513,7 @@ def test_a_command_in_the_moment_of_opening(make: Make) -> None:
 
     session, _ = make()
     page = Eager()
-    given = replace(session.state.settings, layer="late")
+    given = session.state.settings.replace(layer="late")
     other = Session(given, page.send, lambda: None, session.state.worker)
     page.session = other
     try:
