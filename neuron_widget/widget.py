@@ -99,8 +99,10 @@ class NeuronWidget(anywidget.AnyWidget):
     neuron_widget.errors.NeuronOutOfRange: layer mixed4a has 508 neurons, 0 to 507; ...
     """
 
-    _esm = _STATIC / "widget.js"
-    _css = _STATIC / "widget.css"
+    # Texts, not paths: anywidget would watch a path for every widget, by a signal that keeps
+    # closed ones alive (manzt/anywidget#929).
+    _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
+    _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
 
     layer = traitlets.Unicode("").tag(sync=True)
     neuron = traitlets.Int(0).tag(sync=True)
@@ -245,6 +247,7 @@ class NeuronWidget(anywidget.AnyWidget):
         Notebook pages without a kernel (GitHub, nbviewer) show that output. Calling it again
         updates it.
         """
+        self._session.state.check_open()
         sheet = export.contact_sheet(self._session.state)
         from IPython.core.getipython import get_ipython
         from IPython.display import display
@@ -264,6 +267,7 @@ class NeuronWidget(anywidget.AnyWidget):
         RuntimeError
             If nothing is rendered yet.
         """
+        self._session.state.check_open()
         return export.save_figure(self._session.state, path)
 
     def to_html(
@@ -373,6 +377,8 @@ class NeuronWidget(anywidget.AnyWidget):
         if self._following == (change["name"], change["new"]):
             self._following = None
             return
+        if self._session.state.closed:
+            return  # linked to something that moves on
         with self._updates.held():
             try:
                 self._session.select(**{change["name"]: change["new"]})
@@ -399,5 +405,5 @@ class NeuronWidget(anywidget.AnyWidget):
         for widget in list(NeuronWidget._live):
             cell, execution = widget._cell
             if cell and cell == self._cell[0] and execution != self._cell[1]:
-                widget._session.close()
+                widget._session.close("Its cell was run again; the new view is below that cell.")
                 NeuronWidget._live.discard(widget)

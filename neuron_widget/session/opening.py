@@ -48,6 +48,8 @@ class Opening:
         """Do nothing of what was asked for before the network is open."""
         self._asked.clear()
 
+    let_go = forget_asked
+
     def start(self) -> None:
         """Open the network that the settings name."""
         state = self._state

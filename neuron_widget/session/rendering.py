@@ -64,6 +64,10 @@ class Rendering:
             self._run.stopped_by_person = True
         self._state.stop("render")
 
+    def let_go(self) -> None:
+        """Forget the last rendering."""
+        self._run = None
+
     def recall(self, steps: int | None = None) -> bool:
         """Show the selected neuron's image as the store has it; False if it has none."""
         state = self._state

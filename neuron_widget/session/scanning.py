@@ -86,6 +86,10 @@ class Scanning:
             on_error=partial(self._on_error, run),
         )
 
+    def let_go(self) -> None:
+        """Forget the data set."""
+        self._dataset = None
+
     def _steps(self, run: _Run) -> Generator[ScanProgress | None, None, ScanResult]:
         if run.opens:
             yield from self._open(run)

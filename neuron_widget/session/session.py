@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
+from neuron_widget.errors import WidgetError
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
-from neuron_widget.session.cache import SessionCache
 from neuron_widget.session.jobs import Job, Worker, shared_worker
 from neuron_widget.session.messages import Message
 from neuron_widget.session.opening import Opening
@@ -79,6 +79,7 @@ class Session:
         TargetError, UnknownLayer, NeuronOutOfRange, TypeError, ValueError
         """
         state = self.state
+        state.check_open()
         steps = RENDER["steps"].check(state.steps if steps is None else steps)
         while True:
             model, before = state.model, state.target
@@ -146,6 +147,7 @@ class Session:
         TargetError, UnknownLayer, NeuronOutOfRange, ValueError
         """
         state = self.state
+        state.check_open()
         pins = list(dict.fromkeys(as_target(target) for target in targets))
         if len(pins) > MAX_PINS:
             raise ValueError(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
@@ -166,8 +168,9 @@ class Session:
 
     def open_embedded(self) -> None:
         """Open the network that comes with the package instead of the one that failed."""
-        self.stop()
         state = self.state
+        state.check_open()
+        self.stop()
         with state.lock:
             state.settings = state.settings.replace(model=EMBEDDED, weights=None, layer=None)
             state.model, state.target = None, Channel("", 0)
@@ -178,6 +181,7 @@ class Session:
 
         ``steps`` is for this once; default what is selected.
         """
+        self.state.check_open()
         if steps is not None:
             steps = RENDER["steps"].check(steps)
         if self._opening.postpones(lambda: self.render(steps)):
@@ -192,6 +196,7 @@ class Session:
         TypeError, ValueError
         """
         state = self.state
+        state.check_open()
         changed = state.settings.configured(values)
         with state.lock:
             other = changed.recipe != state.settings.recipe
@@ -215,6 +220,7 @@ class Session:
 
     def scan(self, dataset: Any = None, *, download: bool = False) -> Job | None:
         """Scan the data set (or another one) for the photos that fire the layer's neurons."""
+        self.state.check_open()
         if self._opening.postpones(lambda: self.scan(dataset, download=download)):
             return None
         return self._scanning.start(dataset, download=download)
@@ -233,13 +239,14 @@ class Session:
         self._rendering.stop()
         self.state.stop("dataset", "scan", "preview", "photos")
 
-    def close(self) -> None:
-        """Stop for good and let go of the results."""
+    def close(self, why: str = "") -> None:
+        """Stop for good and let go of everything; ``why`` is said in a view that stays."""
         state = self.state
-        state.closed = True
-        state.stop()
-        with state.lock:
-            state.cache = SessionCache(state.settings.recipe)
+        if why and not state.closed:
+            state.fail("select", "This view has ended", WidgetError(why))
+        state.close()
+        for part in (self._opening, self._rendering, self._scanning, self.store):
+            part.let_go()
 
     # -------------------------------------------------------------- who looks on
 

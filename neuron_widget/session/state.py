@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.errors import NeuronWidgetError, WidgetError
 from neuron_widget.session import messages
 from neuron_widget.session.cache import SessionCache, Thumb
 from neuron_widget.session.jobs import Job, Worker
@@ -93,6 +93,28 @@ class State:
         """The scan of the selected layer."""
         return self.cache.scans.get(self.layer)
 
+    def check_open(self) -> None:
+        """Raise WidgetError once the session is closed."""
+        if self.closed:
+            raise WidgetError(
+                "this widget is closed: it has let go of its network and its results, and works no "
+                "more; make another NeuronWidget(...)"
+            )
+
+    def close(self) -> None:
+        """Stop all work for good, and let go of the network, the data set and the results.
+
+        What was last said to the page stays, for a view that is opened once more.
+        """
+        self.closed = True
+        self.stop()
+        with self.lock:
+            self.model = None
+            self.settings = self.settings.replace(model=None, dataset=None, store=None)
+            self.cache = SessionCache(self.settings.recipe)
+            self.problem = None
+            self.status = "closed"
+
     # -------------------------------------------------------------- the worker
 
     def submit(
@@ -102,16 +124,37 @@ class State:
         on_done: Callable[[Any], None],
         *,
         priority: int,
+        on_step: Callable[[Any], None] | None = None,
+        on_stop: Callable[[], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
-        **how: Any,
+        share: float = 1.0,
+        delay: float = 0.0,
     ) -> Job:
-        """Queue a job of this session; an older one of the same task ends."""
+        """Queue a job of this session; an older one of the same task ends.
+
+        See :class:`.jobs.Job`. Nothing is called back once the session is closed.
+        """
 
         def failed(error: BaseException) -> None:
             self.fail("render", "Something went wrong", error)
 
-        job = Job(self, task, steps, priority, on_done=on_done, on_error=on_error or failed, **how)
-        return self.worker.submit(job)
+        def unless_closed(callback: Callable[..., None] | None) -> Callable[..., None]:
+            return lambda *said: None if self.closed or callback is None else callback(*said)
+
+        return self.worker.submit(
+            Job(
+                self,
+                task,
+                steps,
+                priority,
+                share,
+                delay,
+                on_step=unless_closed(on_step),
+                on_done=unless_closed(on_done),
+                on_stop=unless_closed(on_stop),
+                on_error=unless_closed(on_error or failed),
+            )
+        )
 
     def jobs(self) -> list[Job]:
         """This session's jobs that are not finished, those about to end too; oldest first."""

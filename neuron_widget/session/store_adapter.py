@@ -35,6 +35,10 @@ class StoreAdapter:
             self._opened = True
         return self._store
 
+    def let_go(self) -> None:
+        """Forget the store."""
+        self._store, self._opened = None, True
+
     def find(self, target: Target, steps: int, recipe: Recipe) -> RenderResult | None:
         """The stored image of a target: one file read, some milliseconds."""
         model, store = self._state.model, self.store

@@ -99,6 +99,7 @@ class Waiting:
                 "scan() without wait=True, and observe 'status' to hear of the end"
             )
         session = self._session
+        session.state.check_open()
         name = f"python {next(_numbers)}"
         session.view(name, visible=False)
         try:
