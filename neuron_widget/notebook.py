@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -13,7 +15,19 @@ if TYPE_CHECKING:
 else:
     Unicode, Float = traitlets.Unicode, traitlets.Float
 
-__all__ = ["LiveFloat", "LiveUnicode", "event_loop", "running_cell"]
+__all__ = ["LiveFloat", "LiveUnicode", "event_loop", "front_end", "running_cell"]
+
+_STATIC = Path(__file__).parent / "static"
+
+
+def front_end(name: str) -> str | Path:
+    """A file of the page's half, as anywidget takes it.
+
+    Text: anywidget watches a path by a signal that keeps every closed widget alive (anywidget 929).
+    Whoever works on the page has it watched, with ``ANYWIDGET_HMR=1``.
+    """
+    path = _STATIC / name
+    return path if os.environ.get("ANYWIDGET_HMR") == "1" else path.read_text(encoding="utf-8")
 
 
 class LiveUnicode(Unicode):

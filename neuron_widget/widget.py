@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 
 from neuron_widget.errors import NeuronWidgetError
-from neuron_widget.notebook import LiveFloat, LiveUnicode, event_loop, running_cell
+from neuron_widget.notebook import LiveFloat, LiveUnicode, event_loop, front_end, running_cell
 from neuron_widget.session import Session, export, messages
 from neuron_widget.session.arguments import check_arguments, reject_unknown
 from neuron_widget.session.handle import handle_message
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from neuron_widget.scanning import Example
 
 __all__ = ["NeuronWidget"]
-
-_STATIC = Path(__file__).parent / "static"
 
 _COMMANDS = ("layer", "neuron", "steps", "target")
 _TRAITS = (*_COMMANDS, "status", "progress")
@@ -99,10 +97,8 @@ class NeuronWidget(anywidget.AnyWidget):
     neuron_widget.errors.NeuronOutOfRange: layer mixed4a has 508 neurons, 0 to 507; ...
     """
 
-    # Texts, not paths: anywidget would watch a path for every widget, by a signal that keeps
-    # closed ones alive (manzt/anywidget#929).
-    _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
-    _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
+    _esm = front_end("widget.js")
+    _css = front_end("widget.css")
 
     layer = traitlets.Unicode("").tag(sync=True)
     neuron = traitlets.Int(0).tag(sync=True)

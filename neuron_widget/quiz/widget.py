@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -15,6 +14,7 @@ import traitlets
 
 from neuron_widget.errors import NeuronOutOfRange
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION
+from neuron_widget.notebook import front_end
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NeuronQuiz"]
 
-_STATIC = Path(__file__).parents[1] / "static"
 _SIDES = ("left", "right")
 _NEW, _REFERENCE, _SYNTHETIC = 320, 128, 288  # pixels
 
@@ -86,8 +85,8 @@ class NeuronQuiz(anywidget.AnyWidget):
     either kind; here the rendered image is one, and only of what fires the neuron.
     """
 
-    _esm = _STATIC / "quiz.js"
-    _css = _STATIC / "quiz.css"
+    _esm = front_end("quiz.js")
+    _css = front_end("quiz.css")
 
     question = traitlets.Dict().tag(sync=True)
     answered = traitlets.Dict().tag(sync=True)
