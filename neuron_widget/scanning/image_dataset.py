@@ -46,13 +46,13 @@ class ImageDataset(ABC):
         Raises whatever reading it raises (``OSError``, ``DatasetError``, ...): a scan skips it.
         """
 
-    @abstractmethod
-    def label(self, i: int) -> str:
+    def label(self, i: int) -> str:  # noqa: ARG002  # a data set without classes has no use for it
         """Return the class name of photo ``i``, ``""`` where there is none."""
+        return ""
 
-    @abstractmethod
     def path(self, i: int) -> str:
         """Return the file of photo ``i``, or a stand-in such as ``"samples[3]"``."""
+        return f"{self.name}[{i}]"
 
     @property
     @abstractmethod
