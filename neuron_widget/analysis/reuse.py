@@ -21,7 +21,7 @@ def image_of(
     """Return the image ``(H, W, 3)`` in 0..1; one that was begun goes on where it was."""
     place = (model, layer, neuron)
     if store is not None:
-        store.recipe.forget(model)
+        store.model_key.forget(model)
     result = store.find_render(*place, **how) if store is not None else None
     if result is None:
         begun = store.find_resumable(*place, **how) if store is not None else None
@@ -46,7 +46,7 @@ def scan_of(
     place = (model, layer, dataset)
     if store is None:
         return scan(*place, num_samples=num_samples, progress=progress, **how)
-    store.recipe.forget(model)
+    store.model_key.forget(model)
     result = store.find_scan(*place, num_samples=num_samples, **how)
     if result is None:
         checkpoint = store.checkpoint(*place, **how)

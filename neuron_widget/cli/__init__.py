@@ -1,11 +1,12 @@
 """The command ``neuron-widget``.
 
-``look``   info, layers
-``work``   render, scan, prerender, analyze
-``page``   export
-``demo``   demo
-``keep``   store info, verify, prune
-``tell``   what they share: progress, JSON, errors, exit codes, Ctrl-C
+``info``      info, layers
+``jobs``      render, scan, prerender, analyze
+``page``      export
+``demo``      demo
+``store``     store info, verify, prune
+``output``    what they share: progress, JSON, errors, exit codes, Ctrl-C
+``options``   an option for each setting
 
 Nothing heavy is imported before a command runs, so that ``--help`` is quick.
 """

@@ -133,7 +133,7 @@ def render_images(
     begin = time.monotonic()
     with Bars(as_json) as bars, CtrlC() as ctrl_c:
         title = f"Rendering {opened.layer}"
-        bars.tell(title, 0, len(chosen), "images")
+        bars.update(title, 0, len(chosen), "images")
         for group in _groups(chosen, size):
             kept = f"{len(files)} of {len(chosen)} images are in {out}"
             ctrl_c.check(kept + going_on)
@@ -141,12 +141,12 @@ def render_images(
                 opened.store, opened.model, group, batch_size=size, on_wait=bars.say, **how
             )
 
-            def tell(step: RenderStep, done: int = len(files), here: int = len(group)) -> None:
+            def show_step(step: RenderStep, done: int = len(files), here: int = len(group)) -> None:
                 last[:] = [step]
-                bars.tell(title, done + here * step.done / step.total, len(chosen), "images")
+                bars.update(title, done + here * step.done / step.total, len(chosen), "images")
 
             try:
-                result = ctrl_c.drain(steps, tell, kept)
+                result = ctrl_c.drain(steps, show_step, kept)
             except Stopped as stop:
                 if not last:  # it only waited for another process
                     raise
@@ -160,7 +160,7 @@ def render_images(
                 activation = float(result.activation[i])
                 facts = {"target": str(group[i]), "neuron": group[i].neuron}
                 files.append({**facts, "file": str(path), "activation": activation})
-            bars.tell(title, len(files), len(chosen), "images")
+            bars.update(title, len(files), len(chosen), "images")
     found = {
         "model": opened.model.identity,
         "layer": opened.layer,
@@ -196,13 +196,13 @@ def scan_photos(
     kept = "a checkpoint is kept, the same command goes on" if opened.store else "nothing is kept"
     with Bars(as_json) as bars, CtrlC() as ctrl_c:
 
-        def tell(step: ScanProgress) -> None:
-            bars.tell(f"Scanning {opened.layer}", step.done, step.total, "photos")
+        def show_step(step: ScanProgress) -> None:
+            bars.update(f"Scanning {opened.layer}", step.done, step.total, "photos")
 
         steps = scan_steps(
             opened.store, opened.model, opened.layer, photos, on_wait=bars.say, **how
         )
-        result: ScanResult = ctrl_c.drain(steps, tell, kept)
+        result: ScanResult = ctrl_c.drain(steps, show_step, kept)
     if out is not None:
         _write_scan(result, out)
     show(
@@ -281,9 +281,9 @@ def fill_store(
     with Bars(as_json) as bars, CtrlC() as ctrl_c:
         names = {"images": "Rendering", "scan": "Scanning", "maps": "Mapping"}
 
-        def tell(now: Fill) -> None:
+        def show_step(now: Fill) -> None:
             unit = "images" if now.task == "images" else "photos"
-            bars.tell(f"{names[now.task]} {opened.layer}", now.done + now.part, now.total, unit)
+            bars.update(f"{names[now.task]} {opened.layer}", now.done + now.part, now.total, unit)
             if now.waiting:
                 bars.say(now.waiting)
 
@@ -291,11 +291,11 @@ def fill_store(
         work = fill_images(
             store, opened.model, opened.layer, chosen, batch_size=batch_size, **images
         )
-        made: int = ctrl_c.drain(work, tell, kept)
+        made: int = ctrl_c.drain(work, show_step, kept)
         if dataset is not None:
             ctrl_c.check(kept)
             scanning = fill_photos(store, opened.model, opened.layer, dataset, **photos)
-            result = ctrl_c.drain(scanning, tell, kept)
+            result = ctrl_c.drain(scanning, show_step, kept)
     facts = {
         **found,
         "store": str(store.own.root),

@@ -242,7 +242,7 @@ class Bars:
             self._said = str(text)
             self._progress.console.print(self._said, markup=False, highlight=False)
 
-    def tell(self, title: str, done: float, total: float, unit: str = "") -> None:
+    def update(self, title: str, done: float, total: float, unit: str = "") -> None:
         """Show how far a task is."""
         now = time.monotonic()
         if not self._tasks:  # with nothing to do nothing is shown, not even an empty line

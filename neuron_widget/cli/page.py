@@ -55,11 +55,11 @@ def export_page(
         print(f"{out}: {plan}", file=sys.stderr)
     with Bars(as_json) as bars, CtrlC() as ctrl_c:
 
-        def tell(step: Export) -> None:
+        def show_step(step: Export) -> None:
             name, unit = _TASKS[step.task]
-            bars.tell(f"{name} {opened.layer}", step.done, step.total, unit)
+            bars.update(f"{name} {opened.layer}", step.done, step.total, unit)
 
-        ctrl_c.drain(write_page(contents, plan, out, title), tell, f"{out} is as it was")
+        ctrl_c.drain(write_page(contents, plan, out, title), show_step, f"{out} is as it was")
     size = out.stat().st_size
     found = {
         "file": str(out),

@@ -24,10 +24,10 @@ EVERY_S = 30.0
 
 
 def checkpoint_name(
-    family: str, *, top_k: int, batch_size: int, device: str, torch_version: str
+    key: str, *, top_k: int, batch_size: int, device: str, torch_version: str
 ) -> str:
     """Name of a checkpoint: of one scan on one kind of device, where every bit is the same."""
-    own = digest("checkpoint", {"scan": family, "device": device, "torch": torch_version})
+    own = digest("checkpoint", {"scan": key, "device": device, "torch": torch_version})
     return f"{own}-k{top_k}-b{batch_size}.safetensors"
 
 

@@ -58,7 +58,7 @@ def fill_images(
     from neuron_widget.rendering.memory import default_batch_size
 
     most = batch_size or default_batch_size(model, layer, settings.get("size", 224))
-    store.recipe.forget(model)
+    store.model_key.forget(model)
 
     def find(neuron: int) -> bool | None:
         # Read whole: an image of which a part has changed is made anew.

@@ -62,7 +62,7 @@ class Folders:
             *(Folder(Path(f).expanduser(), writable=False, report=report) for f in read_only),
             self.own,
         ]
-        self.recipe = ModelKeys()
+        self.model_key = ModelKeys()
         self.locks = Locks(self.own.root)
         self._unmeasured = float("inf")
 
@@ -98,9 +98,9 @@ class Folders:
                 return found
         return None
 
-    def names(self, room: str, family: str) -> set[str]:
-        """Return the names of a family's files in all folders."""
-        return {name for folder in self.folders for name in folder.names(room, family)}
+    def names(self, room: str, key: str) -> set[str]:
+        """Return the names of a key's files in all folders."""
+        return {name for folder in self.folders for name in folder.names(room, key)}
 
     # -------------------------------------------------------------- the whole store
 

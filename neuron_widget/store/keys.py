@@ -53,7 +53,7 @@ def image_key(
 
 
 def scan_key(
-    recipe: Mapping[str, Any],
+    network: Mapping[str, Any],
     layer: str,
     fingerprint: str,
     photos: int,
@@ -67,7 +67,7 @@ def scan_key(
 
     chosen = {name: settings[name] for name in ("seed", "precision", "input_size")}
     parts = {"layer": layer, "dataset": fingerprint, "photos": photos, "algorithm": ALGORITHM}
-    return digest("scan", {**recipe, **chosen, **parts})
+    return digest("scan", {**network, **chosen, **parts})
 
 
 class ModelKeys:
@@ -88,15 +88,15 @@ class ModelKeys:
         from neuron_widget.networks.model import weights_version
 
         version, begin = weights_version(model.module), time.monotonic()
-        known, due, recipe = self._known.get(model, (None, 0.0, {}))
+        known, due, network = self._known.get(model, (None, 0.0, {}))
         if known != version or begin >= due:
-            recipe = {"model": model.identity, "input": _describe_input(model)}
+            network = {"model": model.identity, "input": _describe_input(model)}
             if not model.loaded_here or _hooked(model):
-                recipe["architecture"] = _describe_architecture(model)
-                recipe["behaviour"] = _describe_behaviour(model)
+                network["architecture"] = _describe_architecture(model)
+                network["behaviour"] = _describe_behaviour(model)
             end = time.monotonic()
-            self._known[model] = (version, end + 10 * (end - begin), recipe)
-        return recipe
+            self._known[model] = (version, end + 10 * (end - begin), network)
+        return network
 
     def forget(self, model: VisionModel) -> None:
         """Look at the network the next time: somebody may have changed it."""

@@ -87,7 +87,7 @@ class Renderings(Folders):
         if wanted.options["engine"] != "fast":
             return None
         own = wanted.targets[0].key_parts()
-        key = image_key(self.recipe(model), wanted.as_dict(), own)
+        key = image_key(self.model_key(model), wanted.as_dict(), own)
         if key is None:
             return None
         had = sorted((number_in(name, "s") for name in self.names("states", key)), reverse=True)
@@ -128,11 +128,11 @@ class Renderings(Folders):
 
         size = state_size(result)
         few = 0 < size <= LARGEST_STATE and len(result) <= MOST_STATES
-        recipe = self.recipe(model)
+        network = self.model_key(model)
         if result.settings["model"] != model.identity:
             return  # the network has been changed since
         for i, target in enumerate(result.targets):
-            key = image_key(recipe, result.settings, target.key_parts())
+            key = image_key(network, result.settings, target.key_parts())
             steps = result.state.steps[i] if result.state is not None else result.steps
             if key is None or steps < 1:
                 continue
@@ -164,13 +164,13 @@ class Renderings(Folders):
         """
         facts = record.facts
         settings = facts["settings"]
-        recipe = self.recipe(model)
-        key = image_key(recipe, settings, target.key_parts())
+        network = self.model_key(model)
+        key = image_key(network, settings, target.key_parts())
         if (
             facts["name"] != f"{key}-s{facts['steps']}.webp"
             or facts["target"] != str(target)
             or facts["shape"] != [settings["size"], settings["size"]]
-            or settings["model"] != recipe["model"]
+            or settings["model"] != network["model"]
         ):
             raise Damaged("it is not what its name says")
         return record
@@ -188,7 +188,7 @@ class Renderings(Folders):
         """
         checked = _checked(model, target, settings)
         wanted, own = checked.as_dict(), parts or checked.targets[0].key_parts()
-        network = self.recipe(model)
+        network = self.model_key(model)
         named = settings.get("precision") is not None
         for precision in dict.fromkeys([wanted["precision"], *(() if named else PRECISIONS)]):
             chosen = {**wanted, "precision": precision}

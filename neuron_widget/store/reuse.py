@@ -73,7 +73,7 @@ def render_steps(
 
     if store is None:
         return render_all(model, target, neurons, batch_size=batch_size, **settings)
-    store.recipe.forget(model)
+    store.model_key.forget(model)
     chosen = tuple(one.check(model) for one in as_targets(target, neurons))
     return _render(store, model, chosen, batch_size, keep_state, on_wait, settings)
 
@@ -222,7 +222,7 @@ def scan_steps(
     if store is None:
         return (yield from scan_all(model, layer, photos, **asked, **how))
     own = store
-    own.recipe.forget(model)
+    own.model_key.forget(model)
     known = own.find_scan(model, layer, photos, **asked)
     if known is not None:
         return known

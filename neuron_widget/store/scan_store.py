@@ -83,10 +83,10 @@ class Scans(Folders):
         """Names of the files that hold a scan, the smallest that will do first."""
         photos = len(dataset) if num_samples is None else min(num_samples, len(dataset))
         settings = {"seed": seed, "precision": precision, "input_size": model.input_size}
-        family = self.scan_key(model, layer, dataset, settings)
+        key = self.scan_key(model, layer, dataset, settings)
         names = [
             name
-            for name in self.names("scans", family)
+            for name in self.names("scans", key)
             if number_in(name, "n") == photos and number_in(name, "k") >= top_k
         ]
         return sorted(names, key=lambda name: number_in(name, "k"))
@@ -140,8 +140,8 @@ class Scans(Folders):
             return
         if result.model_identity != model.identity:
             return  # the network has been changed since
-        family = self.scan_key(model, result.layer, dataset, settings)
-        name = f"{family}-n{photos}-k{settings['top_k']}.safetensors"
+        key = self.scan_key(model, result.layer, dataset, settings)
+        name = f"{key}-n{photos}-k{settings['top_k']}.safetensors"
         if self.find("scans", name, lambda record: self._scan(record, model, dataset)) is None:
             manifest = {**result.manifest(photos=False), "name": name}
             self.write("scans", name, scan_bytes(result.tables.arrays(), manifest))
@@ -157,7 +157,7 @@ class Scans(Folders):
         photos = facts["scanned"] + len(facts["skipped"])
         if (
             facts["name"] != f"{key}-n{photos}-k{settings['top_k']}.safetensors"
-            or facts["model"]["identity"] != self.recipe(model)["model"]
+            or facts["model"]["identity"] != self.model_key(model)["model"]
             or facts["dataset"]["fingerprint"] != dataset.fingerprint
             or facts["shape"] != [info.channels, info.height, info.width]
         ):
@@ -198,5 +198,5 @@ class Scans(Folders):
     ) -> str:
         """Return the name of a layer's scans over a data set."""
         layer = model.layer(layer).name
-        recipe = self.recipe(model)
-        return scan_key(recipe, layer, dataset.fingerprint, len(dataset), settings)
+        network = self.model_key(model)
+        return scan_key(network, layer, dataset.fingerprint, len(dataset), settings)

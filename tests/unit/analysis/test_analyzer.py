@@ -117,5 +117,8 @@ def test_layer_info_and_selection(analyzer: Analyzer) -> None:
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
 def test_device_may_be_either(device: object, folder: Path) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU())
-    guest = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32, device=device)
-    assert Analyzer("0", device=device, model=guest, dataset_root=folder).load_model() is guest
+    user_module = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32, device=device)
+    assert (
+        Analyzer("0", device=device, model=user_module, dataset_root=folder).load_model()
+        is user_module
+    )

@@ -169,8 +169,8 @@ def test_mean_colours_of_the_first_five(analyzer: Analyzer) -> None:
 def test_activations_by_the_layers_name(model: VisionModel) -> None:
     named = nn.Sequential()
     named.add_module("mixed4a", model.module)
-    guest = load_model(named, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
-    analyzer = Analyzer("mixed_4a", model=guest)
+    user_module = load_model(named, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
+    analyzer = Analyzer("mixed_4a", model=user_module)
     assert analyzer.activations == {}
     with analyzer.setup_activation_hook():
         named(torch.zeros(2, 3, 32, 32))

@@ -39,7 +39,7 @@ class Net(nn.Module):
         return torch.relu(self.third(x))
 
 
-def guest(trouble=None):
+def user_module(trouble=None):
     torch.manual_seed(0)
     module = Net()
     model = load_model(module, preprocess=HALF, input_size=32)
@@ -76,7 +76,7 @@ def test_model_is_as_before(engine, end):
             raise RuntimeError("on purpose")
         return x
 
-    model = guest(trouble)
+    model = user_module(trouble)
     module = model.module
     module.train()
     module.third.eval()
@@ -100,7 +100,7 @@ def test_model_is_as_before(engine, end):
 
 
 def test_no_state_of_torch_is_held_between_steps():
-    model = guest()
+    model = user_module()
     with torch.no_grad():
         work = render_steps(model, "second", 0, redirect_relu=True, precision="bfloat16", **SMALL)
         next(work)
@@ -116,7 +116,7 @@ def test_no_state_of_torch_is_held_between_steps():
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_step_does_nothing_it_need_not(precision, count_operations):
-    model = guest()
+    model = user_module()
     assert all(p.requires_grad for p in model.module.parameters())
     work = render_steps(model, "second", [0, 3, 5], precision=precision, **SMALL)
     next(work)
@@ -136,7 +136,7 @@ def test_a_step_does_nothing_it_need_not(precision, count_operations):
 
 
 def test_redirected_steps_do_not_wait_either(count_operations):
-    model = guest()
+    model = user_module()
     work = render_steps(model, "second", [0, 3], redirect_relu=True, **SMALL)
     with count_operations() as ops:
         for _ in range(8):
@@ -146,7 +146,7 @@ def test_redirected_steps_do_not_wait_either(count_operations):
 
 
 def test_the_host_reads_once_in_sixteen_steps(count_operations):
-    model = guest()
+    model = user_module()
     work = render_steps(model, "second", [0, 3], size=32, steps=48)
     next(work)
     with count_operations() as ops:
@@ -158,7 +158,7 @@ def test_the_host_reads_once_in_sixteen_steps(count_operations):
 
 
 def test_yielding_reads_nothing_and_images_read_once(count_operations):
-    model = guest()
+    model = user_module()
     work = render_steps(model, "second", [0, 3], size=32, steps=10)
     step = next(work)
     with count_operations() as ops:
@@ -177,13 +177,13 @@ def test_relu_is_redirected_in_the_first_sixteen_steps_only(asked, steps_with, m
     monkeypatch.setattr(
         RedirectedReLU, "__enter__", lambda self: (entered.append(1), enter(self))[1]
     )
-    model = guest()
+    model = user_module()
     render(model, "second", 0, redirect_relu=asked, progress=False, **SMALL)
     assert len(entered) == 2 * steps_with, "forwards and backwards"
 
 
 def test_redirected_relu_wakes_a_dead_neuron():
-    model = guest()
+    model = user_module()
     with torch.no_grad():
         model.module.second.bias[2] = -1.0
     asleep = render(model, "second", 2, size=32, steps=100, progress=False)
@@ -210,8 +210,8 @@ def out_of_memory_above(limit):
 
 @pytest.mark.parametrize(("limit", "largest"), [(2, 2), (3, 2), (1, 1)])
 def test_out_of_memory_halves_the_batch_and_goes_on(limit, largest):
-    expected = render(guest(), "third", range(4), batch_size=4, progress=False, **SMALL)
-    model = guest(out_of_memory_above(limit))
+    expected = render(user_module(), "third", range(4), batch_size=4, progress=False, **SMALL)
+    model = user_module(out_of_memory_above(limit))
     steps = list(render_steps(model, "third", [*range(4)], batch_size=4, **SMALL))
     assert max(len(s.neurons) for s in steps) == largest
     assert steps[-1].done == steps[-1].total == 20 * 4 // largest
@@ -227,8 +227,8 @@ def test_out_of_memory_in_the_middle_keeps_what_was_done():
         calls.append(1)
         return out_of_memory_above(1)(x) if len(calls) > 7 else x
 
-    expected = render(guest(), "third", [0, 1], progress=False, **SMALL)
-    result = render(guest(trouble), "third", [0, 1], progress=False, **SMALL)
+    expected = render(user_module(), "third", [0, 1], progress=False, **SMALL)
+    result = render(user_module(trouble), "third", [0, 1], progress=False, **SMALL)
     np.testing.assert_allclose(result.images, expected.images, atol=1e-5)
     # 7 steps of both, then 13 of each, and a failed attempt, and two measurements.
     assert len(calls) == 7 + 1 + 13 + 13 + 2
@@ -246,13 +246,13 @@ def test_out_of_memory_hides_no_nan():
         return values * torch.nan if len(calls) >= 5 else values
 
     with pytest.raises(RenderError, match=r"not finite .* at step 3; the images of step 0") as told:
-        render(guest(), "third", [0, 1], progress=False, objective=objective, **SMALL)
+        render(user_module(), "third", [0, 1], progress=False, objective=objective, **SMALL)
     assert told.value.result.steps == 0
     assert told.value.result.images[1].std() > 0
 
 
 def test_out_of_memory_with_one_image():
-    model = guest(out_of_memory_above(0))
+    model = user_module(out_of_memory_above(0))
     with pytest.raises(RenderError, match=r"out of memory on cpu.*single image of 32 px.*size=16"):
         render(model, "third", [0, 1], progress=False, **SMALL)
 
@@ -285,7 +285,7 @@ def test_not_finite_stops_and_keeps_the_last_finite_image(bad, call, kept):
         return x * bad if len(calls) == call else x
 
     with pytest.raises(RenderError, match=f"not finite.*at step {call};.*step {kept},") as caught:
-        render(guest(trouble), "third", [0, 1], size=32, steps=48, progress=False)
+        render(user_module(trouble), "third", [0, 1], size=32, steps=48, progress=False)
     result = caught.value.result
     assert result.steps == kept
     assert np.isfinite(result.images).all()
@@ -293,7 +293,7 @@ def test_not_finite_stops_and_keeps_the_last_finite_image(bad, call, kept):
     # Said within sixteen steps, though nothing is read in between.
     assert len(calls) <= call + 16
     if kept:
-        expected = render(guest(), "third", [0, 1], size=32, steps=kept, progress=False)
+        expected = render(user_module(), "third", [0, 1], size=32, steps=kept, progress=False)
         np.testing.assert_array_equal(result.images, expected.images)
 
 
@@ -303,7 +303,7 @@ def test_gradient_that_is_not_finite_is_found_at_the_last_step():
         return x + torch.sqrt(x * 0)
 
     with pytest.raises(RenderError, match="not finite"):
-        render(guest(trouble), "third", 0, size=32, steps=1, progress=False)
+        render(user_module(trouble), "third", 0, size=32, steps=1, progress=False)
 
 
 def test_frames_are_finite_even_then():
@@ -313,7 +313,7 @@ def test_frames_are_finite_even_then():
         calls.append(1)
         return x * float("nan") if len(calls) == 3 else x
 
-    work = render_steps(guest(trouble), "third", 0, size=32, steps=10)
+    work = render_steps(user_module(trouble), "third", 0, size=32, steps=10)
     frames = [next(work).images() for _ in range(6)]
     assert all(np.isfinite(frame).all() for frame in frames)
     work.close()

@@ -325,14 +325,14 @@ def test_nothing_is_left_after_an_end_or_an_error(model: VisionModel) -> None:
     assert hooks(model.module) == 0
 
 
-def test_a_guest_comes_back_as_it_was() -> None:
+def test_a_user_module_comes_back_as_it_was() -> None:
     module = tiny().train()
     module.body.eval()
     module.stem[0].weight.requires_grad_(False)
     before = [(m.training) for m in module.modules()]
     flags = [p.requires_grad for p in module.parameters()]
-    guest = load_model(module, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=SIZE)
-    result = scan(guest, "body", photos(5), progress=False)
+    user_module = load_model(module, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=SIZE)
+    result = scan(user_module, "body", photos(5), progress=False)
     result.top(1)[0].activation_map()
     assert result.receptive_fields is result.receptive_fields
     assert before == [m.training for m in module.modules()]
@@ -444,11 +444,13 @@ def test_receptive_fields_cover_the_gradient(model: VisionModel, layer: str) -> 
 )
 def test_receptive_fields_at_any_stride(module: nn.Module, size: int, width: int) -> None:
     net = nn.Sequential(module)
-    guest = load_model(net, preprocess=lambda x: x, input_size=size)
-    info = guest.layer("0")
+    user_module = load_model(net, preprocess=lambda x: x, input_size=size)
+    info = user_module.layer("0")
     left, top, right, bottom = (
         round(edge * size)
-        for edge in probe_receptive_fields(guest, "0").box(0, info.height // 2, info.width // 2)
+        for edge in probe_receptive_fields(user_module, "0").box(
+            0, info.height // 2, info.width // 2
+        )
     )
     x = torch.rand(1, 3, size, size, requires_grad=True)
     net(x)[0, 0, info.height // 2, info.width // 2].backward()
@@ -470,8 +472,8 @@ def test_a_model_that_sees_everything() -> None:
             return self.pool(x * x.mean(dim=(2, 3), keepdim=True))
 
     torch.manual_seed(0)
-    guest = load_model(Global(), preprocess=((0.5,) * 3, (0.2,) * 3), input_size=SIZE)
-    assert probe_receptive_fields(guest, "pool").box(0, 3, 3) == (0, 0, 1, 1)
+    user_module = load_model(Global(), preprocess=((0.5,) * 3, (0.2,) * 3), input_size=SIZE)
+    assert probe_receptive_fields(user_module, "pool").box(0, 3, 3) == (0, 0, 1, 1)
 
 
 @pytest.mark.parametrize(

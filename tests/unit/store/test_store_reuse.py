@@ -133,7 +133,7 @@ def test_a_stopped_filling_goes_on_where_it_was(store: Store, model: VisionModel
     assert store.has_render(model, "2", 0, **how)
 
 
-class Guest(nn.Module):
+class UserModule(nn.Module):
     """A network with something of everything that can be changed."""
 
     def __init__(self) -> None:
@@ -149,27 +149,27 @@ class Guest(nn.Module):
         return self.act(x) + self.slope * x
 
 
-def _ablated(module: Guest) -> None:
+def _ablated(module: UserModule) -> None:
     module.first.register_forward_hook(lambda _module, _args, output: output * 0)
 
 
-def _another_act(module: Guest) -> None:
+def _another_act(module: UserModule) -> None:
     module.act = torch.tanh
 
 
-def _another_slope(module: Guest) -> None:
+def _another_slope(module: UserModule) -> None:
     module.slope = 0.3
 
 
-def _another_method(module: Guest) -> None:
+def _another_method(module: UserModule) -> None:
     module.between = lambda x: x.abs()  # type: ignore[method-assign]
 
 
-def _data(module: Guest) -> None:
+def _data(module: UserModule) -> None:
     module.first.weight.data[1] = 0
 
 
-def _assigned(module: Guest) -> None:
+def _assigned(module: UserModule) -> None:
     module.load_state_dict({k: v + 0.1 for k, v in module.state_dict().items()}, assign=True)
 
 
@@ -179,7 +179,7 @@ CHANGES = [_ablated, _another_act, _another_slope, _another_method, _data, _assi
 @pytest.mark.parametrize("anew", [False, True], ids=["opened before", "opened anew"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_network_gets_nothing_of_what_it_was(
-    change: Callable[[Guest], None], anew: bool, store: Store
+    change: Callable[[UserModule], None], anew: bool, store: Store
 ) -> None:
     def opened() -> VisionModel:
         return load_model(module, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
@@ -187,7 +187,7 @@ def test_a_changed_network_gets_nothing_of_what_it_was(
     def scanned() -> tuple[int, Any]:
         return finish(scan_steps(store, model, "late", "samples", num_samples=4))
 
-    module = Guest()
+    module = UserModule()
     model = opened()
     taken, before = scanned()
     assert taken > 0
@@ -219,7 +219,7 @@ def test_a_named_network_that_was_changed_gets_nothing_of_what_it_was(store: Sto
 
 
 def test_what_was_begun_with_another_network_is_not_kept(store: Store) -> None:
-    module = Guest()
+    module = UserModule()
     model = load_model(module, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
     work = render_steps(store, model, "late", 0, **HOW)
     next(work)
