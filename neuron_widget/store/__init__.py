@@ -1,14 +1,15 @@
-"""Results on disk: rendered images, scans, and checkpoints of scans.
+"""Results on disk: rendered images, scans, checkpoints of scans, maps and galleries.
 
-``files``   whole or not there: atomic writes, and what tells a torn file
-``keys``    what goes into a name
-``folder``  one folder: look-up by name, least recently used removed first; ``folders``: several
-``images``  renderings as lossless WebP; ``scans``, ``maps``, ``galleries``: as safetensors
-``store``   what people call; its halves are ``renderings`` and ``scan_store``
-``reuse``   rendering and scanning that ask the store first
-``checkpoints`` of scans; ``claims`` of processes that fill one store; ``fill``: a whole layer
+``keys``       what goes into a name
+``folder``     one folder: look-up by name, least recently used removed first; ``folders``: several
+``store``      what people call; its halves are ``renderings`` and ``scan_store``
+``maps``, ``galleries``, ``checkpoints``: what else is kept, as safetensors
+``reuse``      rendering and scanning that ask the store first; ``fill``: a whole layer
+``locks``      who makes what just now; ``sharing``: each result made once among all who want it
 
-Importing this imports no torch.
+The files themselves are in :mod:`neuron_widget.durable` (and what images and scans say of
+themselves in ``rendering.files``, ``scanning.files``). Nothing that is read is believed: see
+:mod:`.folder`. Importing this imports no torch.
 """
 
 from neuron_widget.durable import Damaged

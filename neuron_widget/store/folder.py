@@ -113,18 +113,16 @@ class Folder:
         return _VERSION, room, name[:2], name
 
     @contextmanager
-    def _open(self, room: str, name: str) -> Iterator[OpenFolder]:
-        """The small folder that a file of this name belongs into."""
-        with (
-            OpenFolder(self.root) as root,
-            root.enter(*self._parts(room, name)[:-1]) as opened,
-        ):
+    def _open(self, path: Path) -> Iterator[OpenFolder]:
+        """The small folder that a file is in."""
+        parts = path.relative_to(self.root).parts[:-1]
+        with OpenFolder(self.root) as root, root.enter(*parts) as opened:
             yield opened
 
     def names(self, room: str, key: str) -> list[str]:
         """Return the names of all files of a key; one small folder is listed."""
         try:
-            with self._open(room, key) as folder:
+            with self._open(self.path(room, key)) as folder:
                 found = [name for name in folder.names() if name.startswith(key)]
         except (OSError, Damaged):
             return []
@@ -136,7 +134,7 @@ class Folder:
         if self._known_bad(path):
             return None
         try:
-            with self._open(room, name) as folder:
+            with self._open(path) as folder:
                 with folder.open(name) as file:
                     found = reader(_ours(open_record(file, largest=LARGEST[room]), name))
                 if self.writable:
@@ -163,7 +161,7 @@ class Folder:
         """Rename a torn or foreign file that stands where a result is to be written."""
         path = self.path(room, name)
         try:
-            with self._open(room, name) as folder:
+            with self._open(path) as folder:
                 try:
                     if self._known_bad(path):
                         raise Damaged("its content has changed")
@@ -211,7 +209,7 @@ class Folder:
         """What the files of a room say of themselves, also those of versions before."""
         for entry in self.entries():
             if entry.room == room:
-                with contextlib.suppress(OSError, Damaged), self._open(room, entry.path.name) as at:
+                with contextlib.suppress(OSError, Damaged), self._open(entry.path) as at:
                     with at.open(entry.path.name) as file:
                         record = open_record(file, older=True, largest=LARGEST[room])
                     yield record.facts
@@ -276,7 +274,7 @@ class Folder:
         try:
             if self._known_bad(entry.path):
                 return False
-            with self._open(entry.room, entry.path.name) as folder:
+            with self._open(entry.path) as folder:
                 do(folder, entry.path.name)
         except FileNotFoundError:
             return True  # another process was faster

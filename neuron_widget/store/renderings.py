@@ -164,12 +164,13 @@ class Renderings(Folders):
         """
         facts = record.facts
         settings = facts["settings"]
-        key = image_key(self.recipe(model), settings, target.key_parts())
+        recipe = self.recipe(model)
+        key = image_key(recipe, settings, target.key_parts())
         if (
             facts["name"] != f"{key}-s{facts['steps']}.webp"
             or facts["target"] != str(target)
             or facts["shape"] != [settings["size"], settings["size"]]
-            or settings["model"] != model.identity
+            or settings["model"] != recipe["model"]
         ):
             raise Damaged("it is not what its name says")
         return record

@@ -157,7 +157,7 @@ class Scans(Folders):
         photos = facts["scanned"] + len(facts["skipped"])
         if (
             facts["name"] != f"{key}-n{photos}-k{settings['top_k']}.safetensors"
-            or facts["model"]["identity"] != model.identity
+            or facts["model"]["identity"] != self.recipe(model)["model"]
             or facts["dataset"]["fingerprint"] != dataset.fingerprint
             or facts["shape"] != [info.channels, info.height, info.width]
         ):

@@ -184,7 +184,8 @@ def test_a_flipped_bit_is_never_served(filled: Filled, reports: list[str]) -> No
     random = np.random.default_rng(7)
     paths = list(filled.files)
     noticed = 0
-    for i in range(int(os.environ.get("NEURON_WIDGET_FLIPS", "150"))):
+    flips = int(os.environ.get("NEURON_WIDGET_FLIPS", "150"))
+    for i in range(flips):
         path = paths[i % len(paths)]
         data = bytearray(filled.files[path])
         # Half of the flips in the first bytes, where files say what they are.
@@ -198,7 +199,9 @@ def test_a_flipped_bit_is_never_served(filled: Filled, reports: list[str]) -> No
         assert len(reports) <= 1, reports
         noticed += len(reports)
         path.write_bytes(filled.files[path])
-    assert noticed > 100 or len(paths) > 150  # some bytes (padding, Exif's other tags) say nothing
+    print(f"{noticed} of {flips} flips were noticed, none was served")
+    # The others hit what nobody reads: padding, Exif's other tags.
+    assert noticed > 0.8 * flips
 
 
 def test_one_flip_of_a_slice_spoils_the_others_neither_way(
@@ -547,6 +550,52 @@ def test_links_lead_nowhere_out_of_the_store(
     store.verify()
     after = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in outside.rglob("*") if p.is_file()}
     assert after == before
+
+
+def test_without_calls_relative_to_a_folder(
+    tmp_path: Path, model: VisionModel, photos: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: the same answers, links looked for before each step."""
+    monkeypatch.setattr("neuron_widget.durable.folders._RELATIVE", False)
+    filled = Filled(tmp_path / "store", model, photos)
+    reports: list[str] = []
+    filled.in_room("images").write_bytes(b"torn")
+    store = Store(tmp_path / "store", report=reports.append)
+    assert filled.wrong(store) == []
+    fill(store, model, photos)
+    assert filled.is_whole_again()
+    (tmp_path / "store/v1/images").rename(tmp_path / "outside")
+    (tmp_path / "store/v1/images").symlink_to(tmp_path / "outside")
+    store = Store(tmp_path / "store", report=reports.append)
+    assert store.find_render(model, "2", 1, **HOW) is None
+    with pytest.raises(StoreError, match="link"):
+        store.put_render(model, render(model, "2", 1, progress=False, **HOW))
+    assert store.prune(0).left == 0
+    assert list((tmp_path / "outside").glob("*/*.webp"))
+
+
+def test_results_of_an_older_format(filled: Filled, reports: list[str]) -> None:
+    """No hash covers what they say: the store serves none, and removes them like its own."""
+    from neuron_widget.durable import read_facts
+    from neuron_widget.rendering.manifest import read_result
+
+    path = filled.in_room("images")
+    facts = {**read_facts(path), "neuron_widget_format": 1}
+    del facts["name"], facts["shape"]
+    store = Store(filled.root, report=reports.append)
+    with Image.open(path) as image:
+        exif = Image.Exif()
+        exif[0x010E] = json.dumps(facts)
+        image.save(path, "WEBP", lossless=True, exif=exif.tobytes())
+    assert filled.wrong(store) == []
+    assert "format is 1" in reports[0]
+    assert read_result(path).to_pil().tobytes() == filled.right["image 1"][0]  # a person named it
+    older = path.with_name("f" * 40 + "-s4.webp")  # where a version before had it
+    path.rename(older)
+    verified = Store(filled.root).verify()
+    assert [v.damaged for v in verified.values()] == [[]]
+    assert Store(filled.root).prune(0).left == 0
+    assert not older.exists()
 
 
 def test_the_store_itself_may_be_a_link(tmp_path: Path, model: VisionModel) -> None:
