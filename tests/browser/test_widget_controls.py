@@ -123,6 +123,51 @@ def test_explore_compare_and_keep(open_notebook, cell: str, run_axe) -> None:  #
     expect(pins.locator(".nw-pin-photos img")).to_have_count(6)
 
 
+def test_a_unit_and_its_whole_neuron(open_notebook, folder: Path, run_axe) -> None:  # type: ignore[no-untyped-def]
+    notebook = open_notebook(f"""
+    from neuron_widget import NeuronWidget
+    w = NeuronWidget("blocks.3:7@1,2", dataset={str(folder)!r}, size=64, steps=24, previews=False)
+    w
+    """)
+    page: Page = notebook.page
+    notebook.run()
+    unit = page.get_by_role("img", name="blocks.3 neuron 7, unit 1,2", exact=True)
+    expect(unit).to_be_visible(timeout=60_000)
+    expect(settings_line(page)).to_contain_text("24 steps", timeout=60_000)
+    expect(page.get_by_text(re.compile(r"row\s1, column\s2"))).to_be_visible()
+    expect(page.locator("[data-neuron='7']")).to_have_attribute("aria-selected", "true")
+    photos(page)
+    heading = page.get_by_role("heading", name=re.compile("^Photos of the whole neuron 7"))
+    expect(heading).to_be_visible()
+
+    # A photo large, pinned, as a file and as a line: all of it knows the unit.
+    page.get_by_role("group", name="Most activating").get_by_role("button").first.click()
+    expect(page.get_by_role("img", name="What the peak can see")).to_be_visible(timeout=20_000)
+    page.keyboard.press("Escape")
+    button(page, "Pin").click()
+    button(page, "Save and share").click()
+    line = page.get_by_role("textbox", name="This view as a line of Python")
+    expect(line).to_have_value(re.compile(r'^NeuronWidget\("blocks.3:7@1,2", '))
+    for save, name in (("Save figure", "figure"), ("Save image", "image")):
+        with page.expect_download(timeout=60_000) as saved:
+            button(page, save).click()
+        assert saved.value.suggested_filename == f"blocks.3_7-1-2_{name}.png"
+    page.keyboard.press("Escape")
+    assert not run_axe(page)
+
+    # A reload brings it back; a slider chooses whole neurons, the pin the unit again.
+    notebook.reload()
+    expect(unit).to_be_visible(timeout=60_000)
+    button(page, "Whole neuron 7").click()
+    finished(page, 7)
+    expect(heading).to_have_count(0)
+    page.get_by_role("slider", name="Neuron", exact=True).press("ArrowRight")
+    finished(page, 8)
+    page.get_by_title("Show blocks.3 neuron 7, unit 1,2").click()
+    expect(unit).to_be_visible(timeout=20_000)
+    expect(heading).to_be_visible()
+
+
 def test_settings_show_no_old_image(open_notebook, cell: str) -> None:  # type: ignore[no-untyped-def]
     notebook = open_notebook(cell)
     page: Page = notebook.page
