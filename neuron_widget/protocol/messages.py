@@ -208,9 +208,20 @@ class AskLine(TypedDict):
 
 
 class Stop(TypedDict):
-    """The person pressed Stop: everything that runs ends within one step."""
+    """The person pressed the Stop of a task: it ends within one step and keeps what is there.
+
+    ``scan`` is the data set that is being opened, too.
+    """
 
     kind: Literal["stop"]
+    task: Literal["render", "scan", "preview"]
+
+
+class Resume(TypedDict):
+    """The person pressed the Resume of a task: what was stopped or left goes on where it was."""
+
+    kind: Literal["resume"]
+    task: Literal["render", "scan", "preview"]
 
 
 class StartScan(TypedDict):
@@ -512,6 +523,7 @@ FromPage = (
     | AskFigure
     | AskLine
     | Stop
+    | Resume
     | StartScan
     | OpenEmbedded
     | Ack

@@ -28,6 +28,9 @@ from neuron_widget.session.jobs import Worker
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 Part = tuple[dict[str, Any], list[bytes]]
 
+# Only a test that hangs takes so long.
+LIMIT = 120
+
 
 class Tiny(nn.Module):
     """Two convolutions and a classifier."""
@@ -60,7 +63,7 @@ class Listener:
     def all(self, kind: str) -> list[dict[str, Any]]:
         return [m for m, _ in self.heard if m["kind"] == kind]
 
-    def wait_for(self, kind: str, timeout: float = 30, **more: object) -> Part:
+    def wait_for(self, kind: str, timeout: float = LIMIT, **more: object) -> Part:
         """The first message that is so, and forget those before it."""
 
         def found() -> int | None:
@@ -128,7 +131,7 @@ def make(model: Any, photos: Path) -> Iterator[Make]:
     worker.close()
 
 
-def wait_until(true: Callable[[], object], timeout: float = 20) -> None:
+def wait_until(true: Callable[[], object], timeout: float = LIMIT) -> None:
     end = time.monotonic() + timeout
     while not true():
         assert time.monotonic() < end
@@ -518,7 +521,7 @@ def test_an_opened_data_set_is_scanned_for_the_layer_selected_by_then(
     assert job is not None
     assert job is session.scan()
     session.select("stem")
-    assert job.finished.wait(20)
+    assert job.finished.wait(LIMIT)
     page.wait_for("strengths", layer="stem")
     assert not session.state.running("scan")
     assert set(session.state.cache.scans) == {"stem"}
