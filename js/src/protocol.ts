@@ -168,16 +168,16 @@ export interface AskLine {
 }
 
 /**
- * The person stopped a task: it ends within one step, and what is there is kept.
+ * The person pressed the Stop of a task: it ends within one step and keeps what is there.
  *
- * ``scan`` is also the opening of its data set. The other tasks go on.
+ * ``scan`` is the data set that is being opened, too.
  */
 export interface Stop {
 	kind: "stop";
 	task: "render" | "scan" | "preview";
 }
 
-/** The person wants a stopped task of the layer on screen to go on from where it is. */
+/** The person pressed the Resume of a task: what was stopped or left goes on where it was. */
 export interface Resume {
 	kind: "resume";
 	task: "render" | "scan" | "preview";

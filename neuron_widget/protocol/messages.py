@@ -223,9 +223,9 @@ class AskLine(TypedDict):
 
 
 class Stop(TypedDict):
-    """The person stopped a task: it ends within one step, and what is there is kept.
+    """The person pressed the Stop of a task: it ends within one step and keeps what is there.
 
-    ``scan`` is also the opening of its data set. The other tasks go on.
+    ``scan`` is the data set that is being opened, too.
     """
 
     kind: Literal["stop"]
@@ -233,7 +233,7 @@ class Stop(TypedDict):
 
 
 class Resume(TypedDict):
-    """The person wants a stopped task of the layer on screen to go on from where it is."""
+    """The person pressed the Resume of a task: what was stopped or left goes on where it was."""
 
     kind: Literal["resume"]
     task: Literal["render", "scan", "preview"]

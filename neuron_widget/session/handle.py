@@ -53,7 +53,9 @@ def handle_message(
         case "line":
             export.send_line(session.state, str(m["asker"]))
         case "stop":
-            session.stop()
+            session.stop(m["task"])
+        case "resume":
+            session.resume(m["task"])
         case "scan":
             session.scan(str(m["dataset"]) or None, download=bool(m["download"]))
         case "open_embedded":

@@ -33,22 +33,25 @@ class Opening:
     def __init__(self, state: State, on_opened: Callable[[], None]):
         self._state = state
         self._on_opened = on_opened
-        # What was asked for before the network is open.
-        self._asked: list[Callable[[], object]] = []
+        # What was asked for before the network is open, each with its task.
+        self._asked: list[tuple[str, Callable[[], object]]] = []
 
-    def postpones(self, ask: Callable[[], object]) -> bool:
+    def postpones(self, task: str, ask: Callable[[], object]) -> bool:
         """Whether this has to wait until the network is open; then it is done."""
         with self._state.lock:
             if self._state.model is None:
-                self._asked.append(ask)
+                self._asked.append((task, ask))
                 return True
             return False
 
-    def forget_asked(self) -> None:
-        """Do nothing of what was asked for before the network is open."""
-        self._asked.clear()
+    def forget(self, *tasks: str) -> None:
+        """Do nothing of what was asked for of these tasks before the network is open."""
+        with self._state.lock:
+            self._asked = [(task, ask) for task, ask in self._asked if task not in tasks]
 
-    let_go = forget_asked
+    def let_go(self) -> None:
+        """Forget what was asked for."""
+        self._asked = []
 
     def start(self) -> None:
         """Open the network that the settings name."""
@@ -99,7 +102,7 @@ class Opening:
         self._on_opened()
         if problem is not None:
             state.fail("select", f"Showing {state.target.title} instead", problem)
-        for ask in asked:
+        for _, ask in asked:
             try:
                 ask()
             except NeuronWidgetError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neuron_widget.protocol.encode import thumb
 from neuron_widget.session.pace import Rate
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
+from neuron_widget.settings import PREVIEW
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult
@@ -28,23 +29,22 @@ class Previews:
         self._store = store
         self.in_view: list[int] = []
 
-    def start(self) -> None:
-        """Fill the gallery of the selected layer."""
+    def show_stored(self) -> None:
+        """Show what the store has of the selected layer's gallery: that costs nothing."""
         state = self._state
-        if state.model is None:
-            return
-        from neuron_widget.settings import PREVIEW
-
-        layer, total, recipe = state.layer, state.channels, state.settings.recipe
-        rate = Rate()
+        layer, recipe = state.layer, state.settings.recipe
         finished = {**recipe.as_options(), "steps": state.steps}
-        quick = {**recipe.as_options(), **PREVIEW}
-        for how, whole in ((quick, False), (finished, True)):
+        for how, whole in ((_quick(recipe), False), (finished, True)):
             tiles = self._store.tiles(layer, how)
             state.add_thumbs(recipe, layer, {n: (tile, whole) for n, tile in tiles.items()})
-        # What is stored costs nothing and is shown in any case.
-        if not (state.settings.auto and state.settings.previews):
+
+    def start(self) -> None:
+        """Fill the gallery of the selected layer with what it lacks, if the settings say so."""
+        state = self._state
+        if state.model is None or not (state.settings.auto and state.settings.previews):
             return
+        layer, total, recipe = state.layer, state.channels, state.settings.recipe
+        rate = Rate()
 
         def count() -> int:
             return len(state.cache.thumbs(layer))
@@ -55,7 +55,7 @@ class Previews:
                     return
                 # A finished picture serves as a preview next time.
                 made = {n: tile for n, (tile, _) in state.cache.thumbs(layer).items()}
-            self._store.keep_tiles(layer, made, quick)
+            self._store.keep_tiles(layer, made, _quick(recipe))
 
         def on_end(done: int, how: str) -> None:
             state.show_progress("preview", layer, None, done, total, state=how)
@@ -79,12 +79,11 @@ class Previews:
         self, layer: str, recipe: Recipe, on_batch: Callable[[RenderResult], None]
     ) -> Generator[object, None, None]:
         from neuron_widget.rendering import render_steps
-        from neuron_widget.settings import PREVIEW
 
         model = self._state.model
         assert model is not None
         while neurons := self._next(layer):
-            how = {**recipe.as_options(), **PREVIEW}
+            how = _quick(recipe)
             on_batch((yield from render_steps(model, layer, neurons, **how)))
 
     def _next(self, layer: str) -> list[int]:
@@ -94,3 +93,8 @@ class Previews:
             there = range(state.channels)
             order = [state.neuron, *(n for n in self.in_view if n in there), *there]
             return state.cache.without_thumb(layer, order, PREVIEW_BATCH)
+
+
+def _quick(recipe: Recipe) -> dict[str, Any]:
+    """How previews are made, as the store knows it."""
+    return {**recipe.as_options(), **PREVIEW}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from neuron_widget.protocol.encode import thumb
 from neuron_widget.session import messages
@@ -42,6 +42,13 @@ class _Run:
         return under_way and (self.recipe, self.target, self.steps) == (recipe, target, steps)
 
 
+class _Stopped(NamedTuple):
+    """A rendering that did not come to its end: how far it was to go, and who ended it."""
+
+    steps: int
+    by_person: bool
+
+
 class Rendering:
     """The job that renders the selected neuron, with live frames."""
 
@@ -49,13 +56,16 @@ class Rendering:
         self._state = state
         self._store = store
         self._run: _Run | None = None
-        # Stopped for another neuron's sake: it goes on by itself when it is selected again.
-        self._left: set[tuple[Recipe, Target]] = set()
+        self._stopped: dict[tuple[Recipe, Target], _Stopped] = {}
 
     def known(self) -> bool:
-        """Whether the selected neuron has an image that nothing is wanted of."""
+        """Whether the selected neuron has an image that nothing is wanted of.
+
+        One that was stopped for another neuron's sake goes on by itself.
+        """
         state = self._state
-        left = (state.settings.recipe, state.target) in self._left
+        stopped = self._stopped.get((state.settings.recipe, state.target))
+        left = stopped is not None and not stopped.by_person
         return state.cache.rendering(state.target) is not None and not left
 
     def stop(self) -> None:
@@ -67,6 +77,14 @@ class Rendering:
     def let_go(self) -> None:
         """Forget the last rendering."""
         self._run = None
+
+    def resume(self) -> Job | None:
+        """Go on with the selected neuron where it was stopped, as far as it was to go."""
+        state = self._state
+        stopped = self._stopped.get((state.settings.recipe, state.target))
+        if stopped is not None:
+            return self.start(steps=stopped.steps)
+        return self.start() if state.cache.rendering(state.target) is None else None
 
     def recall(self, steps: int | None = None) -> bool:
         """Show the selected neuron's image as the store has it; False if it has none."""
@@ -151,17 +169,12 @@ class Rendering:
                     state.send(*part)
 
     def _on_done(self, run: _Run, result: RenderResult) -> None:
-        self._left.discard((run.recipe, run.target))
+        self._stopped.pop((run.recipe, run.target), None)
         self._keep(run, result, "done")
 
     def _on_stop(self, run: _Run) -> None:
         state = self._state
-        if run.stopped_by_person:
-            self._left.discard((run.recipe, run.target))
-        else:
-            self._left.add((run.recipe, run.target))
-        if state.closed:
-            return
+        self._stopped[run.recipe, run.target] = _Stopped(run.steps, run.stopped_by_person)
         result = run.last.result() if run.last is not None else None
         known = state.cache.rendering(run.target, run.recipe)
         if result is not None and (known is None or known.steps <= result.steps):

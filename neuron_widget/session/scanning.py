@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +17,7 @@ from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
 
 if TYPE_CHECKING:
+    from neuron_widget.durable import Arrays
     from neuron_widget.scanning import ImageDataset, ScanProgress, ScanResult
 
 __all__ = ["Scanning"]
@@ -22,7 +25,7 @@ __all__ = ["Scanning"]
 
 @dataclass(eq=False)
 class _Run:
-    """One request: a data set to open where ``opens``, then the scan of a layer.
+    """One request: a data set to open, while ``opens``, then the scan of a layer.
 
     ``another`` is the data set, where it is another one than the settings name. ``aside``: the
     scan before it goes on, and is what the page hears of, until the other data set is open.
@@ -56,6 +59,11 @@ class Scanning:
         self._dataset: ImageDataset | None = None
         # A scan was asked for while a data set was being opened.
         self._postponed = False
+        # What was stopped: a data set before it was open, scans with a part of the photos.
+        self._unopened: _Run | None = None
+        self._partial: set[str] = set()
+        # Where scans are that go on without a store.
+        self._checkpoints: dict[tuple[str, str], MemoryCheckpoint] = {}
 
     def start(
         self, another: Any = None, *, download: bool = False, keep_error: bool = False
@@ -73,6 +81,7 @@ class Scanning:
             return opening[0]
         opens = another is not None or self._dataset is None
         run = _Run(state.layer, opens, another, download, aside=opens and state.running("scan"))
+        self._unopened = None
         if not keep_error:
             state.no_error("scan")
         self._progress(run, 0, 0, "waiting")
@@ -86,15 +95,25 @@ class Scanning:
             on_error=partial(self._on_error, run),
         )
 
+    def resume(self) -> Job | None:
+        """Go on where the data set or the scan of the selected layer was stopped."""
+        state = self._state
+        if self._unopened is not None:
+            return self.start(self._unopened.another, download=self._unopened.download)
+        whole = state.layer in state.cache.scans and state.layer not in self._partial
+        return None if whole else self.start()
+
     def let_go(self) -> None:
-        """Forget the data set."""
-        self._dataset = None
+        """Forget the data set and what was found in it."""
+        self._dataset = self._unopened = None
+        self._checkpoints.clear()
 
     def _steps(self, run: _Run) -> Generator[ScanProgress | None, None, ScanResult]:
         if run.opens:
             yield from self._open(run)
             self._state.worker.rename(self._state, "dataset", "scan")
-            run.layer, run.aside, self._postponed = self._state.layer, False, False
+            run.layer = self._state.layer
+            run.opens = run.aside = self._postponed = False
         return (yield from self._scan(run.layer))
 
     def _open(self, run: _Run) -> Generator[None, None, None]:
@@ -106,6 +125,8 @@ class Scanning:
         dataset = yield from open_dataset_steps(wanted, download=run.download)
         yield
         self._dataset = dataset
+        self._partial.clear()
+        self._checkpoints.clear()
         with state.lock:
             # Only now: what cannot be opened is not what this view looks into.
             state.settings = state.settings.replace(dataset=wanted)
@@ -118,17 +139,20 @@ class Scanning:
         model = self._state.model
         assert model is not None
         assert self._dataset is not None
-        return (
-            yield from scan_steps(
-                self._store.store,
-                model,
-                layer,
-                self._dataset,
-                top_k=self._state.settings.top_k,
-                # Small batches on a CPU: the image that forms beside this must keep moving.
-                batch_size=8 if model.device.type == "cpu" else 64,
-            )
+        at = layer, model.identity
+        result = yield from scan_steps(
+            self._store.store,
+            model,
+            layer,
+            self._dataset,
+            top_k=self._state.settings.top_k,
+            # Small batches on a CPU: the image that forms beside this must keep moving.
+            batch_size=8 if model.device.type == "cpu" else 64,
+            # A store has its own.
+            checkpoint=self._checkpoints.setdefault(at, MemoryCheckpoint()),
         )
+        self._checkpoints.pop(at, None)
+        return result
 
     # -------------------------------------------------------------- what the job says
 
@@ -141,16 +165,21 @@ class Scanning:
             self._state.show_progress("scan", run.layer, None, step.done, step.total, rate, left)
 
     def _on_done(self, run: _Run, result: ScanResult) -> None:
+        self._partial.discard(run.layer)
         self._keep(run.layer, result)
         self._store.report_failure()
         self._progress(run, result.scanned, result.scanned, "done")
 
     def _on_stop(self, run: _Run) -> None:
         state = self._state
-        # Replaced by another scan: nothing to show. Stopped by the person: what is there.
-        if state.closed or state.running("scan") or state.running("dataset"):
+        if not run.opens:
+            self._partial.add(run.layer)
+        # Replaced by another scan, which will have the last word.
+        if state.running("scan") or state.running("dataset"):
             return
         self._postponed = False
+        if run.opens:
+            self._unopened = run
         last = run.last
         if last is not None and last.done and state.layer == run.layer:
             result = last.result()
@@ -167,27 +196,35 @@ class Scanning:
             state.show("dataset", messages.dataset(None, []))
         if isinstance(error, DownloadNeeded):
             self._progress(run, 0, 0, "stopped")
-            named = str(state.settings.dataset if run.another is None else run.another)
+            named = _named(state.settings.dataset if run.another is None else run.another)
             question = DatasetError(error.question)
             state.fail("scan", f"Download {named}?", question, "download", named)
         else:
             self._progress(run, 0, 0, "failed")
             state.fail("scan", self._title(run), error)
-        if self._postponed and self._dataset is not None:
-            self._postponed = False
+        postponed, self._postponed = self._postponed, False
+        if postponed and self._dataset is not None:
             self.start(keep_error=True)
 
     def _title(self, run: _Run) -> str:
         """What failed."""
         state = self._state
-        if run.another is None or self._dataset is None or state.settings.dataset == run.another:
+        if (
+            run.another is None
+            or self._dataset is None
+            or _same(state.settings.dataset, run.another)
+        ):
             return "The data set could not be scanned"
         rest = f"; the scan of {self._dataset.name} goes on" if state.running("scan") else ""
-        return f"{run.another} could not be opened{rest}"
+        return f"{_named(run.another)} could not be opened{rest}"
 
     def _progress(self, run: _Run, done: int, total: int, how: str) -> None:
-        if not run.aside:
-            self._state.show_progress("scan", run.layer, None, done, total, state=how)
+        # The page hears of the scan beside this, and how that ended; but if it was stopped and left
+        # the word to this one, nothing else would say that no scan runs any more.
+        state = self._state
+        if run.aside and (state.running("scan") or not state.shows_active("scan")):
+            return
+        state.show_progress("scan", run.layer, None, done, total, state=how)
 
     def _keep(self, layer: str, result: ScanResult) -> None:
         state = self._state
@@ -199,3 +236,35 @@ class Scanning:
         state.send(strengths, [])
         state.send_targets()
         self._on_scanned()
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two data sets are one; what is no name is not compared: that is the user's code."""
+    names = isinstance(one, (str, os.PathLike)) and isinstance(other, (str, os.PathLike))
+    return str(one) == str(other) if names else one is other
+
+
+def _named(dataset: object) -> str:
+    """A data set in a line of text."""
+    if isinstance(dataset, (str, os.PathLike)):
+        return str(dataset)
+    return f"the {type(dataset).__name__}"
+
+
+class MemoryCheckpoint:
+    """Where a scan is, where no store keeps it; see :mod:`neuron_widget.store.checkpoints`."""
+
+    def __init__(self) -> None:
+        self._saved: tuple[dict[str, Any], Arrays] | None = None
+
+    def load(self) -> tuple[dict[str, Any], Arrays] | None:
+        """Return what was saved; a copy, for the scan goes on in its arrays."""
+        return copy.deepcopy(self._saved)
+
+    def due(self, done: int) -> bool:  # noqa: ARG002
+        """Only the end is saved."""
+        return False
+
+    def save(self, facts: dict[str, Any], arrays: Arrays) -> None:
+        """Keep a copy."""
+        self._saved = copy.deepcopy((facts, arrays))

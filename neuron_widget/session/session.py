@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from neuron_widget.errors import WidgetError
 from neuron_widget.names import EMBEDDED, check_neuron
@@ -30,6 +30,9 @@ SETTLE_S = 0.25
 # A page that reloads is back within seconds.
 GONE_S = 20.0
 
+Task = Literal["render", "scan", "preview"]
+TASKS: tuple[Task, ...] = ("render", "scan", "preview")
+
 
 class Session:
     """The commands of one widget, from the page or from Python, and the work behind them.
@@ -48,6 +51,8 @@ class Session:
     ):
         self.state = State(settings, send, on_change, worker or shared_worker())
         self.store = StoreAdapter(self.state)
+        # Tasks that were stopped before the network is open.
+        self._not_to_begin: set[Task] = set()
         self._opening = Opening(self.state, lambda: self._begin(new_layer=True))
         self._rendering = Rendering(self.state, self.store)
         self._previews = Previews(self.state, self.store)
@@ -126,18 +131,35 @@ class Session:
         state.show("selected", selected)
         for part in parts:
             state.send(*part)
+        with state.lock:
+            stopped, self._not_to_begin = self._not_to_begin, set()
         if new_layer:
             state.stop("preview", "scan", "photos")
-            self._previews.start()
+            self._previews.show_stored()
+            if "preview" in stopped:
+                self._show_stopped("preview")
+            else:
+                self._previews.start()
             if state.settings.auto and state.layer not in state.cache.scans:
-                self.scan()
+                if "scan" in stopped:
+                    self._show_stopped("scan")
+                else:
+                    self._scanning.start()
         if settled:
             self._photos.find()
             wanted = state.settings.auto if auto is None else auto
             known = self._rendering.known() or self._rendering.recall()
             if wanted and not known:
-                self._rendering.start(delay=SETTLE_S)
+                if "render" in stopped:
+                    self._show_stopped("render")
+                else:
+                    self._rendering.start(delay=SETTLE_S)
         state.on_change()
+
+    def _show_stopped(self, task: Task) -> None:
+        """Show a task that has not begun as one that can be resumed."""
+        target = self.state.target if task == "render" else None
+        self.state.show_progress(task, self.state.layer, target, 0, 0, state="stopped")
 
     def pin(self, targets: Iterable[TargetLike]) -> None:
         """Keep these targets, at most four, to be shown side by side.
@@ -151,7 +173,7 @@ class Session:
         pins = list(dict.fromkeys(as_target(target) for target in targets))
         if len(pins) > MAX_PINS:
             raise ValueError(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
-        postponed = self._opening.postpones(lambda: self.pin(pins))
+        postponed = self._opening.postpones("pin", lambda: self.pin(pins))
         if not postponed and state.model is not None:
             pins = [target.check(state.model) for target in pins]
         with state.lock:
@@ -172,6 +194,7 @@ class Session:
         state.check_open()
         self.stop()
         with state.lock:
+            self._not_to_begin.clear()
             state.settings = state.settings.replace(model=EMBEDDED, weights=None, layer=None)
             state.model, state.target = None, Channel("", 0)
         self._opening.start()
@@ -184,7 +207,7 @@ class Session:
         self.state.check_open()
         if steps is not None:
             steps = RENDER["steps"].check(steps)
-        if self._opening.postpones(lambda: self.render(steps)):
+        if self._opening.postpones("render", lambda: self.render(steps)):
             return None
         return self._rendering.start(steps=steps)
 
@@ -213,6 +236,7 @@ class Session:
             state.send_targets()
         if state.model is None:
             return
+        self._previews.show_stored()
         self._previews.start()
         if other and state.settings.auto and not self._rendering.known():
             self._rendering.start(delay=SETTLE_S)
@@ -221,7 +245,7 @@ class Session:
     def scan(self, dataset: Any = None, *, download: bool = False) -> Job | None:
         """Scan the data set (or another one) for the photos that fire the layer's neurons."""
         self.state.check_open()
-        if self._opening.postpones(lambda: self.scan(dataset, download=download)):
+        if self._opening.postpones("scan", lambda: self.scan(dataset, download=download)):
             return None
         return self._scanning.start(dataset, download=download)
 
@@ -233,11 +257,37 @@ class Session:
         """Send one photo of a target's neuron large."""
         self._photos.enlarge(target, group, rank)
 
-    def stop(self) -> None:
-        """Stop everything that runs; it takes effect within one step and keeps what is there."""
-        self._opening.forget_asked()
-        self._rendering.stop()
-        self.state.stop("dataset", "scan", "preview", "photos")
+    def stop(self, task: Task | None = None) -> None:
+        """Stop a task, or everything; it takes effect within one step and keeps what is there.
+
+        Before the network is open: what the settings ask for does not begin by itself then.
+        """
+        tasks = TASKS if task is None else (task,)
+        self._opening.forget(*tasks, *(["pin"] if task is None else []))
+        with self.state.lock:
+            if self.state.model is None:
+                self._not_to_begin |= set(tasks)
+        if "render" in tasks:
+            self._rendering.stop()
+        if "scan" in tasks:
+            self.state.stop("dataset", "scan")
+        if "preview" in tasks:
+            self.state.stop("preview")
+        if task is None:
+            self.state.stop("photos")
+
+    def resume(self, task: Task) -> Job | None:
+        """Go on with what was stopped or left of a task: where it was, as far as it was to go."""
+        self.state.check_open()
+        if self._opening.postpones(task, lambda: self.resume(task)):
+            return None
+        if task == "render":
+            return self._rendering.resume()
+        if task == "scan":
+            self._photos.find()
+            return self._scanning.resume()
+        self._previews.start()
+        return None
 
     def close(self, why: str = "") -> None:
         """Stop for good and let go of everything; ``why`` is said in a view that stays."""
@@ -262,7 +312,8 @@ class Session:
         def leave() -> Generator[None, None, None]:
             yield
             if not state.frames.views:
-                self.stop()
+                # Not because a person wants it so: it goes on when somebody looks again.
+                state.stop("render", "dataset", "scan", "preview", "photos")
 
         if not state.frames.views and not state.closed:
             state.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)

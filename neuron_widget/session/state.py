@@ -216,6 +216,10 @@ class State:
             self.status = f"scanning for {layer}" if active else _STATUS_AT_END[state]
         self.on_change()
 
+    def shows_active(self, task: str) -> bool:
+        """Whether the page was last told that this task waits or runs."""
+        return self._shown.get(f"progress {task}", {}).get("state") in ("waiting", "running")
+
     def fail(
         self, where: str, title: str, error: BaseException, action: str = "", dataset: str = ""
     ) -> None:

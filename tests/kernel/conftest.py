@@ -13,6 +13,9 @@ from jupyter_client.manager import KernelManager
 
 Message = dict[str, Any]
 
+# Only a test that hangs takes so long.
+LIMIT = 300
+
 
 @dataclass
 class Kernel:
@@ -39,7 +42,7 @@ class Kernel:
         self.client.shell_channel.send(message)
         return str(message["header"]["msg_id"])
 
-    def run(self, code: str, cell: str = "", timeout: float = 120) -> str:
+    def run(self, code: str, cell: str = "", timeout: float = LIMIT) -> str:
         """Run a cell to its end; what it printed, or its error."""
         request = self.start(code, cell)
         text = ""
@@ -65,7 +68,7 @@ class Kernel:
         session.send(socket, session.msg("comm_msg", data), buffers=list(buffers))
 
     def wait_for(
-        self, widget: str, found: Callable[[Message], bool], timeout: float = 90
+        self, widget: str, found: Callable[[Message], bool], timeout: float = LIMIT
     ) -> tuple[Message, list[bytes]]:
         """The first message of a widget, not yet waited for, that is what is wanted."""
         end = time.monotonic() + timeout
@@ -102,7 +105,7 @@ def kernel() -> Iterator[Kernel]:
     manager.start_kernel()
     client = manager.blocking_client()
     client.start_channels()
-    client.wait_for_ready(timeout=60)
+    client.wait_for_ready(timeout=LIMIT)
     yield Kernel(client, manager)
     client.stop_channels()
     manager.shutdown_kernel(now=True)

@@ -115,12 +115,10 @@ def test_newest_wins_and_stop_keeps_what_is_there(kernel: Kernel, make: Any) -> 
     kernel.wait_for(widget, is_kind("frame", neuron=1))
     kernel.send(widget, {**start, "target": target(2)})
     kernel.wait_for(widget, is_kind("frame", neuron=2))
-    kernel.send(widget, {"kind": "stop"})
-    sent = time.monotonic()
+    kernel.send(widget, {"kind": "stop", "task": "render"})
     image, _ = kernel.wait_for(widget, is_kind("image", neuron=2))
     kernel.wait_for(widget, is_kind("progress", task="render", neuron=2, state="stopped"))
     assert 0 < image["step"] < 5000
-    assert time.monotonic() - sent < 5
     assert "True 2" in kernel.run(
         "print(1 in {n for _, n in w._session.state.cache.renderings}, w.neuron)"
     )
@@ -135,18 +133,27 @@ def test_frames_wait_for_the_page(kernel: Kernel, make: Any) -> None:
     assert not any(m.get("kind") == "frame" for _, m, _ in kernel.messages)
 
 
-def test_the_kernel_stays_usable_while_it_works(kernel: Kernel, make: Any) -> None:
+def test_the_kernel_stays_usable_while_it_works(kernel: Kernel, make: Any, tmp_path: Path) -> None:
     widget = make()
     ready(kernel, widget)
     kernel.send(widget, {"kind": "start", "target": target(4), "steps": 100000})
     kernel.wait_for(widget, is_kind("frame"))
     assert "rendering blocks.3 neuron 4" in kernel.run("print(w.status)")
-    # Frames flow while a cell runs.
-    request = kernel.start("import time; time.sleep(3)")
+    # Frames flow while a cell runs: this one ends only after they came.
+    there, over = tmp_path / "there", tmp_path / "over"
+    kernel.start(
+        "import time, pathlib\n"
+        f"pathlib.Path({str(there)!r}).touch()\n"
+        f"while not pathlib.Path({str(over)!r}).exists(): time.sleep(0.01)"
+    )
+    while not there.exists():
+        time.sleep(0.01)
+    # What was under way when the cell began, and what came in it.
     kernel.messages.clear()
-    kernel.wait_for(widget, is_kind("frame"), timeout=2.5)
-    assert request
-    kernel.run("w.stop(); w.wait(20)")
+    for _ in range(5):
+        kernel.wait_for(widget, is_kind("frame"))
+    over.touch()
+    kernel.run("w.stop(); w.wait()")
 
 
 def test_python_side(kernel: Kernel, make: Any, tmp_path: Path) -> None:
@@ -267,9 +274,7 @@ def test_running_the_cell_again_leaves_no_orphan(kernel: Kernel, make: Any) -> N
         kernel.run("print(old._session.state.closed, w._session.state.closed)").strip()
         == "True False"
     )
-    end = time.monotonic() + 10
-    while time.monotonic() < end and "0" not in kernel.run("print(len(old._session.state.jobs()))"):
-        time.sleep(0.1)
+    kernel.run("import time\nwhile old._session.state.jobs(): time.sleep(0.01)")
     # Another cell's widget is left alone.
     kernel.run("mine = w")
     make("auto=False", cell="c2")
@@ -292,7 +297,7 @@ def test_missing_weights_offer_the_embedded_network(kernel: Kernel, folder: Path
     kernel.send(widget, {"kind": "open_embedded"})
     opened, _ = kernel.wait_for(widget, is_kind("opened"))
     assert opened["network"]["name"] == "efficientnet_lite0"
-    kernel.run("w.wait(60)")
+    kernel.run("w.wait()")
     assert kernel.run("print(w.layer, w.neuron)").strip() == "blocks.4 0"
     kernel.run("del os.environ['NEURON_WIDGET_WEIGHTS']; w.close()")
 

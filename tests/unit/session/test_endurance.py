@@ -20,6 +20,9 @@ from neuron_widget.networks.zoo import load_model
 from neuron_widget.session import Session, Settings
 from neuron_widget.session.jobs import Worker
 
+# Only a test that hangs takes so long.
+LIMIT = 120
+
 
 class Net(nn.Module):
     def __init__(self) -> None:
@@ -46,7 +49,7 @@ def resident_mb() -> float:
     return pages * 4096 / 1e6
 
 
-def wait(session: Session, timeout: float = 60) -> None:
+def wait(session: Session, timeout: float = LIMIT) -> None:
     end = time.monotonic() + timeout
     while session.state.jobs():
         assert time.monotonic() < end, session.state.status
@@ -115,7 +118,7 @@ def test_long_use_leaves_nothing_behind(folder: Path) -> None:
     until(lambda: {t.ident for t in threading.enumerate()} <= before_threads)
 
 
-def until(condition: Callable[[], bool], timeout: float = 10) -> None:
+def until(condition: Callable[[], bool], timeout: float = LIMIT) -> None:
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end, [t.name for t in threading.enumerate()]

@@ -28,6 +28,9 @@ from neuron_widget.targets import Channel
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 Part = tuple[dict[str, Any], list[bytes]]
 
+# Only a test that hangs takes so long.
+LIMIT = 120
+
 
 class Tiny(nn.Module):
     """Two convolutions and a classifier."""
@@ -76,7 +79,7 @@ class Listener:
     def all(self, kind: str) -> list[dict[str, Any]]:
         return [m for m, _ in self.heard if m["kind"] == kind]
 
-    def wait_for(self, kind: str, timeout: float = 30, **more: object) -> Part:
+    def wait_for(self, kind: str, timeout: float = LIMIT, **more: object) -> Part:
         """The first message that is so, and forget those before it."""
 
         def found() -> int | None:
@@ -144,7 +147,7 @@ def make(model: Any, photos: Path) -> Iterator[Make]:
     worker.close()
 
 
-def wait_until(true: Callable[[], object], timeout: float = 20) -> None:
+def wait_until(true: Callable[[], object], timeout: float = LIMIT) -> None:
     end = time.monotonic() + timeout
     while not true():
         assert time.monotonic() < end
@@ -533,7 +536,7 @@ def test_an_opened_data_set_is_scanned_for_the_layer_selected_by_then(
     assert job is not None
     assert job is session.scan()
     session.select(layer="stem")
-    assert job.finished.wait(20)
+    assert job.finished.wait(LIMIT)
     page.wait_for("strengths", layer="stem")
     assert not session.state.running("scan")
     assert set(session.state.cache.scans) == {"stem"}

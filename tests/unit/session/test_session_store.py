@@ -23,6 +23,9 @@ from neuron_widget.store import Store
 from neuron_widget.store.fill import fill_images, fill_photos
 
 HOW: dict[str, Any] = {"steps": 6, "size": 32}
+# Only a test that hangs takes so long.
+LIMIT = 120
+
 Open = Callable[..., tuple[Session, list[dict[str, Any]]]]
 
 
@@ -68,7 +71,7 @@ def open_session(tmp_path: Path, photos: ImageDataset) -> Iterator[Open]:
         worker.close()
 
 
-def wait_until(true: Callable[[], object], timeout: float = 20) -> None:
+def wait_until(true: Callable[[], object], timeout: float = LIMIT) -> None:
     end = time.monotonic() + timeout
     while not true():
         assert time.monotonic() < end
@@ -76,16 +79,8 @@ def wait_until(true: Callable[[], object], timeout: float = 20) -> None:
 
 
 def idle(session: Session) -> None:
-    """Nothing to do, and nothing that begins as the last thing ends."""
-    quiet: list[float] = []
-
-    def still_quiet() -> bool:
-        if session.state.jobs():
-            quiet.clear()
-        quiet.append(time.monotonic())
-        return quiet[-1] - quiet[0] > 0.3
-
-    wait_until(still_quiet)
+    """Nothing to do: what begins as the last thing ends is listed before that has ended."""
+    wait_until(lambda: not session.state.jobs())
 
 
 @pytest.fixture
@@ -109,22 +104,21 @@ def test_a_known_neuron_is_shown_at_once(
     first.select(neuron=3)
     job = first.render()
     assert job is not None
-    job.finished.wait(20)
+    job.finished.wait(LIMIT)
     made = first.state.result
     assert made is not None
     idle(first)
 
     no_rendering()
     second, heard = open_session()
-    begin = time.perf_counter()
+    idle(second)
     second.select(neuron=3)
-    took = time.perf_counter() - begin
     # In the very call: no job, no settling.
+    assert second.state.jobs() == []
     found = second.state.result
     assert found is not None
     assert np.array_equal(np.asarray(found.to_pil()), np.asarray(made.to_pil()))
     assert [m["target"]["neuron"] for m in heard if m["kind"] == "image"] == [3]
-    assert took < 0.1
     assert second.render() is None
     assert second.state.status == "ready"
     second.select(neuron=4)
@@ -135,14 +129,14 @@ def test_more_steps_go_on_from_the_store(open_session: Open) -> None:
     first, _ = open_session()
     job = first.render()
     assert job is not None
-    job.finished.wait(20)
+    job.finished.wait(LIMIT)
     idle(first)
     second, _ = open_session()
     seen: list[int] = []
     job = second.render(steps=9)
     assert job is not None
     job.on_step, on_step = lambda step: (seen.append(step.step), on_step(step)), job.on_step
-    job.finished.wait(20)
+    job.finished.wait(LIMIT)
     idle(second)
     assert second.state.result is not None
     assert second.state.result.steps == 9
