@@ -120,7 +120,7 @@ def test_newest_wins_and_stop_keeps_what_is_there(kernel: Kernel, make: Any) -> 
     kernel.wait_for(widget, is_kind("progress", task="render", neuron=2, state="stopped"))
     assert 0 < image["step"] < 5000
     assert "True 2" in kernel.run(
-        "print(1 in {n for _, n in w._session.state.cache.renderings}, w.neuron)"
+        "print(1 in {t.neuron for t in w._session.state.cache.renderings}, w.neuron)"
     )
 
 

@@ -481,10 +481,8 @@ def test_killed_at_twenty_random_moments(tmp_path: Path, folder: Path) -> None:
 def test_eight_processes_prerender_one_layer(tmp_path: Path) -> None:
     server = Server()
     command = f"prerender 2 --steps 4 --size {SIZE} --batch-size 1 --json --store {tmp_path}"
-    begin = time.monotonic()
     server.start(*[command] * 8)
     assert server.codes() == [0] * 8
-    assert time.monotonic() - begin < 60
     assert len(images(tmp_path)) == 6
     store = Store(tmp_path)
     assert store.verify()[store.own].damaged == []
@@ -492,7 +490,7 @@ def test_eight_processes_prerender_one_layer(tmp_path: Path) -> None:
     server.close()
 
 
-def test_a_killed_process_gives_its_claims_back(tmp_path: Path) -> None:
+def test_a_killed_process_gives_its_locks_back(tmp_path: Path) -> None:
     server = Server()
     command = f"prerender 2 --steps 30 --size {SIZE} --batch-size 6 --json --store {tmp_path}"
     first, _ = server.start(command, command)

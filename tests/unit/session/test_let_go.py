@@ -18,6 +18,7 @@ from torch import nn
 from neuron_widget import NeuronWidget, load_model
 from neuron_widget.errors import WidgetError
 from neuron_widget.session.handle import handle_message
+from neuron_widget.targets import Channel
 
 # Only a test that fails takes so long.
 LIMIT = 60
@@ -147,7 +148,7 @@ def test_the_widget_of_a_cell_that_is_run_again_lets_go(monkeypatch: pytest.Monk
         assert "run again" in kinds["error"]["message"]
         assert "opened" in kinds
         for message in (
-            {"kind": "start", "layer": "second", "neuron": 0, "steps": 9},
+            {"kind": "start", "target": Channel("second", 0).as_dict(), "steps": 9},
             {"kind": "scan", "dataset": "", "download": False},
             {"kind": "pin", "pins": []},
         ):

@@ -288,7 +288,7 @@ def beside_a_scan(*then: Callable[[Session], object]) -> Callable[[Session, Page
         two_in_a_row,
         with_a_scan_asked_for_meanwhile,
         beside_a_scan(),
-        beside_a_scan(lambda session: session.select("0")),
+        beside_a_scan(lambda session: session.select(layer="0")),
         beside_a_scan(lambda session: session.stop("scan")),
         beside_a_scan(lambda session: session.scan(NOWHERE + "s")),
     ],
