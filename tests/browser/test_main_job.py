@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -61,20 +62,21 @@ def test_explore_real_neurons(open_notebook, cell: str) -> None:  # type: ignore
     steps.fill(str(MANY))
     steps.press("Enter")
     page.get_by_role("button", name="Render", exact=True).click()
-    seen = set()
+    seen: dict[str | None, float] = {}
     end = time.monotonic() + 60
     while len(seen) < 4 and time.monotonic() < end:
-        seen.add(image.get_attribute("src"))
+        seen.setdefault(image.get_attribute("src"), time.monotonic())
         time.sleep(0.05)
     assert len(seen) >= 4, "the image must move while it is rendered"
+    gap = max(b - a for a, b in pairwise(seen.values()))
 
-    # Stop ends it within a second and keeps what is there.
+    # Stop ends it within a few frames, whatever the machine's pace, and keeps what is there.
     rendering = page.get_by_role("progressbar", name="Rendering")
     expect(rendering).to_be_visible()
     pressed = time.monotonic()
     page.get_by_role("button", name="Stop", exact=True).click()
-    expect(page.get_by_text(re.compile(r"[Ss]topped (at|after)"))).to_be_visible(timeout=5000)
-    assert time.monotonic() - pressed < 1.0
+    expect(page.get_by_text(re.compile(r"[Ss]topped (at|after)"))).to_be_visible(timeout=30_000)
+    assert time.monotonic() - pressed < max(1.0, 5 * gap)
     expect(image).to_be_visible()
 
     # A reload brings everything back.
