@@ -14,8 +14,14 @@ demo: here-demo
 	$(BIN)/jupyter lab --no-browser --notebook-dir=notebooks \
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
+# Unit tests two by two, then what has the machine to itself; or what ARGS names.
 test: here-test front browser check
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest -n 2 tests/unit
+	$(BIN)/python -m pytest --ignore=tests/unit
+endif
 
 check: $(call STAMP,test)
 	$(BIN)/ruff check .
