@@ -243,7 +243,7 @@ class Session:
 
     def look_at(self, neurons: Sequence[int]) -> None:
         """Render the previews of these neurons before others."""
-        self._previews.in_view = [int(n) for n in neurons][:4096]
+        self._previews.in_view = list(neurons)
 
     def enlarge(self, layer: str, neuron: int, group: str, rank: int) -> None:
         """Send one photo large."""
