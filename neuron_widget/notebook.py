@@ -1,13 +1,17 @@
-"""What :class:`neuron_widget.NeuronWidget` needs of the notebook around it: its cell, its loop."""
+"""What :class:`neuron_widget.NeuronWidget` needs of the notebook: traits, its cell, its loop."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets
+
+from neuron_widget.session.jobs import in_worker
 
 if TYPE_CHECKING:
     Unicode = traitlets.Unicode[str, str]
@@ -15,7 +19,14 @@ if TYPE_CHECKING:
 else:
     Unicode, Float = traitlets.Unicode, traitlets.Float
 
-__all__ = ["LiveFloat", "LiveUnicode", "event_loop", "front_end", "running_cell"]
+__all__ = [
+    "LiveFloat",
+    "LiveUnicode",
+    "TraitFollower",
+    "event_loop",
+    "front_end",
+    "running_cell",
+]
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -53,6 +64,67 @@ def _from_session(trait: Any, widget: Any, known: Any) -> Any:
     """
     session = vars(widget).get("_session")
     return getattr(session.state, trait.name) if session is not None else known
+
+
+class TraitFollower:
+    """Sets a widget's traits to what its session says.
+
+    Whoever observes them is called, and may do anything; see :class:`.Updates` for the thread and
+    the time. What one of them raises is told of once, in the log and on the page, and ends nothing.
+
+    Parameters
+    ----------
+    widget
+        Has a ``_session``, sooner or later.
+    names
+        The traits, as the session's state names them too.
+    """
+
+    def __init__(self, widget: Any, names: tuple[str, ...]):
+        self._widget = widget
+        self._names = names
+        # The trait that is being set, and to what.
+        self._setting: tuple[str, object] | None = None
+        # Where somebody raised.
+        self._raised: set[tuple[object, ...]] = set()
+
+    def update(self) -> None:
+        """Set all that differ."""
+        session = vars(self._widget).get("_session")
+        if session is None or session.state.closed:
+            return
+        for name in self._names:
+            value = getattr(session.state, name)
+            value = str(value) if name == "target" else value
+            self._setting = name, value
+            try:
+                self._widget.set_trait(name, value)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and not in_worker():
+                    raise
+                self._show(session, name, error)
+            finally:
+                self._setting = None
+
+    def sets(self, change: Any) -> bool:
+        """Whether a change is made by :meth:`update`, and so is no command to the session.
+
+        Said once: an observer may set the same trait in turn.
+        """
+        ours = self._setting == (change["name"], change["new"])
+        if ours:
+            self._setting = None
+        return ours
+
+    def _show(self, session: Any, name: str, error: BaseException) -> None:
+        places = traceback.extract_tb(error.__traceback__)
+        place = (name, type(error), *((p.filename, p.lineno) for p in places[-1:]))
+        if place in self._raised:
+            return
+        self._raised.add(place)
+        title = f"A function that observes {name!r} raised"
+        logging.getLogger(__name__).error("%s", title, exc_info=error)
+        session.state.fail("select", title, error)
 
 
 def event_loop() -> asyncio.AbstractEventLoop | None:

@@ -14,11 +14,18 @@ import anywidget
 import traitlets
 
 from neuron_widget.errors import NeuronWidgetError
-from neuron_widget.notebook import LiveFloat, LiveUnicode, event_loop, front_end, running_cell
+from neuron_widget.notebook import (
+    LiveFloat,
+    LiveUnicode,
+    TraitFollower,
+    event_loop,
+    front_end,
+    running_cell,
+)
+from neuron_widget.protocol.check import check_message
 from neuron_widget.session import Session, export, messages
 from neuron_widget.session.arguments import check_arguments, reject_unknown
 from neuron_widget.session.handle import handle_message
-from neuron_widget.session.jobs import in_worker
 from neuron_widget.session.outbox import Outbox
 from neuron_widget.session.updates import Updates
 from neuron_widget.session.waiting import Waiting
@@ -136,17 +143,14 @@ class NeuronWidget(anywidget.AnyWidget):
         )
         self._cell = running_cell()
         self._close_earlier_runs()
-        # The trait that is being set to what the session says, and to what: that is no command.
-        self._following: tuple[str, object] | None = None
-        # Where functions that observe this widget raised: each is told of once.
-        self._raised: set[tuple[object, ...]] = set()
         super().__init__()
         self.layer = settings.layer or ""
         self.neuron = settings.neuron
         self.steps = settings.steps
         self._sheet_shown = False
         self._outbox = Outbox(self._send_message)
-        self._updates = Updates(self._update_traits, event_loop())
+        self._follower = TraitFollower(self, _TRAITS)
+        self._updates = Updates(self._follower.update, event_loop())
         self._session = Session(settings, self._outbox.send, self._updates.request)
         self._waiting = Waiting(self._session, self._updates)
         self.on_msg(self._on_page_message)
@@ -260,8 +264,8 @@ class NeuronWidget(anywidget.AnyWidget):
 
         Raises
         ------
-        RuntimeError
-            If nothing is rendered yet.
+        WidgetError
+            If nothing is rendered yet, or the widget is closed.
         """
         self._session.state.check_open()
         return export.save_figure(self._session.state, path)
@@ -324,10 +328,11 @@ class NeuronWidget(anywidget.AnyWidget):
         """Dispatch one message. Errors are shown: a handler's exception would go to the log."""
         with self._updates.held(), self._outbox.handling():
             try:
-                if content.get("kind") == "poll":
-                    self._on_poll(more=bool(content["more"]))
+                message = check_message(content)
+                if message["kind"] == "poll":
+                    self._on_poll(more=message["more"])
                 else:
-                    handle_message(self._session, content, buffers)
+                    handle_message(self._session, message, buffers)
             except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
                 trace = "".join(traceback.format_exception(error))
                 expected = isinstance(error, (ValueError, TypeError, NeuronWidgetError))
@@ -348,51 +353,16 @@ class NeuronWidget(anywidget.AnyWidget):
         if self.comm is not None:
             self.send(message, buffers)
 
-    def _update_traits(self) -> None:
-        """Let the traits follow the session. Whoever observes them is called, and may do anything.
-
-        See :class:`.Updates` for the thread and the time.
-        """
-        session = getattr(self, "_session", None)
-        if session is None or session.state.closed:
-            return
-        for name in _TRAITS:
-            value = getattr(session.state, name)
-            value = str(value) if name == "target" else value
-            self._following = name, value
-            try:
-                self.set_trait(name, value)
-            except BaseException as error:
-                if isinstance(error, KeyboardInterrupt) and not in_worker():
-                    raise
-                self._show_raised(name, error)
-            finally:
-                self._following = None
-
     def _on_trait(self, change: Any) -> None:
-        if self._following == (change["name"], change["new"]):
-            self._following = None
+        # Not what comes from the session; nor, once it is closed, from what is linked to it.
+        if self._follower.sets(change) or self._session.state.closed:
             return
-        if self._session.state.closed:
-            return  # linked to something that moves on
         with self._updates.held():
             try:
                 self._session.select(**{change["name"]: change["new"]})
             except (ValueError, TypeError):
                 self._updates.request()  # the trait goes back to what is shown
                 raise
-
-    def _show_raised(self, name: str, error: BaseException) -> None:
-        """Say once, in the log and on the page, that a function that observes a trait raised."""
-        places = traceback.extract_tb(error.__traceback__)
-        place = (name, type(error), *((p.filename, p.lineno) for p in places[-1:]))
-        if place in self._raised:
-            return
-        self._raised.add(place)
-        logging.getLogger(__name__).error(
-            "a function that observes %r raised", name, exc_info=error
-        )
-        self._session.state.fail("select", f"A function that observes {name!r} raised", error)
 
     # -------------------------------------------------------------- keeping order
 

@@ -13,8 +13,8 @@ import torch
 # Tests render and scan for themselves, and leave nothing in the home of who runs them.
 os.environ.setdefault("NEURON_WIDGET_STORE", "off")
 
-# Tests run beside each other's processes on few cores; two threads are enough for tiny networks, and
-# one where two tests run side by side.
+# Tests run beside each other's processes on few cores; two threads are enough for tiny networks,
+# and one where two tests run side by side.
 _SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
 torch.set_num_threads(min(1 if _SIDE_BY_SIDE else 2, torch.get_num_threads()))
 

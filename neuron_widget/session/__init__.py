@@ -11,6 +11,7 @@
 ``store_adapter``  what is found in the store and kept there
 ``cache``      renderings, photo rows, scans, thumbnails
 ``handle``     the page's messages as commands; ``messages``: the kernel's
+``waiting``    calls from Python that wait; ``updates``: where observers of the traits run
 ``export``     figures, contact sheets, the Python line
 ``jobs``       the worker thread
 """

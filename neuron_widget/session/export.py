@@ -11,6 +11,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuron_widget.errors import WidgetError
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_MODULES
 from neuron_widget.protocol.encode import jpeg, png
 from neuron_widget.session import messages
@@ -131,14 +132,14 @@ def figure(state: State, target: Target) -> Figure:
 
     Raises
     ------
-    RuntimeError
+    WidgetError
         If it is not rendered yet.
     """
     from neuron_widget.analysis.figures import neuron_figure
 
     result = state.cache.rendering(target)
     if result is None:
-        raise RuntimeError(
+        raise WidgetError(
             f"{target.title} is not rendered yet; call widget.render(wait=True) first"
         )
     scan = state.cache.scans.get(target.layer)

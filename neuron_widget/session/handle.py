@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from neuron_widget.protocol.check import check_message
 from neuron_widget.session import export
 from neuron_widget.targets import from_dict
 
@@ -16,7 +17,7 @@ __all__ = ["handle_message"]
 
 def handle_message(
     session: Session,
-    m: Mapping[str, Any],
+    content: object,
     buffers: Sequence[bytes | memoryview] = (),  # noqa: ARG001  # no message has any so far
 ) -> None:
     """Do what a message of :mod:`neuron_widget.protocol.messages` asks.
@@ -25,19 +26,19 @@ def handle_message(
 
     Raises
     ------
-    ValueError, TypeError, KeyError
+    NeuronWidgetError, ValueError, TypeError
         For a message that is not understood, or asks for what cannot be.
     """
-    match m.get("kind"):
+    m = check_message(content)
+    match m["kind"]:
         case "ready":
-            session.view(str(m["view"]), visible=True)
+            session.view(m["view"], visible=True)
             session.state.send(*session.state.snapshot())
         case "visible":
-            session.view(str(m["view"]), visible=bool(m["visible"]), gone=bool(m["gone"]))
+            session.view(m["view"], visible=m["visible"], gone=m["gone"])
         case "select":
             target = from_dict(m["target"])
-            settled = bool(m["settled"])
-            session.select(target, m["steps"], seq=int(m["seq"]), settled=settled)
+            session.select(target, m["steps"], seq=m["seq"], settled=m["settled"])
         case "start":
             session.select(from_dict(m["target"]), m["steps"], auto=False)
             session.render()
@@ -49,22 +50,22 @@ def handle_message(
         case "pin":
             session.pin(from_dict(target) for target in m["pins"])
         case "figure":
-            export.send_figure(session.state, str(m["asker"]), from_dict(m["target"]))
+            export.send_figure(session.state, m["asker"], from_dict(m["target"]))
         case "line":
-            export.send_line(session.state, str(m["asker"]))
+            export.send_line(session.state, m["asker"])
         case "stop":
             session.stop(m["task"])
         case "resume":
             session.resume(m["task"])
         case "scan":
-            session.scan(str(m["dataset"]) or None, download=bool(m["download"]))
+            session.scan(m["dataset"] or None, download=m["download"])
         case "open_embedded":
             session.open_embedded()
         case "ack":
-            session.state.frames.acknowledged(int(m["index"]))
+            session.state.frames.acknowledged(m["index"])
         case "in_view":
             session.look_at(m["neurons"])
         case "enlarge":
-            session.enlarge(from_dict(m["target"]), str(m["group"]), int(m["rank"]))
-        case other:
-            raise ValueError(f"the page sent a message of unknown kind {other!r}")
+            session.enlarge(from_dict(m["target"]), m["group"], m["rank"])
+        case other:  # "poll" is answered by who sends the messages
+            raise ValueError(f"no session answers {other!r}")

@@ -122,7 +122,13 @@ class Scanning:
         state = self._state
         yield
         wanted = state.settings.dataset if run.another is None else run.another
-        dataset = yield from open_dataset_steps(wanted, download=run.download)
+        try:
+            dataset = yield from open_dataset_steps(wanted, download=run.download)
+        except OSError as error:  # a name that is none, a drive that is gone
+            raise DatasetError(
+                f"{_named(wanted)} cannot be opened: {error.strerror or error}; expected a folder "
+                "of images, 'samples' or 'imagenette'"
+            ) from error
         yield
         self._dataset = dataset
         self._partial.clear()
@@ -247,7 +253,8 @@ def _same(one: object, other: object) -> bool:
 def _named(dataset: object) -> str:
     """A data set in a line of text."""
     if isinstance(dataset, (str, os.PathLike)):
-        return str(dataset)
+        name = str(dataset)
+        return name if len(name) < 200 else f"{name[:100]}...{name[-50:]}"
     return f"the {type(dataset).__name__}"
 
 

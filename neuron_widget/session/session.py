@@ -251,7 +251,7 @@ class Session:
 
     def look_at(self, neurons: Sequence[int]) -> None:
         """Render the previews of these neurons before others."""
-        self._previews.in_view = [int(n) for n in neurons][:4096]
+        self._previews.in_view = list(neurons)
 
     def enlarge(self, target: Target, group: str, rank: int) -> None:
         """Send one photo of a target's neuron large."""
