@@ -101,23 +101,25 @@ def resolve_layer(name: str, known: Iterable[str], *, model: str = "this model")
     raise UnknownLayer(f"{model} has no layer {name!r}; {hint}")
 
 
-def check_neuron(neuron: object, channels: int, layer: str) -> int:
-    """The neuron as an int.
+def check_neuron(neuron: object, channels: int | None, layer: str) -> int:
+    """The neuron as an int; ``channels`` is None while the layer is not known yet.
 
     Raises
     ------
     NeuronOutOfRange
         With the valid range.
     """
+    last = "" if channels is None else f" to {channels - 1}"
     if isinstance(neuron, bool) or not hasattr(neuron, "__index__"):
-        raise NeuronOutOfRange(
-            f"neuron must be an integer from 0 to {channels - 1}, got {neuron!r}"
-        )
+        reach = f"from 0{last}" if last else "of at least 0"
+        raise NeuronOutOfRange(f"neuron must be an integer {reach}, got {neuron!r}")
     number: int = neuron.__index__()
-    if not 0 <= number < channels:
+    if channels is None:
+        if number < 0:
+            raise NeuronOutOfRange(f"neurons are counted from 0; there is no neuron {number}")
+    elif not 0 <= number < channels:
         raise NeuronOutOfRange(
-            f"layer {layer} has {channels} neurons, 0 to {channels - 1}; "
-            f"there is no neuron {number}"
+            f"layer {layer} has {channels} neurons, 0{last}; there is no neuron {number}"
         )
     return number
 

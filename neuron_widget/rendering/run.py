@@ -71,7 +71,7 @@ class RenderRun:
         self.model, self.settings = model, settings
         keep_blocks(model.device)
         with torch.inference_mode(False):
-            self._image = FourierImage(settings.size, settings.size, model.device)
+            self._image = FourierImage(settings.size, settings.size, model.device, grey=model.grey)
             precision = getattr(torch, settings.precision)
             self._fused = fused_reader(model, settings.layer, precision)
         state_bytes = 12 * len(settings.neurons) * int(np.prod(self._image.shape))

@@ -25,8 +25,6 @@ from neuron_widget.session.settings import check_int
 
 __all__ = ["check_arguments", "reject_unknown"]
 
-_ANY_NEURON = 1 << 30
-
 
 def reject_unknown(unknown: Mapping[str, Any], function: Callable[..., Any]) -> None:
     """Raise TypeError for keyword arguments that ``function`` does not have.
@@ -72,7 +70,7 @@ def check_arguments(
     if weights is not None and not isinstance(weights, (str, os.PathLike)):
         raise TypeError(f"weights must be the path of a file, got {type(weights).__name__}")
     _check_dataset(dataset)
-    neuron = check_neuron(neuron, _ANY_NEURON, "") if layer is None else neuron
+    neuron = check_neuron(neuron, None, "") if layer is None else neuron
     if model is None and layer is not None:
         # A layer names its network: that one is opened, or the widget says why it could not be.
         embedded = _find(layer, EFFICIENTNET_LAYERS) and not _find(layer, INCEPTION_MODULES)
@@ -86,7 +84,7 @@ def check_arguments(
         device=device,
         dataset=dataset,
         layer=layer,
-        neuron=check_neuron(neuron, _ANY_NEURON, layer or ""),
+        neuron=check_neuron(neuron, None, layer or ""),
         steps=check_steps(steps),
         top_k=check_int("top_k", top_k, 1, 50),
         auto=bool(auto),
