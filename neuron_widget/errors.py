@@ -19,6 +19,7 @@ __all__ = [
     "WeightsRefused",
     "WeightsUnavailable",
     "WidgetError",
+    "first_line",
     "nearest",
 ]
 
@@ -89,3 +90,9 @@ def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
     """A phrase ``did you mean 'a', 'b'?`` for the known words nearest to ``word``, or ``""``."""
     close = difflib.get_close_matches(word, list(known), n=n, cutoff=0.5)
     return f"did you mean {', '.join(repr(c) for c in close)}?" if close else ""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library says, cut to be quoted."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

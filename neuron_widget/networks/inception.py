@@ -14,7 +14,6 @@ wrong or slow there:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from neuron_widget.names import INCEPTION_BLOCKS
 
-__all__ = ["INPUT_SIZE", "InceptionV1", "from_lucent_names", "preprocess"]
+__all__ = ["INPUT_SIZE", "InceptionV1", "lucent_name", "preprocess"]
 
 INPUT_SIZE = 224
 
@@ -168,13 +167,8 @@ def preprocess(images: Tensor) -> Tensor:
     return images * 255 - 117
 
 
-def from_lucent_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Torch-lucent's state dict with our names: ``mixed4a_1x1_pre_relu_conv`` -> ``mixed4a.1x1``"""
-    renamed = {}
-    for key, value in state_dict.items():
-        layer, _, parameter = key.rpartition(".")
-        layer = layer.removesuffix("_pre_relu_conv")
-        if layer.startswith("mixed"):
-            layer = layer.replace("_", ".", 1)
-        renamed[f"{layer}.{parameter}"] = value
-    return renamed
+def lucent_name(name: str) -> str:
+    """A tensor's name in torch-lucent's state dict: ``mixed4a_1x1_pre_relu_conv.weight``."""
+    layer, _, parameter = name.rpartition(".")
+    suffix = "" if layer.startswith("softmax2") else "_pre_relu_conv"
+    return f"{layer.replace('.', '_')}{suffix}.{parameter}"

@@ -6,6 +6,7 @@ has no hook of ours.
 
 from __future__ import annotations
 
+import math
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from neuron_widget.errors import ModelError
 
-__all__ = ["RedirectedReLU", "eval_mode", "layer_reader", "probe_layers"]
+__all__ = ["RedirectedReLU", "are_channels_last", "eval_mode", "layer_reader", "relu_top"]
 
 # ------------------------------------------------------------------ scopes
 
@@ -40,7 +41,9 @@ class _LayerReached(BaseException):
     """Ends a forward pass at the layer. Not an ``Exception``: a model's own handlers let it by."""
 
 
-def layer_reader(module: nn.Module, name: str, *, stop: bool = True) -> Callable[[Tensor], Tensor]:
+def layer_reader(
+    module: nn.Module, name: str, *, stop: bool = True, channels_last: bool | None = None
+) -> Callable[[Tensor], Tensor]:
     """A function from a network input to the activation of one layer, ``(N, C, h, w)``.
 
     The forward pass ends at the layer (a model that cannot be stopped runs on, and still works).
@@ -55,6 +58,8 @@ def layer_reader(module: nn.Module, name: str, *, stop: bool = True) -> Callable
         An exact name out of ``module.named_modules()``.
     stop
         Whether to end the forward pass at the layer.
+    channels_last
+        Whether the layer itself gives ``(N, h, w, C)``; None: judged by :func:`are_channels_last`.
 
     Notes
     -----
@@ -102,19 +107,22 @@ def layer_reader(module: nn.Module, name: str, *, stop: bool = True) -> Callable
                 "(torch.no_grad, detach, checkpoint(use_reentrant=True)) or computes in integers "
                 "(a quantised network: open the one it was made from)"
             )
-        return channels_first(seen[0])
+        found = seen[0].dequantize() if seen[0].is_quantized else seen[0]
+        last = are_channels_last(found) if channels_last is None else channels_last
+        return found.permute(0, 3, 1, 2) if last else found
 
     return read
 
 
-def channels_first(activation: Tensor) -> Tensor:
-    """``(N, C, h, w)``, also from the ``(N, h, w, C)`` inside of Swin's and ConvNeXt's blocks.
+def are_channels_last(activation: Tensor) -> bool:
+    """Whether this is the ``(N, h, w, C)`` of the inside of Swin's and ConvNeXt's blocks.
 
     Images are square, so of three axes that are not alike the odd one is the channels'.
     """
-    if activation.ndim == 4 and activation.shape[1] == activation.shape[2] != activation.shape[3]:
-        return activation.permute(0, 3, 1, 2)
-    return activation
+    if activation.ndim != 4:
+        return False
+    _, a, b, c = activation.shape
+    return a == b != c
 
 
 def _first_tensor(output: Any) -> Tensor:
@@ -123,51 +131,6 @@ def _first_tensor(output: Any) -> Tensor:
     if not isinstance(output, Tensor):
         raise ModelError(f"the layer returned {type(output).__name__}, expected a tensor")
     return output
-
-
-def probe_layers(module: nn.Module, example: Tensor) -> dict[str, tuple[int, int, int]]:
-    """Name -> (channels, height, width) of every layer with a 4-d output, in order of execution.
-
-    One forward pass of ``example``. Where several modules give the very same activation, one name
-    stands for all: the block's for its last child's, the activation function's for that of the
-    convolution it works on in place, the convolution's for that of a dropout behind it. A module
-    that is called several times counts for its first call, as :func:`layer_reader` reads it.
-    """
-    found: dict[int, tuple[str, Tensor, int]] = {}
-    called: set[str] = set()
-    handles = []
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            if name in called:
-                return
-            called.add(name)
-            if not isinstance(output, Tensor) or output.ndim != 4:
-                return
-            before = found.get(id(output))
-            if before is not None:
-                inner, _, version = before
-                is_outer = inner.startswith(f"{name}.")
-                if not is_outer and output._version == version:
-                    return  # passed through unchanged
-                del found[id(output)]
-            found[id(output)] = (name, output, output._version)
-
-        return hook
-
-    # Not in inference_mode, the caller's neither: there a tensor's versions are not counted.
-    with torch.inference_mode(False), torch.no_grad():
-        try:
-            for name, m in module.named_modules():
-                # TorchScript takes no hooks.
-                if name and not isinstance(m, torch.jit.ScriptModule):
-                    handles.append(m.register_forward_hook(keep(name)))
-            module(example)
-        finally:
-            for handle in handles:
-                handle.remove()
-    shapes = {name: channels_first(t).shape for name, t, _ in found.values()}
-    return {name: (shape[1], shape[2], shape[3]) for name, shape in shapes.items()}
 
 
 # ------------------------------------------------------------------ redirected ReLU
@@ -207,6 +170,20 @@ _RELU: Sequence[Any] = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, T
 _RELU6: Sequence[Any] = (F.relu6, torch._C._nn.relu6)
 
 
+def relu_top(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> float | None:
+    """What a call of ReLU or ReLU6 clamps to (infinity, 6); None for a call of anything else."""
+    if func in _RELU:
+        return math.inf
+    if func in _RELU6:
+        return 6.0
+    if func is F.hardtanh and (args[1:] or kwargs):
+        # nn.ReLU6 is a Hardtanh between 0 and 6.
+        low, high = (*args[1:3], kwargs.get("min_val"), kwargs.get("max_val"))[:2]
+        if low == 0.0 and high == 6.0:
+            return 6.0
+    return None
+
+
 class RedirectedReLU(TorchFunctionMode):
     """Inside this block every ReLU and ReLU6 passes gradients by lucid's redirected rule.
 
@@ -221,14 +198,8 @@ class RedirectedReLU(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Replace calls to ReLU and ReLU6; pass everything else on."""
-        kwargs = kwargs or {}
-        if func in _RELU:
-            return _RedirectedClamp.apply(args[0] if args else kwargs["input"], None)
-        if func in _RELU6:
-            return _RedirectedClamp.apply(args[0] if args else kwargs["input"], 6.0)
-        if func is F.hardtanh and (args[1:] or kwargs):
-            # nn.ReLU6 is a Hardtanh between 0 and 6.
-            low, high = (*args[1:3], kwargs.get("min_val"), kwargs.get("max_val"))[:2]
-            if low == 0.0 and high == 6.0:
-                return _RedirectedClamp.apply(args[0], 6.0)
-        return func(*args, **kwargs)
+        top = relu_top(func, args, kwargs or {})
+        if top is not None:
+            x = args[0] if args else (kwargs or {})["input"]
+            return _RedirectedClamp.apply(x, top if top < math.inf else None)
+        return func(*args, **(kwargs or {}))

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from neuron_widget.errors import ModelError, NeuronOutOfRange, NeuronWidgetError
+from neuron_widget.errors import (
+    ModelError,
+    NeuronOutOfRange,
+    NeuronWidgetError,
+    UnknownLayer,
+    first_line,
+)
 from neuron_widget.names import check_neuron, resolve_layer
-from neuron_widget.networks.layers import layer_reader, probe_layers
+from neuron_widget.networks.identity import quick_look, weights_hash
+from neuron_widget.networks.layers import layer_reader
+from neuron_widget.networks.menu import main_layers, middle_layer
 from neuron_widget.networks.private_copy import PrivateCopies
+from neuron_widget.networks.probing import (
+    LayerInfo,
+    Probed,
+    mixes_images,
+    probe,
+    probe_one,
+    why_not,
+)
+from neuron_widget.networks.sizes import USUAL_SIZES, Sizes
 
-__all__ = ["LayerInfo", "Preprocess", "VisionModel", "weights_version"]
+__all__ = ["LayerInfo", "Preprocess", "VisionModel"]
 
 Preprocess = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """A layer: its name and the shape of its activation at the model's input size."""
-
-    name: str
-    channels: int
-    height: int
-    width: int
 
 
 class VisionModel:
@@ -49,7 +54,11 @@ class VisionModel:
     loaded_here : bool
         False for a module given by the user.
     redirect_relu : bool
-        Whether rendering redirects ReLU gradients by default.
+        Whether rendering redirects ReLU gradients by default: where ReLU was seen in a forward
+        pass, unless it is set.
+    reads_alone : bool
+        Whether images are read one at a time, because they would mix (batch statistics); known
+        after the layers were asked for.
     labels : tuple of str or None
         Names of the outputs, where known.
     note : str
@@ -80,7 +89,6 @@ class VisionModel:
         device: torch.device,
         input_size: int,
         loaded_here: bool,
-        redirect_relu: bool = False,
         labels: Sequence[str] | None = None,
         main_layers: Sequence[str] | None = None,
         default_layer: str | None = None,
@@ -88,18 +96,22 @@ class VisionModel:
         self.module = module
         self.name = name
         self.title = title
-        self.device = device
+        self._device = device
         self.input_size = input_size
         self.loaded_here = loaded_here
-        self.redirect_relu = redirect_relu
+        self._redirect_relu: bool | None = None
         self.labels = tuple(labels) if labels is not None else None
         self.note = ""
         self._preprocess = preprocess
         self._main_layers = main_layers
         self._default_layer = default_layer
         self._structure: tuple[list[nn.Module], list[torch.Size]] = ([], [])
+        self._seen = Probed()
         self._every: dict[str, LayerInfo] = {}
         self._probed: dict[str, LayerInfo] = {}
+        self._channels_last: set[str] = set()
+        self.reads_alone = False
+        self._sizes = Sizes(input_size)
         self._identity: tuple[object, str] = (None, "")
         self._copies = PrivateCopies(module)
         if loaded_here:
@@ -113,35 +125,75 @@ class VisionModel:
     @property
     def identity(self) -> str:
         """The name and a hash of the weights as they are: ``"inceptionv1-23866e7c6088"``."""
-        state = _quick_look(self.module)
+        state = quick_look(self.module)
         if self._identity[0] != state:
-            self._identity = (state, self._hash())
+            self._identity = (state, f"{self.name.replace('/', '-')}-{weights_hash(self.module)}")
         return self._identity[1]
 
-    def _hash(self) -> str:
-        digest = hashlib.sha256()
-        for key, value in self.module.state_dict().items():
-            if isinstance(value, Tensor):
-                digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-                array = value.detach().cpu().contiguous().view(-1).view(torch.uint8)
-                digest.update(array.numpy().tobytes())
-        return f"{self.name.replace('/', '-')}-{digest.hexdigest()[:12]}"
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        if self.loaded_here:
+            return self._device
+        first = next(self.module.parameters(), None)
+        return first.device if first is not None else self._device
+
+    @property
+    def redirect_relu(self) -> bool:
+        """Whether rendering redirects ReLU gradients by default (can be set)."""
+        if self._redirect_relu is None:
+            _ = self._named_layers
+            return self._seen.has_relu
+        return self._redirect_relu
+
+    @redirect_relu.setter
+    def redirect_relu(self, redirect: bool | None) -> None:
+        self._redirect_relu = redirect
+
+    @property
+    def grey(self) -> bool:
+        """Whether the network takes one channel, so that it cannot see colours."""
+        with torch.inference_mode():
+            image = torch.zeros((1, 3, self.input_size, self.input_size), device=self.device)
+            return self.preprocess(image).shape[1] == 1
 
     @property
     def _named_layers(self) -> dict[str, LayerInfo]:
         """Every layer with a map, probed again after somebody changed the network's structure."""
         structure = ([*self.module.modules()], [p.shape for p in self.module.parameters()])
         if self._structure != structure:
-            self._every = self._probe_all()
+            self._seen = self._probe_all()
+            self._every = {name: LayerInfo(name, *s) for name, s in self._seen.shapes.items()}
+            self._channels_last = set(self._seen.channels_last)
             self._structure, self._probed = structure, {}
+            self._sizes = Sizes(self.input_size)
         return self._every
 
-    def _probe_all(self) -> dict[str, LayerInfo]:
-        size = (1, 3, self.input_size, self.input_size)
-        with self.private_copy() as network, self._explaining(size):
-            example = self.preprocess(torch.zeros(size, device=self.device))
-            shapes = probe_layers(network, example)
-        return {name: LayerInfo(name, *shape) for name, shape in shapes.items()}
+    def _probe_all(self) -> Probed:
+        images = self._noise(2, self.input_size)
+        with self.private_copy() as network:
+            try:
+                with self._explaining(images):
+                    seen = probe(network, self.preprocess(images))
+            except ModelError as error:
+                # Networks are written that take one image at a time.
+                try:
+                    seen = probe(network, self.preprocess(images[:1]))
+                except Exception:  # noqa: BLE001  # the first error says it
+                    raise error from error.__cause__
+                self.reads_alone = True
+            else:
+                self.reads_alone = not self.loaded_here and mixes_images(
+                    network, seen, self.preprocess(images), self.preprocess(images[:1])
+                )
+        if self.reads_alone:
+            note = f"{self.title} lets images beside each other mix: each one is read alone."
+            self.note = f"{self.note.replace(note, '')} {note}".strip()
+        return seen
+
+    def _noise(self, images: int, size: int) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand((images, 3, size, size), generator=generator).to(self.device)
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -150,10 +202,8 @@ class VisionModel:
         Deeper ones (``layer(name)`` finds them) are left out where the network has blocks.
         """
         every = self._named_layers
-        if self._main_layers is not None:
-            return tuple(every.get(name) or self._probe(name) for name in self._main_layers)
-        blocks = tuple(info for info in every.values() if info.name.count(".") <= 1)
-        return blocks or tuple(every.values())
+        names = self._main_layers or main_layers(self._seen.shapes)
+        return tuple(every.get(name) or self._probe(name) for name in names)
 
     @property
     def default_layer(self) -> str:
@@ -163,9 +213,11 @@ class VisionModel:
         if not self.layers:
             raise ModelError(
                 f"{self.title} has no layer with activations (N, channels, height, width), so no "
-                "neurons to show: expected a convolutional network"
+                "neurons to show: expected a convolutional network whose layers are modules "
+                "(an exported or compiled program has none: open the module it was made from)"
             )
-        return self.layers[(len(self.layers) * 3) // 5].name
+        names = [info.name for info in self.layers]
+        return middle_layer(self.module, names, self._seen.shapes)
 
     def layer(self, name: str) -> LayerInfo:
         """The layer that ``name`` means (``mixed_4a``, ``Mixed4a``, ``layer3_0_conv1``).
@@ -176,9 +228,15 @@ class VisionModel:
             With the nearest names.
         """
         every = self._named_layers
-        if name in every:
+        if isinstance(name, str) and name in every:
             return every[name]
-        modules = [n for n, _ in self.module.named_modules() if n]
+        modules = {n: m for n, m in self.module.named_modules() if n}
+        if isinstance(name, nn.Module):
+            own = [n for n, m in modules.items() if m is name]
+            is_it = f"that module is layer {own[0]!r}" if own else "and that module is not of it"
+            raise UnknownLayer(
+                f"{self.title} takes the name of a layer, not a {type(name).__name__}: {is_it}"
+            )
         # Main names first, so that suggestions are names a person would use.
         main = [info.name for info in self.layers]
         found = resolve_layer(
@@ -187,21 +245,18 @@ class VisionModel:
         return every.get(found) or self._probe(found)
 
     def _probe(self, name: str) -> LayerInfo:
-        """A layer that shares its output with an enclosing block, or has no 4-d output."""
+        """A layer that shares its output with an enclosing block, or has no maps."""
         if name not in self._probed:
-            size = (1, 3, self.input_size, self.input_size)
-            with self._reading(name) as read, self._explaining(size), torch.inference_mode():
-                activation = read(torch.zeros(size, device=self.device))
-            if activation.ndim != 4:
-                raise ModelError(
-                    f"layer {name!r} gives activations of shape {tuple(activation.shape)}, "
-                    "expected (N, channels, height, width): choose a convolutional layer"
-                )
-            self._probed[name] = LayerInfo(name, *activation.shape[1:])
+            images = self._noise(1 if self.reads_alone else 2, self.input_size)
+            with self.private_copy() as network, self._explaining(images):
+                found, last = probe_one(network, name, self.preprocess(images))
+            self._probed[name] = LayerInfo(name, *found)
+            if last:
+                self._channels_last.add(name)
         return self._probed[name]
 
     @contextmanager
-    def _explaining(self, size: tuple[int, ...]) -> Iterator[None]:
+    def _explaining(self, images: Tensor) -> Iterator[None]:
         """What goes wrong in somebody's forward pass, with what it was given."""
         try:
             yield
@@ -209,9 +264,62 @@ class VisionModel:
             raise
         except Exception as error:
             raise ModelError(
-                f"{self.title} cannot be run on an image of shape {size}: {error}. Is this the "
-                "size it wants (input_size=), and does preprocess= give what it takes?"
+                f"{self.title} cannot be run on images {tuple(images.shape)}: "
+                f"{self._why_not(images.shape[-1])} ({first_line(error)})"
             ) from error
+
+    def _why_not(self, size: int) -> str:
+        """What is wrong with images of this side, as far as trying tells."""
+        for other in USUAL_SIZES:
+            if other != size and self._sizes.refusal(self._attempt, other, None) is None:
+                return f"it runs on {other} px, so open it with input_size={other}"
+        return why_not(self.module, self.preprocess, self._noise(1, size))
+
+    # -------------------------------------------------------------- sizes
+
+    def check_size(self, size: int, layer: str | None = None) -> None:
+        """Raise if images of this side cannot go through the network, up to ``layer``.
+
+        Without a layer: up to the last of :attr:`layers`.
+
+        Raises
+        ------
+        ModelError
+            Naming the nearest size that works.
+        """
+        name = self._last_layer if layer is None else self.layer(layer).name
+        error = self._sizes.refusal(self._attempt, size, name)
+        if error is not None:
+            raise ModelError(
+                f"{self.title} takes no images of {size} px (up to layer {name}): choose "
+                f"size={self._sizes.nearest(self._attempt, size, name)} ({first_line(error)})"
+            ) from error
+
+    def image_size(self, wanted: int, layer: str | None = None) -> int:
+        """The side nearest to ``wanted`` that can go through the network, up to ``layer``.
+
+        Without a layer: up to the last of :attr:`layers`. Found by trying, once a size.
+        """
+        name = self._last_layer if layer is None else self.layer(layer).name
+        return self._sizes.nearest(self._attempt, wanted, name)
+
+    @property
+    def fixed_input_size(self) -> bool:
+        """Whether the network takes images of :attr:`input_size` alone."""
+        return self._sizes.is_fixed(self._attempt, self._last_layer)
+
+    @property
+    def _last_layer(self) -> str:
+        layers = self.layers
+        return layers[-1].name if layers else self.default_layer
+
+    def _attempt(self, size: int, name: str | None) -> None:
+        """One image of this side through the network, up to a layer."""
+        with self.private_copy() as network, torch.inference_mode():
+            run = network if name is None else layer_reader(network, name)
+            run(self.preprocess(self._noise(1, size)))
+
+    # -------------------------------------------------------------- neurons
 
     def check_neurons(self, layer: str, neurons: int | Sequence[int]) -> tuple[int, ...]:
         """The neurons as a tuple of ints.
@@ -265,8 +373,22 @@ class VisionModel:
     @contextmanager
     def _reading(self, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
         with self.private_copy() as network:
-            read = layer_reader(network, name)
-            yield lambda images: read(self.preprocess(images))
+            read = layer_reader(network, name, channels_last=name in self._channels_last)
+
+            def read_images(images: Tensor) -> Tensor:
+                try:
+                    if self.reads_alone and len(images) > 1:
+                        alone = (read(self.preprocess(image)) for image in torch.split(images, 1))
+                        return torch.cat(list(alone))
+                    return read(self.preprocess(images))
+                except (NeuronWidgetError, MemoryError, torch.OutOfMemoryError):
+                    raise
+                except Exception:
+                    if images.shape[-1] == images.shape[-2] != self.input_size:
+                        self.check_size(images.shape[-1], name)
+                    raise
+
+            yield read_images
 
     @contextmanager
     def private_copy(self) -> Iterator[nn.Module]:
@@ -283,24 +405,3 @@ class VisionModel:
     def copy_refusal(self) -> str:
         """Why readings run the network itself instead of a copy; empty where they do not."""
         return self._copies.refusal
-
-
-def weights_version(module: nn.Module) -> tuple[int, list[int]]:
-    """Another one after weights were changed in place or replaced: counted by torch, at no cost."""
-    tensors = (*module.parameters(), *module.buffers())
-    return (
-        sum(t._version for t in tensors if not t.is_inference()),
-        [t.data_ptr() for t in tensors if t.numel()],
-    )
-
-
-def _quick_look(module: nn.Module) -> object:
-    """Another one also after a change behind torch's back (``weight.data``).
-
-    Takes a few ms, where a hash takes tenths of a second.
-    """
-    tensors = [t.detach() for t in (*module.parameters(), *module.buffers()) if t.numel()]
-    with torch.inference_mode():
-        sums = [t.sum().float() for t in tensors]
-        total = torch.stack(sums).tolist() if sums else []
-    return weights_version(module), str(total)

@@ -1,7 +1,6 @@
-"""Weight files: where they are looked for, how they are fetched, and what is refused.
+"""InceptionV1's weights: where they are looked for, and how they are fetched.
 
-Files from outside are untrusted: they are opened with ``weights_only=True``, compared with what
-the network expects before anything is loaded, and downloads are checked by content.
+Downloads are checked by content. What is read of a file is :mod:`.checkpoints`'s affair.
 """
 
 from __future__ import annotations
@@ -9,20 +8,16 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import pickle
 import tempfile
 import urllib.request
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from neuron_widget.errors import WeightsRefused, WeightsUnavailable
 
-__all__ = ["check_fits", "find_inception_weights", "git_object_id", "read_state_dict"]
+__all__ = ["Report", "find_inception_weights", "git_object_id"]
 
 ENVIRONMENT_VARIABLE = "NEURON_WIDGET_WEIGHTS"
 
@@ -148,77 +143,3 @@ def _download_inception(target: Path, report: Report) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors of a ``.pth``/``.pt`` state dict or a ``.safetensors`` file, on the CPU.
-
-    Raises
-    ------
-    WeightsUnavailable
-        If there is no such file.
-    WeightsRefused
-        If it is truncated, holds anything but tensors, or would run code when opened.
-    """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise WeightsUnavailable(f"there is no weights file at {str(file)!r}")
-    expected = "expected a state dict of tensors saved by torch.save, or a .safetensors file"
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsRefused(
-            f"{file} was not opened: it holds something other than tensors, which could run code "
-            f"on this machine; {expected}. Save the weights again with "
-            f"torch.save(model.state_dict(), ...) ({_first_line(error)})"
-        ) from error
-    except Exception as error:  # a broken file can fail anywhere in the readers
-        kind = (
-            "truncated or damaged" if zipfile.is_zipfile(file) or file.stat().st_size else "empty"
-        )
-        raise WeightsRefused(
-            f"{file} ({file.stat().st_size:,} bytes) could not be read, it looks {kind}; "
-            f"{expected}. Fetch or copy it again ({_first_line(error)})"
-        ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()
-    ):
-        raise WeightsRefused(f"{file} holds a {type(content).__name__}; {expected}")
-    return dict(content)
-
-
-def check_fits(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:
-    """Raise :class:`WeightsRefused` if names or shapes are not those of ``expected``."""
-    missing = [k for k in expected if k not in given]
-    unknown = [k for k in given if k not in expected]
-    wrong = [
-        f"{k} is {tuple(given[k].shape)}, not {tuple(expected[k].shape)}"
-        for k in expected
-        if k in given and given[k].shape != expected[k].shape
-    ]
-    if missing or unknown or wrong:
-        parts = [
-            f"{len(items)} {what} ({', '.join(items[:3])}{', ...' if len(items) > 3 else ''})"
-            for what, items in (
-                ("missing", missing),
-                ("unknown", unknown),
-                ("of another shape", wrong),
-            )
-            if items
-        ]
-        raise WeightsRefused(
-            f"{source} are the weights of another network: of {len(expected)} tensors expected, "
-            f"{'; '.join(parts)}. Give weights of this architecture, or name the right model"
-        )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

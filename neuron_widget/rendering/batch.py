@@ -115,7 +115,9 @@ class Batch:
                 "exp_avg_sq": self._spectra.exp_avg_sq[i],
             }
         self._alone_on_cpu = (
-            device.type == "cpu" and len(places) == 1 and options["precision"] == "float32"
+            device.type == "cpu"
+            and (len(places) == 1 or model.reads_alone)
+            and options["precision"] == "float32"
         )
         most = len(places)
         if device.type == "cpu":

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from neuron_widget.errors import RenderError
-from neuron_widget.networks.inception import InceptionV1
+from neuron_widget.networks.inception import InceptionV1, lucent_name
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.private_copy import PrivateCopy
 from neuron_widget.rendering.memory import is_out_of_memory
@@ -87,12 +87,7 @@ def lucent_module(model: VisionModel) -> nn.Module:
             weight.requires_grad_(weight.is_floating_point())
         return copy
     theirs: nn.Module = lucents("modelzoo.inceptionv1.InceptionV1").InceptionV1(pretrained=False)
-    renamed = {}
-    for key, value in model.module.state_dict().items():
-        layer, _, parameter = key.rpartition(".")
-        suffix = "" if layer.startswith("softmax2") else "_pre_relu_conv"
-        renamed[f"{layer.replace('.', '_')}{suffix}.{parameter}"] = value
-    theirs.load_state_dict(renamed)
+    theirs.load_state_dict({lucent_name(k): v for k, v in model.module.state_dict().items()})
     return theirs.eval().to(model.device)
 
 

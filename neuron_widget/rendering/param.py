@@ -47,6 +47,8 @@ class FourierImage:
         Size of the images in pixels; odd sizes work.
     device
         Where spectra and images live.
+    grey
+        Whether the images have no colours: for networks that cannot see them.
 
     Attributes
     ----------
@@ -55,8 +57,10 @@ class FourierImage:
         imaginary part.
     """
 
-    def __init__(self, height: int, width: int, device: torch.device | str = "cpu"):
-        self.height, self.width = height, width
+    def __init__(
+        self, height: int, width: int, device: torch.device | str = "cpu", *, grey: bool = False
+    ):
+        self.height, self.width, self.grey = height, width, grey
         self.device = torch.device(device)
         self.shape = (3, height, width // 2 + 1, 2)
         fy = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")[:, None]
@@ -71,9 +75,11 @@ class FourierImage:
         self._colour = colour.float().to(self.device)
 
     @classmethod
-    def of(cls, options: RenderOptions, device: torch.device | str = "cpu") -> FourierImage:
+    def of(
+        cls, options: RenderOptions, device: torch.device | str = "cpu", *, grey: bool = False
+    ) -> FourierImage:
         """The parameterisation that the settings of a rendering ask for."""
-        return cls(options["size"], options["size"], device)
+        return cls(options["size"], options["size"], device, grey=grey)
 
     def start(self, seed: int, target: Target) -> Tensor:
         """The starting spectrum of one image, :attr:`shape`, noise of its own generator."""
@@ -87,6 +93,8 @@ class FourierImage:
         image = torch.fft.irfft2(waves, s=(self.height, self.width), norm="ortho")
         with torch.autocast(self.device.type, enabled=False):  # the caller's is not ours
             mixed = torch.matmul(self._colour, image.flatten(2)).view_as(image)
+            if self.grey:
+                mixed = mixed.mean(dim=1, keepdim=True).expand_as(mixed)
         if self.device.type == "cpu" and len(mixed) > 1:
             # One call an image: the CPU's vector and scalar code differ in the last bit, and where
             # one gives way to the other depends on the size of the whole batch. In a batch of

@@ -72,7 +72,7 @@ class RenderRun:
         self.model, self.settings = model, settings
         keep_blocks(model.device)
         with torch.inference_mode(False):
-            self._image = FourierImage.of(settings.options, model.device)
+            self._image = FourierImage.of(settings.options, model.device, grey=model.grey)
             precision = getattr(torch, str(settings.options["precision"]))
             self._fused = {
                 layer: fused_reader(model, layer, precision) for layer in settings.layers

@@ -85,7 +85,7 @@ class ModelKeys:
         What torch does not count (``weight.data``, attributes, hooks) is looked up anew so often
         that it takes a tenth of the time; see :meth:`forget`.
         """
-        from neuron_widget.networks.model import weights_version
+        from neuron_widget.networks.identity import weights_version
 
         version, begin = weights_version(model.module), time.monotonic()
         known, due, network = self._known.get(model, (None, 0.0, {}))
@@ -124,6 +124,8 @@ def _describe_input(model: VisionModel) -> str:
     with torch.inference_mode():
         found = model.preprocess(images)
     shape = "same" if found.shape == images.shape else str(tuple(found.shape[1:]))
+    if found.shape[1] == 1:
+        shape = f"grey {shape}"  # rendered without colours
     middle = found[..., found.shape[-2] // 2, found.shape[-1] // 2].flatten().tolist()
     # Fewer digits than any two devices differ in.
     return " ".join([shape, *(f"{value + 0.0:.3g}" for value in middle)])
@@ -163,7 +165,8 @@ def _describe_behaviour(model: VisionModel) -> str:
         return type(error).__name__
     values = torch.cat(found) if found else torch.zeros(1)
     patterns = torch.randn((8, len(values)), generator=noise)
-    return " ".join(f"{value:.5g}" for value in (patterns @ values).tolist())
+    alone = "alone " if model.reads_alone else ""
+    return alone + " ".join(f"{value:.5g}" for value in (patterns @ values).tolist())
 
 
 def _tensors(output: Any) -> Iterator[Any]:

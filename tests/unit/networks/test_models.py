@@ -19,7 +19,12 @@ from neuron_widget.errors import (
     WeightsRefused,
     WeightsUnavailable,
 )
-from neuron_widget.names import EFFICIENTNET_LAYERS, INCEPTION_LAYERS, INCEPTION_MODULES
+from neuron_widget.names import (
+    EFFICIENTNET_LAYERS,
+    INCEPTION_LAYERS,
+    INCEPTION_MODULES,
+    check_neuron,
+)
 from neuron_widget.networks.inception import InceptionV1, LocalResponseNorm
 from neuron_widget.networks.layers import RedirectedReLU, layer_reader
 
@@ -187,6 +192,8 @@ def test_a_users_module_on_another_device_is_copied_not_moved() -> None:
             NeuronOutOfRange,
             "integer from 0 to 5, got 1.5",
         ),
+        (lambda _: check_neuron(-1, None, ""), NeuronOutOfRange, "there is no neuron -1"),
+        (lambda _: check_neuron("5", None, ""), NeuronOutOfRange, "of at least 0, got '5'"),
         (lambda m: m.check_neurons("second", True), NeuronOutOfRange, "got True"),
         (lambda m: m.check_neurons("second", []), NeuronOutOfRange, "no neuron given"),
     ],
@@ -265,7 +272,8 @@ def test_a_network_of_another_type_is_opened_and_rendered(dtype: torch.dtype) ->
     ("module", "says"),
     [
         (nn.Sequential(nn.Flatten(), nn.Linear(3072, 4)), "no layer with activations"),
-        (nn.Sequential(nn.Conv2d(1, 4, 3)), "shape .1, 3, 32, 32.*input_size=.*preprocess="),
+        (nn.Sequential(nn.Conv2d(1, 4, 3)), r"\(2, 3, 32, 32\): .* one channel.*preprocess="),
+        (nn.Sequential(nn.Conv2d(5, 4, 3)), r"\(2, 3, 32, 32\): .*input_size=.*preprocess="),
     ],
 )
 def test_a_network_that_cannot_be_shown_says_why(module: nn.Module, says: str) -> None:
@@ -475,7 +483,7 @@ def write(path: Any, how: str) -> Any:
     ("how", "says"),
     [
         ("truncated", "truncated or damaged"),
-        ("page", "could not|not opened"),
+        ("page", "web page"),
         ("empty", "looks empty"),
         ("other", "another network"),
         ("shape", "conv2d0.weight is (64, 3, 5, 5), not (64, 3, 7, 7)"),

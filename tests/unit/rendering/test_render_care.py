@@ -170,7 +170,7 @@ def test_yielding_reads_nothing_and_images_read_once(count_operations):
 # ------------------------------------------------------------------ redirected ReLU
 
 
-@pytest.mark.parametrize(("asked", "steps_with"), [(True, 16), (False, 0), (None, 0)])
+@pytest.mark.parametrize(("asked", "steps_with"), [(True, 16), (False, 0), (None, 16)])
 def test_relu_is_redirected_in_the_first_sixteen_steps_only(asked, steps_with, monkeypatch):
     entered = []
     enter = RedirectedReLU.__enter__

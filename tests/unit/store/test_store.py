@@ -152,7 +152,7 @@ def test_the_file_tells_what_made_it(store: Store, model: VisionModel) -> None:
         {"seed": 1},
         {"objective": "neuron"},
         {"engine": "lucent"},
-        {"redirect_relu": True},
+        {"redirect_relu": False},
         {"precision": "bfloat16"},
     ],
     ids=lambda other: next(iter(other)),

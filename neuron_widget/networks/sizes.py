@@ -1,0 +1,68 @@
+"""Which sizes of images a network takes: found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["USUAL_SIZES", "Sizes"]
+
+USUAL_SIZES = (224, 32, 28, 64, 96, 128, 160, 192, 256, 299, 320, 384, 448, 512)
+"""Sides of images that networks are made for, in pixels."""
+
+# Of patches and strides: a size may have to be a multiple of one.
+_STEPS = (8, 14, 16, 32)
+_LEAST = 16
+
+Attempt = Callable[[int, str | None], None]
+
+
+class Sizes:
+    """The sizes that were tried on one network.
+
+    Parameters
+    ----------
+    usual
+        The side of its usual input.
+
+    Notes
+    -----
+    ``attempt`` runs the network on one image of a side, up to a layer (None: to its end), or
+    raises.
+    """
+
+    def __init__(self, usual: int):
+        self._usual = usual
+        self._refusals: dict[tuple[int, str | None], Exception | None] = {}
+
+    def refusal(self, attempt: Attempt, size: int, layer: str | None) -> Exception | None:
+        """What the network says to an image of this side, up to a layer; None where it takes it."""
+        key = (size, layer)
+        if key not in self._refusals:
+            error: Exception | None = None
+            try:
+                attempt(size, layer)
+            except Exception as refused:  # noqa: BLE001  # somebody's network
+                error = refused.with_traceback(None)
+            self._refusals[key] = error
+        return self._refusals[key]
+
+    def nearest(self, attempt: Attempt, wanted: int, layer: str | None) -> int:
+        """The side nearest to ``wanted`` that the network takes, up to a layer.
+
+        Tried are ``wanted``, multiples of usual strides beside it, and the usual size.
+        """
+        near = {wanted, self._usual}
+        for step in _STEPS:
+            near |= {max(_LEAST, wanted // step * step), (wanted // step + 1) * step}
+        for size in sorted(near, key=lambda size: (abs(size - wanted), size)):
+            if self.refusal(attempt, size, layer) is None:
+                return size
+        return self._usual
+
+    def is_fixed(self, attempt: Attempt, layer: str | None) -> bool:
+        """Whether the network takes its usual size alone."""
+        others = {max(_LEAST, self._usual // step * step - step) for step in _STEPS}
+        others |= {self._usual // step * step + step for step in _STEPS}
+        return all(
+            self.refusal(attempt, size, layer) is not None for size in others - {self._usual}
+        )
