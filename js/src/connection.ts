@@ -34,6 +34,8 @@ export class Connection {
 		const { model } = this;
 		const onMessage = (content: P.ToPage, buffers?: BufferSource[] | null): void => {
 			this.contact.heard();
+			// A network that has just opened begins its work by itself, as after a command.
+			if (content.kind === "opened") this.#commanded = performance.now();
 			this.#poll.heard(content.kind);
 			this.#poll.poke();
 			listener.message(content, (buffers ?? []).map(viewOf));
