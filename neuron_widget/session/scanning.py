@@ -154,7 +154,7 @@ class Scanning:
             top_k=self._state.settings.top_k,
             # Small batches on a CPU: the image that forms beside this must keep moving.
             batch_size=8 if model.device.type == "cpu" else 64,
-            # A store has its own.
+            # Where there is no store; a store has its own.
             checkpoint=self._checkpoints.setdefault(at, MemoryCheckpoint()),
         )
         self._checkpoints.pop(at, None)

@@ -221,6 +221,7 @@ def scan_steps(
     how |= {"split": split, "batch_size": batch_size}
     if store is None:
         return (yield from scan_all(model, layer, photos, **asked, **how))
+    how.pop("checkpoint", None)  # the store has its own
     own = store
     own.model_key.forget(model)
     known = own.find_scan(model, layer, photos, **asked)

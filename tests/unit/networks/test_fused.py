@@ -19,7 +19,9 @@ from neuron_widget.rendering import render, render_steps
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
+    # Weights with which no maximum of the images below is so near to another that float32 and double
+    # precision decide it otherwise: in an untrained network that moves a gradient by percents.
+    torch.manual_seed(5)
     model = load_model("inceptionv1", weights="random", device="cpu")
     with torch.no_grad():
         # An untrained network's signal dies out on the way; this keeps every layer alive.

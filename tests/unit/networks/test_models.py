@@ -193,7 +193,7 @@ def test_a_users_module_on_another_device_is_copied_not_moved() -> None:
             "integer from 0 to 5, got 1.5",
         ),
         (lambda _: check_neuron(-1, None, ""), NeuronOutOfRange, "there is no neuron -1"),
-        (lambda _: check_neuron("5", None, ""), NeuronOutOfRange, "of at least 0, got '5'"),
+        (lambda _: check_neuron("5", None, ""), NeuronOutOfRange, "0 or more, got '5'"),
         (lambda m: m.check_neurons("second", True), NeuronOutOfRange, "got True"),
         (lambda m: m.check_neurons("second", []), NeuronOutOfRange, "no neuron given"),
     ],
