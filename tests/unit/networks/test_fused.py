@@ -19,8 +19,8 @@ from neuron_widget.rendering import render, render_steps
 
 @pytest.fixture(scope="module")
 def model():
-    # Weights with which no maximum of the images below is so near to another that float32 and double
-    # precision decide it otherwise: in an untrained network that moves a gradient by percents.
+    # Weights with which no maximum of the images below is so near to another that float32 and
+    # double precision decide it otherwise: untrained, that moves a gradient by percents.
     torch.manual_seed(5)
     model = load_model("inceptionv1", weights="random", device="cpu")
     with torch.no_grad():
