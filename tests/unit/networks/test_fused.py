@@ -12,6 +12,7 @@ from torch import nn
 from neuron_widget.networks.arithmetic import onednn_takes
 from neuron_widget.networks.fused import fused_reader
 from neuron_widget.networks.fused_parts import masked
+from neuron_widget.networks.inception import InceptionV1
 from neuron_widget.networks.layers import RedirectedReLU, layer_reader
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render, render_steps
@@ -19,8 +20,11 @@ from neuron_widget.rendering import render, render_steps
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
     model = load_model("inceptionv1", weights="random", device="cpu")
+    # These numbers and no others: in some a maximum is a tie in float32, decided otherwise than in
+    # float64 (with seed 0 alone, 2 % of mixed3a's gradient come from one such pixel).
+    torch.manual_seed(0)
+    InceptionV1()
     with torch.no_grad():
         # An untrained network's signal dies out on the way; this keeps every layer alive.
         for m in model.module.modules():
