@@ -21,8 +21,8 @@ from neuron_widget.rendering import render, render_steps
 @pytest.fixture(scope="module")
 def model():
     model = load_model("inceptionv1", weights="random", device="cpu")
-    # These numbers and no others: in some a maximum is a tie in float32, decided otherwise than in
-    # float64 (with seed 0 alone, 2 % of mixed3a's gradient come from one such pixel).
+    # These numbers and no others: in some a maximum is nearly a tie, and float32 decides it in
+    # another way than float64 (with seed 0 alone: one of maxpool1, 2 % of mixed3a's gradient).
     torch.manual_seed(0)
     InceptionV1()
     with torch.no_grad():
