@@ -43,15 +43,19 @@ def load_model(
         opens InceptionV1 if its weights are at hand or can be fetched, else the embedded network,
         and says so in ``.note``.
     weights
-        Path of a state dict (``.pth`` read with ``weights_only=True``, or ``.safetensors``), or
-        ``"random"`` for an untrained network. InceptionV1's are otherwise looked for in
+        Path of a state dict (``.pth`` read with ``weights_only=True``, or ``.safetensors``), also
+        inside of a training state or with a prefix such as ``module.``; or ``"random"`` for an
+        untrained network, the same one every time. InceptionV1's are otherwise looked for in
         ``NEURON_WIDGET_WEIGHTS``, in torch's hub cache, and at lucent's address.
     device
         ``"cuda"``, ``"mps"`` or ``"cpu"``; default the first of these that is there. A module
-        given by the user stays where it is; with another device named, a copy of it is used.
+        given by the user stays where it is; with another device named, a copy of it is used. It
+        is never changed, and may be in training meanwhile (see :mod:`.private_copy`).
     preprocess
-        For a module: ``(mean, std)`` of three numbers each on 0..1, torchvision weights or their
-        transforms, or a function on ``(N, 3, H, W)``. Not needed for timm's modules, which say it.
+        For a module: ``(mean, std)`` of three numbers each on 0..1 (of one each for a network of
+        grey images), torchvision weights or their transforms, a composition of transforms with a
+        Normalize, or a function on ``(N, 3, H, W)`` that moves no pixels. Not needed for timm's
+        modules, which say it.
     input_size
         Side of the network's input in pixels, if it is not to be the usual one.
     report

@@ -12,6 +12,7 @@ from torch import nn
 from neuron_widget.networks.arithmetic import onednn_takes
 from neuron_widget.networks.fused import fused_reader
 from neuron_widget.networks.fused_parts import masked
+from neuron_widget.networks.inception import InceptionV1
 from neuron_widget.networks.layers import RedirectedReLU, layer_reader
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render, render_steps
@@ -19,10 +20,11 @@ from neuron_widget.rendering import render, render_steps
 
 @pytest.fixture(scope="module")
 def model():
-    # Weights with which no maximum of the images below is so near to another that float32 and
-    # double precision decide it otherwise: untrained, that moves a gradient by percents.
-    torch.manual_seed(5)
     model = load_model("inceptionv1", weights="random", device="cpu")
+    # These numbers and no others: in some a maximum is nearly a tie, and float32 decides it in
+    # another way than float64 (with seed 0 alone: one of maxpool1, 2 % of mixed3a's gradient).
+    torch.manual_seed(0)
+    InceptionV1()
     with torch.no_grad():
         # An untrained network's signal dies out on the way; this keeps every layer alive.
         for m in model.module.modules():

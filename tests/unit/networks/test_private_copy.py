@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from neuron_widget import load_model, render, scan
+from neuron_widget.errors import ModelError
 from neuron_widget.networks.model import VisionModel
 
 HALF = ((0.5,) * 3, (0.5,) * 3)
@@ -133,6 +136,21 @@ def test_nothing_of_a_module_changes(engine: str) -> None:
     render(model, "second", 1, steps=2, size=24, engine=engine, progress=False)
     assert state() == before
     assert torch.equal(grad, torch.ones_like(grad))
+
+
+def test_nothing_holds_a_network_that_nobody_holds() -> None:
+    module = Small()
+    model = opened(module)
+    render(model, "second", 1, steps=1, size=24, progress=False)
+    with pytest.raises(ModelError):
+        model.check_size(2)
+    alive = weakref.ref(module)
+    gc.disable()
+    try:
+        del module, model
+        assert alive() is None, "freed at once, not when garbage is collected"
+    finally:
+        gc.enable()
 
 
 # ------------------------------------------------------------------ what changes is seen
