@@ -40,7 +40,8 @@ class Page:
 
     def of(self, kind: str, **more: object) -> list[dict[str, Any]]:
         found = [m for m in self.heard if m["kind"] == kind]
-        return [m for m in found if all(m.get(k) == v for k, v in more.items())]
+        said = [{**(m.get("target") or {}), **m} for m in found]
+        return [m for m in said if all(m.get(k) == v for k, v in more.items())]
 
     def begun(self, task: str) -> bool:
         """Whether a first step of a task is done."""
