@@ -10,7 +10,8 @@ import torch
 
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
-from neuron_widget.rendering import PREVIEW, RenderResult, render
+from neuron_widget.rendering import RenderResult, render
+from neuron_widget.settings import PREVIEW
 
 pytestmark = pytest.mark.data
 
