@@ -370,6 +370,10 @@ def test_tables_survive_a_file(tmp_path: Path, model: VisionModel) -> None:
         assert np.array_equal(array, again.arrays()[name])
 
 
+# Its values, its tables, or bytes that are no tables at all (complex numbers).
+REFUSED = r"cannot be loaded as a scan: (not a scan \(|its arrays? .* expected |torn, or not a safetensors)"
+
+
 def _cut(name: str) -> Callable[[dict[str, Any], dict[str, Any]], object]:
     return lambda _, arrays: arrays.update({name: arrays[name][:, :-1].copy()})
 
@@ -403,7 +407,7 @@ def test_a_file_that_is_no_scan_is_refused(
     assert ScanResult.load(path).scanned == PHOTOS
     change(manifest, arrays)
     save_scan(path, arrays, manifest)
-    with pytest.raises(StoreError, match="cannot be loaded as a scan: "):
+    with pytest.raises(StoreError, match=REFUSED):
         ScanResult.load(path)
 
 
