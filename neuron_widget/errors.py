@@ -25,7 +25,12 @@ __all__ = [
 
 
 class NeuronWidgetError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose.
+
+    ``result`` is what a rendering that fails has made until then (a ``RenderResult``), else None.
+    """
+
+    result: object = None
 
 
 class ModelError(NeuronWidgetError, ValueError):
@@ -66,12 +71,7 @@ class DownloadNeeded(DatasetError):
 
 
 class RenderError(NeuronWidgetError, RuntimeError):
-    """A rendering that cannot go on (out of memory at batch 1, NaN).
-
-    ``result`` is what was rendered until then (a ``RenderResult``), or None.
-    """
-
-    result: object = None
+    """A rendering that cannot go on (out of memory at batch 1, NaN, a faulty objective)."""
 
 
 class StoreError(NeuronWidgetError, RuntimeError):

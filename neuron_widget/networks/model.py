@@ -16,6 +16,7 @@ from neuron_widget.errors import (
     first_line,
 )
 from neuron_widget.names import check_neuron, resolve_layer
+from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.identity import quick_look, weights_hash
 from neuron_widget.networks.layers import layer_reader
 from neuron_widget.networks.menu import main_layers, middle_layer
@@ -381,12 +382,18 @@ class VisionModel:
                         alone = (read(self.preprocess(image)) for image in torch.split(images, 1))
                         return torch.cat(list(alone))
                     return read(self.preprocess(images))
-                except (NeuronWidgetError, MemoryError, torch.OutOfMemoryError):
+                except NeuronWidgetError:
                     raise
-                except Exception:
+                except Exception as error:
+                    if is_out_of_memory(error):
+                        raise
                     if images.shape[-1] == images.shape[-2] != self.input_size:
                         self.check_size(images.shape[-1], name)
-                    raise
+                    raise ModelError(
+                        f"{self.title} fails on images {tuple(images.shape)}, up to layer "
+                        f"{name}: {first_line(error)}. It ran when it was opened, so this comes "
+                        "from its own code, or from what was changed since"
+                    ) from error
 
             yield read_images
 

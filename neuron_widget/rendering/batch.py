@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuron_widget.errors import ModelError
+from neuron_widget.errors import ModelError, RenderError, first_line
+from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.fused import Reader
 from neuron_widget.networks.layers import RedirectedReLU
 from neuron_widget.networks.model import VisionModel
@@ -252,9 +253,15 @@ def _gradient(value: Tensor, of: Tensor) -> Tensor:
         (found,) = engine.run_backward(
             (value,), (torch.ones_like(value),), False, False, (of,), False, accumulate_grad=False
         )
-    except RuntimeError as error:
-        if "use_reentrant=True" not in str(error):
+    except Exception as error:
+        if is_out_of_memory(error):
             raise
+        if "use_reentrant=True" not in str(error):
+            raise RenderError(
+                "no gradient leads from the objective back to the image: the objective, or the "
+                f"network's backward pass, fails ({first_line(error)}). An objective only "
+                "computes a value from the activation: it must not call backward itself"
+            ) from error
         raise ModelError(
             "this network checkpoints its activations with use_reentrant=True, which gives no "
             "gradient of an image: pass use_reentrant=False to torch.utils.checkpoint.checkpoint, "

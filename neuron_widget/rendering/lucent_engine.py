@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from neuron_widget.errors import RenderError
+from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.inception import InceptionV1, lucent_name
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.private_copy import PrivateCopy
-from neuron_widget.rendering.memory import is_out_of_memory
 from neuron_widget.rendering.objective import at_positions
 from neuron_widget.rendering.param import generator_for
 from neuron_widget.rendering.result import RenderResult, RenderStep, Steps, as_history, to_host

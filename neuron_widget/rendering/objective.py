@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuron_widget.errors import RenderError, nearest
+from neuron_widget.errors import NeuronWidgetError, RenderError, first_line, nearest
+from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.objectives import OBJECTIVES, canonical_objective
 from neuron_widget.targets import Target
 
@@ -83,10 +84,11 @@ def as_objective(objective: object, layer: str) -> Objective:
         )
     if type(objective).__module__.split(".")[0] == "lucent":
         description = getattr(objective, "description", "") or type(objective).__name__
-        return Objective(f"lucent {description}", _one_by_one(_lucents(objective, layer)))
-    name = getattr(objective, "__qualname__", type(objective).__qualname__)
-    module = getattr(objective, "__module__", "")
-    return Objective(f"{module}.{name}", _one_by_one(objective))
+        name = f"lucent {description}"
+        return Objective(name, _one_by_one(name, _lucents(objective, layer)))
+    qualified = getattr(objective, "__qualname__", type(objective).__qualname__)
+    name = f"{getattr(objective, '__module__', '')}.{qualified}"
+    return Objective(name, _one_by_one(name, objective))
 
 
 def _of_one_channel(values: Callable[[Tensor], Tensor]) -> Values:
@@ -129,22 +131,43 @@ def at_positions(activation: Tensor, targets: Sequence[Target], height: int, wid
     return torch.stack(units)
 
 
-def _one_by_one(value: Callable[[Tensor], Any]) -> Values:
+def _one_by_one(name: str, value: Callable[[Tensor], Any]) -> Values:
     """One call an image, so that no image can depend on its neighbours in the batch."""
 
     def values(activation: Tensor, _neurons: Tensor) -> Tensor:
-        each = []
-        for one in torch.split(activation, 1):
-            number = value(one)
-            if not isinstance(number, Tensor):
-                raise RenderError(
-                    f"the objective returned {type(number).__name__}, expected a tensor computed "
-                    "from the activation it was given"
-                )
-            each.append(number.float().mean())
-        return torch.stack(each)
+        return torch.stack([_value(name, value, one) for one in torch.split(activation, 1)])
 
     return values
+
+
+def _value(name: str, value: Callable[[Tensor], Any], activation: Tensor) -> Tensor:
+    """What somebody's function makes of one image's activation; its faults in our words."""
+    given = f"the activation of one image, {tuple(activation.shape)}"
+    try:
+        number = value(activation)
+    except NeuronWidgetError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise RenderError(
+            f"the objective {name} fails on {given}: {first_line(error)}. It gets (1, channels, "
+            "height, width) of the layer that is rendered"
+        ) from error
+    if not isinstance(number, Tensor) or number.is_complex() or not number.numel():
+        is_one = isinstance(number, Tensor)
+        got = f"a tensor {number.dtype} {tuple(number.shape)}" if is_one else type(number).__name__
+        raise RenderError(
+            f"the objective {name} returned {got}, expected a tensor of real numbers computed "
+            "from the activation it was given"
+        )
+    if activation.requires_grad and not number.requires_grad:
+        raise RenderError(
+            f"the objective {name} returned a tensor without a gradient ({number.dtype}): it must "
+            "be computed from the activation by operations that can be differentiated (no detach, "
+            "item, argmax, comparison or numpy)"
+        )
+    return number.float().mean()
 
 
 def _lucents(objective: Callable[[Callable[[str], Tensor]], Tensor], layer: str) -> Any:

@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuron_widget.errors import RenderError
+from neuron_widget.errors import NeuronWidgetError, RenderError
+from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.fused import fused_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
-from neuron_widget.rendering.memory import free_memory, is_out_of_memory, keep_blocks
+from neuron_widget.rendering.memory import free_memory, keep_blocks
 from neuron_widget.rendering.objective import Objective, at_positions
 from neuron_widget.rendering.param import FourierImage
 from neuron_widget.rendering.result import (
@@ -158,6 +159,9 @@ class RenderRun:
         try:
             batch.advance()
             return True
+        except NeuronWidgetError as error:
+            error.result = self._what_is_there()
+            raise
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -199,13 +203,16 @@ class RenderRun:
 
     def _error(self, message: str) -> RenderError:
         error = RenderError(message)
-        try:
-            error.result = self.result()
-        except (RuntimeError, MemoryError) as second:
-            if not is_out_of_memory(second):
-                raise
-            error.result = None
+        error.result = self._what_is_there()
         return error
+
+    def _what_is_there(self) -> RenderResult | None:
+        """The result, as far as it can still be measured: the network itself may be what fails."""
+        try:
+            return self.result()
+        except Exception:  # noqa: BLE001  # the first error is the one to be told
+            self._open.clear()
+            return self.result() if self._finished else None
 
     # -------------------------------------------------------------- results
 

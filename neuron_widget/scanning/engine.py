@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm.auto import tqdm
 
-from neuron_widget.errors import DatasetError
+from neuron_widget.errors import DatasetError, NeuronWidgetError
 from neuron_widget.networks.arithmetic import scan_precision
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
@@ -260,9 +260,14 @@ def _steps(
                 if pass_.done > first:
                     pass_.save(checkpoint)
                 checkpoint = None
-            pass_.skipped.extend(batch.skipped)
             if batch.index:
-                pass_.take(batch.index, batch.squares)
+                try:
+                    pass_.take(batch.index, batch.squares)
+                except NeuronWidgetError:  # somebody's network fails: what was seen is kept
+                    if checkpoint is not None and pass_.done > first:
+                        pass_.save(checkpoint)
+                    raise
+            pass_.skipped.extend(batch.skipped)
             _keep_pace(queued, pass_.model.device)
             done = pass_.done
             rate = (done - first) / max(time.monotonic() - start, 1e-9)

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, overload
 
-from neuron_widget.errors import RenderError
+from neuron_widget.errors import NeuronWidgetError
 from neuron_widget.store.sharing import OnWait, share
 from neuron_widget.targets import Target, TargetLike, as_targets
 
@@ -142,7 +142,7 @@ def keep_begun(store: Store, model: VisionModel, work: Steps) -> Steps:
                     made: RenderResult = end.value
                     return made
                 yield last
-        except (GeneratorExit, RenderError) as error:
+        except (GeneratorExit, NeuronWidgetError) as error:
             result: RenderResult | None = getattr(error, "result", None)
             if result is None and last is not None:
                 result = last.result()
