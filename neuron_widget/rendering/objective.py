@@ -132,10 +132,13 @@ def at_positions(activation: Tensor, targets: Sequence[Target], height: int, wid
 
 
 def _one_by_one(name: str, value: Callable[[Tensor], Any]) -> Values:
-    """One call an image, so that no image can depend on its neighbours in the batch."""
+    """One call an image, so that no image can depend on its neighbours in the batch.
+
+    Always in float32: what can be computed in bfloat16 differs from processor to processor.
+    """
 
     def values(activation: Tensor, _neurons: Tensor) -> Tensor:
-        return torch.stack([_value(name, value, one) for one in torch.split(activation, 1)])
+        return torch.stack([_value(name, value, one) for one in torch.split(activation.float(), 1)])
 
     return values
 

@@ -176,7 +176,9 @@ def test_a_network_that_is_run_in_inference_mode_can_be_scanned_and_says_why_not
 def test_a_network_without_numbers_says_how_to_load_them() -> None:
     with torch.device("meta"):
         empty = small()
-    with pytest.raises(ModelError, match=r"'meta' device .* load_state_dict\(weights, assign=True"):
+    with pytest.raises(
+        ModelError, match=r"'meta' device .*net.load_state_dict\(weights, assign=True"
+    ):
         opened(empty)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from neuron_widget.errors import RenderError
+from neuron_widget.errors import ModelError, RenderError
 from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.layers import RedirectedReLU
 from neuron_widget.networks.zoo import load_model
@@ -87,7 +87,8 @@ def test_model_is_as_before(engine, end):
     if end == "success":
         list(work)
     elif end == "error":
-        with pytest.raises((RuntimeError, RenderError)):
+        error = ModelError if engine == "fast" else RenderError
+        with pytest.raises(error, match="on purpose"):
             list(work)
     else:
         next(work)

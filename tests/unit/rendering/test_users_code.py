@@ -57,16 +57,15 @@ FAULTY = {
 @pytest.mark.parametrize("kind", FAULTY)
 def test_a_faulty_function_is_told_in_our_words(kind):
     function, words = FAULTY[kind]
-    with pytest.raises(RenderError, match=words) as told:
+    with pytest.raises(RenderError, match=words):
         render(model(), "2", 1, steps=2, size=32, progress=False, objective=function)
-    assert not told.value.result.steps
 
 
 def test_what_is_finished_outlives_a_network_that_fails():
     fails = Fails()
     network = model(fails)
     fails.left = 6  # four steps of the first image, its measurement, one step of the second
-    with pytest.raises(ModelError, match="Sequential fails on images .*KeyError: 'mine'") as told:
+    with pytest.raises(ModelError, match=r"Sequential fails on images .*KeyError: 'mine'") as told:
         render(network, "2", [1, 5], steps=4, size=32, batch_size=1, progress=False)
     assert told.value.result.neurons == (1,)
     assert told.value.result.steps == 4

@@ -14,7 +14,13 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset
 
-from neuron_widget.errors import DatasetError, NeuronOutOfRange, StoreError, UnknownLayer
+from neuron_widget.errors import (
+    DatasetError,
+    ModelError,
+    NeuronOutOfRange,
+    StoreError,
+    UnknownLayer,
+)
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning import ScanResult, ScanTables, scan, scan_steps
@@ -318,7 +324,7 @@ def test_nothing_is_left_after_an_end_or_an_error(model: VisionModel) -> None:
     list(scan_steps(model, "body", photos(), batch_size=4))
     assert scan_threads() == []
     handle = model.module.stem.register_forward_hook(failing)
-    with pytest.raises(RuntimeError, match="out of something"):
+    with pytest.raises(ModelError, match="RuntimeError: out of something"):
         list(scan_steps(model, "body", photos(), batch_size=4))
     handle.remove()
     assert scan_threads() == []
