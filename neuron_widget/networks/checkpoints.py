@@ -208,6 +208,11 @@ def _refuse_numbers(
     found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str
 ) -> None:
     for name, value in found.items():
+        if value.layout != torch.strided or value.is_quantized:
+            raise WeightsRefused(
+                f"{source}: {name} is a sparse or quantised tensor, expected a plain one: save "
+                "the weights again with .to_dense() or .dequantize() of each"
+            )
         for kind in (torch.Tensor.is_complex, torch.Tensor.is_floating_point):
             if kind(value) != kind(expected[name]):
                 raise WeightsRefused(

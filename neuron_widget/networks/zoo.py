@@ -143,8 +143,22 @@ def _by_name(
     if name.startswith("timm/"):
         return _timm(name.removeprefix("timm/"), weights, device, size, say)
     known = [INCEPTION, EMBEDDED, "torchvision/<name>", "timm/<name>"]
-    hint = nearest(name, known) or f"expected {', '.join(map(repr, known))} or an nn.Module"
+    hint = (
+        _with_library(name)
+        or nearest(name, known)
+        or f"expected {', '.join(map(repr, known))} or an nn.Module"
+    )
     raise ModelError(f"unknown model {name!r}; {hint}")
+
+
+def _with_library(name: str) -> str:
+    """What to write for a name that is one of torchvision's or timm's; "" for others."""
+    import timm
+    from torchvision import models
+
+    full = [f"torchvision/{name}"] if name in models.list_models(module=models) else []
+    full += [f"timm/{name}"] if timm.is_model(name.split(".")[0]) else []
+    return f"write {' or '.join(map(repr, full))}" if full else ""
 
 
 @contextmanager
