@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from neuron_widget.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from neuron_widget.analysis import Analyzer
+    from neuron_widget.analysis import Analyzer, Predictability, predictability
     from neuron_widget.networks import VisionModel, load_model
     from neuron_widget.page import export_html
     from neuron_widget.quiz.widget import NeuronQuiz
@@ -24,12 +24,14 @@ __all__ = [
     "Analyzer",
     "NeuronQuiz",
     "NeuronWidget",
+    "Predictability",
     "RenderResult",
     "ScanResult",
     "VisionModel",
     "export_html",
     "load_model",
     "open_dataset",
+    "predictability",
     "render",
     "render_steps",
     "scan",
@@ -40,12 +42,14 @@ _HOME = {
     "Analyzer": "analysis",
     "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
+    "Predictability": "analysis.predicting",
     "RenderResult": "rendering",
     "ScanResult": "scanning",
     "VisionModel": "networks",
     "export_html": "page",
     "load_model": "networks.zoo",
     "open_dataset": "scanning",
+    "predictability": "analysis.predicting",
     "render": "rendering",
     "render_steps": "rendering",
     "scan": "scanning",

@@ -1,5 +1,6 @@
-"""What is made of results: statistics, figures, and the course notebook's class."""
+"""What is made of results: statistics, figures, a measure of trust, the course notebook's class."""
 
 from neuron_widget.analysis.analyzer import Analyzer
+from neuron_widget.analysis.predicting import Predictability, predictability
 
-__all__ = ["Analyzer"]
+__all__ = ["Analyzer", "Predictability", "predictability"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from neuron_widget.errors import StoreError
 from neuron_widget.store.renderings import Renderings
 from neuron_widget.store.scan_store import Scans
+from neuron_widget.store.vectors import Vectors
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -60,8 +61,8 @@ def open_store(where: StoreLike = None) -> Store | None:
     return Store(own, read_only=others)
 
 
-class Store(Renderings, Scans):
-    """Rendered images, scans and checkpoints on disk.
+class Store(Renderings, Scans, Vectors):
+    """Rendered images, scans, checkpoints and observers' vectors on disk.
 
     Parameters
     ----------

@@ -1,0 +1,57 @@
+"""Which photos a question about a neuron is made of, for people and for machines alike.
+
+A question (Borowski et al., ICLR 2021) shows references, photos that fire the neuron most and
+least, and asks which of two new photos fires it more: one of them is from near the top of the
+ranking, the other from near its bottom. :class:`~neuron_widget.NeuronQuiz` asks people,
+:func:`~neuron_widget.predictability` a machine; here is what both keep to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from neuron_widget.scanning.image_dataset import ImageDataset
+from neuron_widget.scanning.kinds.samples import SampleCrops
+
+__all__ = ["DEPTH", "FEWEST", "QUESTIONS", "REFERENCES", "new_ranks", "source_of"]
+
+REFERENCES = 9
+"""Photos at either end that are shown."""
+
+QUESTIONS = 50
+"""Photos at either end, behind the references, that are asked about.
+
+Twenty are enough to tell what a layer is worth; to tell its neurons apart takes more (halves of
+the questions agree with r = 0.5 over neurons for 20, with 0.75 for 50).
+"""
+
+FEWEST = 10
+"""With fewer photos than this behind the references, one of those is asked about instead."""
+
+DEPTH = REFERENCES + QUESTIONS
+"""Photos that a scan keeps at either end, as far as there are so many."""
+
+
+def new_ranks(kept: int, references: int, questions: int = QUESTIONS) -> range:
+    """Return the ranks of the photos asked about, of ``kept`` at either end.
+
+    They lie behind the references. Where a scan keeps too few for that, any of the first may be
+    asked about, and the others are the references.
+    """
+    if kept >= references + FEWEST:
+        return range(references, min(kept, references + questions))
+    return range(min(kept, references + 1))
+
+
+def source_of(photos: ImageDataset) -> Callable[[int], Hashable]:
+    """Return what tells where a photo, given by its number, comes from.
+
+    No reference may come from where a new photo comes from, nor one new photo from where the other
+    does: crops of one photograph are near copies, frames of one video are too.
+    """
+    groups = getattr(photos, "groups", None)
+    if groups is not None:
+        return lambda i: photos.path(i) if groups[i] is None else groups[i]
+    if photos.name == SampleCrops.name:
+        return photos.label
+    return photos.path
