@@ -73,10 +73,11 @@ class Predictability:
     Examples
     --------
     >>> from neuron_widget import predictability, scan
-    >>> found = scan("efficientnet_lite0", "blocks.1", "samples", progress=False)
-    >>> told = predictability(found, observer="efficientnet_lite0", store=False, progress=False)
-    >>> told.share("photos").shape, told.note[:51]
-    ((24,), 'EfficientNet-Lite0 is the network shown: it judges ')
+    >>> found = scan(
+    ...     "efficientnet_lite0", "blocks.0", "samples", num_samples=40, progress=False
+    ... )
+    >>> predictability(found, observer="efficientnet_lite0", store=False, progress=False).reason
+    '40 photos are too few for fair questions: ...'
     """
 
     layer: str
@@ -225,6 +226,20 @@ def predictability(
     Predictability
         Where the data set is too small, of one class, or of copies, ``reason`` says so and there
         are no numbers.
+
+    Examples
+    --------
+    >>> from neuron_widget import predictability, scan
+    >>> found = scan(
+    ...     "efficientnet_lite0", "blocks.0", "samples", num_samples=64, progress=False
+    ... )
+    >>> def colours(images):  # an observer: images (N, 3, 224, 224) to vectors (N, D)
+    ...     return images.mean(dim=(2, 3))
+    >>> told = predictability(
+    ...     found, observer=colours, references=3, questions=10, store=False, progress=False
+    ... )
+    >>> told.share("photos").shape, told.observer
+    ((16,), 'colours')
     """
     steps = predictability_steps(
         scan,
@@ -289,11 +304,8 @@ def _steps(
     store: Store | None,
 ) -> Generator[Watching, None, Predictability]:
     model, photos = scan._model, scan._photos
-    if not isinstance(model, VisionModel) or not isinstance(photos, ImageDataset):
-        raise DatasetError(
-            f"this scan of {scan.layer} was loaded without its network or photos, which are looked "
-            "at here: pass model= and dataset= to ScanResult.load(...)"
-        )
+    if not isinstance(model, VisionModel):
+        raise DatasetError(_absent(scan))
     yield Watching("look", 0, 0)
     observer, note = open_observer(chosen, model)
     room = scan.scanned // _QUARTER - references
@@ -323,6 +335,8 @@ def _steps(
             except StopIteration as end:
                 embedding = end.value
                 break
+    if not len(embedding.index):
+        raise DatasetError(_absent(scan))
     judge = Judge(
         embedding,
         *ranks,
@@ -379,6 +393,13 @@ def _one_class(scan: ScanResult, label: str) -> str:
     return (
         f"all photos of {scan.dataset} are of one class, {label!r}: what fires a neuron most and "
         "what fires it least differ too little to ask; take photos of several classes"
+    )
+
+
+def _absent(scan: ScanResult) -> str:
+    return (
+        f"this scan of {scan.layer} was loaded without its network or its photos, which are looked "
+        "at here: pass model= and dataset= to ScanResult.load(...)"
     )
 
 
