@@ -167,6 +167,11 @@ export interface AskLine {
 	asker: string;
 }
 
+/** The person wants to know how far pictures predict the layer: see ``Predicted``. */
+export interface Measure {
+	kind: "measure";
+}
+
 /**
  * The person pressed the Stop of a task: it ends within one step and keeps what is there.
  *
@@ -174,13 +179,13 @@ export interface AskLine {
  */
 export interface Stop {
 	kind: "stop";
-	task: "render" | "scan" | "preview";
+	task: "render" | "scan" | "preview" | "measure";
 }
 
 /** The person pressed the Resume of a task: what was stopped or left goes on where it was. */
 export interface Resume {
 	kind: "resume";
-	task: "render" | "scan" | "preview";
+	task: "render" | "scan" | "preview" | "measure";
 }
 
 /**
@@ -298,7 +303,7 @@ export interface DatasetChanged {
  */
 export interface Progress {
 	kind: "progress";
-	task: "render" | "scan" | "preview";
+	task: "render" | "scan" | "preview" | "measure";
 	layer: string;
 	target: ChannelTarget | UnitTarget | null;
 	done: number;
@@ -372,6 +377,30 @@ export interface Strengths {
 }
 
 /**
+ * How often a machine is right about new photos, having seen pictures of a neuron.
+ *
+ * ``photos[neuron]`` is the share of right answers in 0..1 from its most and least activating
+ * photos, ``image[neuron]`` from its rendered image alone; null where there is no number, and
+ * ``reasons[i]`` says why of ``unknown[i]``, ``reason`` of all. ``pairs`` is how many questions
+ * most neurons were asked; ``near`` are the neurons whose image tells little more than chance.
+ * ``observer`` is who was asked, ``note`` what has to be known of it.
+ */
+export interface Predicted {
+	kind: "predicted";
+	layer: string;
+	observer: string;
+	note: string;
+	reason: string;
+	references: number;
+	pairs: number;
+	photos: (number | null)[];
+	image: (number | null)[];
+	near: number[];
+	unknown: number[];
+	reasons: string[];
+}
+
+/**
  * The photos of one neuron.
  *
  * Buffers: for each of ``most`` then ``least``: a JPEG of the square the network saw, then the
@@ -421,7 +450,7 @@ export interface Pulse {
  */
 export interface Error {
 	kind: "error";
-	where: "network" | "render" | "scan" | "select" | "save";
+	where: "network" | "render" | "scan" | "measure" | "select" | "save";
 	title: string;
 	message: string;
 	traceback: string;
@@ -451,6 +480,7 @@ export type FromPage =
 	| Pin
 	| AskFigure
 	| AskLine
+	| Measure
 	| Stop
 	| Resume
 	| StartScan
@@ -474,6 +504,7 @@ export type ToPage =
 	| Image
 	| Thumbs
 	| Strengths
+	| Predicted
 	| Photos
 	| LargePhoto
 	| Polled

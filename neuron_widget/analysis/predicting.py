@@ -147,6 +147,16 @@ class Predictability:
             answers[neuron] = self._judge.answers(neuron, vector)
         return replace(self, answers=tuple(answers))
 
+    def with_answers(self, answers: Mapping[int, Answers]) -> Predictability:
+        """Return the same with these answers about images; other neurons have none."""
+        plain = [
+            Answers({k: v for k, v in one.shares.items() if k in ("photos", "photo")}, one.reason)
+            for one in self.answers
+        ]
+        for neuron, one in answers.items():
+            plain[neuron] = one
+        return replace(self, answers=tuple(plain))
+
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each neuron: shares, standard errors and pairs by condition, reason."""
         rows = []

@@ -14,6 +14,7 @@ from neuron_widget.page.pack import pack_page
 from neuron_widget.page.plan import DEFAULT_LIMIT, Plan, plan_page
 
 if TYPE_CHECKING:
+    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
 
@@ -92,6 +93,7 @@ def export_html(
     max_bytes: int | None = DEFAULT_LIMIT,
     title: str = "",
     report: Callable[[str], object] = print,
+    predicted: Predictability | None = None,
 ) -> Path:
     """Write results as one HTML file that shows them as the widget does, without a kernel.
 
@@ -114,6 +116,9 @@ def export_html(
         Heading of the page.
     report
         Called with the estimate of the size before anything is written.
+    predicted
+        What :func:`neuron_widget.predictability` returned: a line beside each neuron's image, and
+        an order of the gallery.
 
     Raises
     ------
@@ -131,7 +136,7 @@ def export_html(
     from neuron_widget.networks.zoo import load_model
 
     path = check_path(path)
-    contents = from_results(load_model(model), layer, images, scan, neurons)
+    contents = from_results(load_model(model), layer, images, scan, neurons, predicted)
     plan = plan_page(contents, photos=photos, limit=max_bytes)
     report(f"{path.name}: {plan}")
     for _ in write_page(contents, plan, path, title):

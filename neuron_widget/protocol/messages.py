@@ -222,6 +222,12 @@ class AskLine(TypedDict):
     asker: str
 
 
+class Measure(TypedDict):
+    """The person wants to know how far pictures predict the layer: see ``Predicted``."""
+
+    kind: Literal["measure"]
+
+
 class Stop(TypedDict):
     """The person pressed the Stop of a task: it ends within one step and keeps what is there.
 
@@ -229,14 +235,14 @@ class Stop(TypedDict):
     """
 
     kind: Literal["stop"]
-    task: Literal["render", "scan", "preview"]
+    task: Literal["render", "scan", "preview", "measure"]
 
 
 class Resume(TypedDict):
     """The person pressed the Resume of a task: what was stopped or left goes on where it was."""
 
     kind: Literal["resume"]
-    task: Literal["render", "scan", "preview"]
+    task: Literal["render", "scan", "preview", "measure"]
 
 
 class StartScan(TypedDict):
@@ -368,7 +374,7 @@ class Progress(TypedDict):
     """
 
     kind: Literal["progress"]
-    task: Literal["render", "scan", "preview"]
+    task: Literal["render", "scan", "preview", "measure"]
     layer: str
     target: Target | None
     done: int
@@ -441,6 +447,30 @@ class Strengths(TypedDict):
     top: list[list[int]]
 
 
+class Predicted(TypedDict):
+    """How often a machine is right about new photos, having seen pictures of a neuron.
+
+    ``photos[neuron]`` is the share of right answers in 0..1 from its most and least activating
+    photos, ``image[neuron]`` from its rendered image alone; null where there is no number, and
+    ``reasons[i]`` says why of ``unknown[i]``, ``reason`` of all. ``pairs`` is how many questions
+    most neurons were asked; ``near`` are the neurons whose image tells little more than chance.
+    ``observer`` is who was asked, ``note`` what has to be known of it.
+    """
+
+    kind: Literal["predicted"]
+    layer: str
+    observer: str
+    note: str
+    reason: str
+    references: int
+    pairs: int
+    photos: list[float | None]
+    image: list[float | None]
+    near: list[int]
+    unknown: list[int]
+    reasons: list[str]
+
+
 class Photos(TypedDict):
     """The photos of one neuron.
 
@@ -494,7 +524,7 @@ class Error(TypedDict):
     """
 
     kind: Literal["error"]
-    where: Literal["network", "render", "scan", "select", "save"]
+    where: Literal["network", "render", "scan", "measure", "select", "save"]
     title: str
     message: str
     traceback: str
@@ -524,6 +554,7 @@ FromPage = (
     | Pin
     | AskFigure
     | AskLine
+    | Measure
     | Stop
     | Resume
     | StartScan
@@ -547,6 +578,7 @@ ToPage = (
     | Image
     | Thumbs
     | Strengths
+    | Predicted
     | Photos
     | LargePhoto
     | Polled

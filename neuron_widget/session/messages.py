@@ -12,6 +12,7 @@ from neuron_widget.settings import page_settings
 from neuron_widget.targets import Channel, Target
 
 if TYPE_CHECKING:
+    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.networks.model import LayerInfo, VisionModel
     from neuron_widget.rendering import RenderResult, RenderStep
     from neuron_widget.scanning import Example, ImageDataset, ScanResult
@@ -231,6 +232,32 @@ def strengths(scan: ScanResult, layer: str) -> Message:
         "labels": list(labels),
         "top": top,
     }
+
+
+def predicted(found: Predictability) -> Message:
+    """See :class:`.protocol.Predicted`."""
+    neurons = range(len(found.answers))
+    pairs = found.pairs()
+    unknown = [] if found.reason else [n for n in neurons if found.reason_of(n)]
+    return {
+        "kind": "predicted",
+        "layer": found.layer,
+        "observer": found.observer,
+        "note": found.note,
+        "reason": found.reason,
+        "references": found.references,
+        "pairs": int(np.median(pairs[pairs > 0])) if (pairs > 0).any() else 0,
+        "photos": _shares(found.share("photos")),
+        "image": _shares(found.share("image")),
+        "near": [n for n in neurons if found.near_chance(n)],
+        "unknown": unknown,
+        "reasons": [found.reason_of(n) for n in unknown],
+    }
+
+
+def _shares(values: np.ndarray[Any, Any]) -> list[float | None]:
+    """JSON knows no NaN."""
+    return [round(float(value), 4) if np.isfinite(value) else None for value in values]
 
 
 def photos(scan: ScanResult, target: Target) -> Part:
