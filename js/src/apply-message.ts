@@ -1,4 +1,5 @@
 import type { PageState } from "./page-state";
+import { predictedOf } from "./predicted";
 import type * as P from "./protocol";
 import { strengthOf } from "./strength";
 import { sameTarget } from "./target";
@@ -57,6 +58,12 @@ export function applyMessage(
 			state.strengths.value = new Map(state.strengths.value).set(
 				message.layer,
 				strengthOf(message),
+			);
+			return;
+		case "predicted":
+			state.predicted.value = new Map(state.predicted.value).set(
+				message.layer,
+				predictedOf(message),
 			);
 			return;
 		case "photos":

@@ -71,6 +71,13 @@ export class Commands {
 		this.connection.ask({ kind: "scan", dataset, download });
 	}
 
+	/** Ask how far pictures predict the layer. */
+	measure(): void {
+		this.state.tasks.measure.asked.value = "start";
+		this.state.errors.remove("measure");
+		this.connection.ask({ kind: "measure" });
+	}
+
 	openEmbedded(): void {
 		this.state.errors.remove("network");
 		this.state.opening.value = "Opening the embedded network";

@@ -1,10 +1,23 @@
+import type { Predicted } from "./predicted";
 import type { Strength } from "./strength";
 
-export type Sort = "index" | "strength" | "alive";
+export type Sort = "index" | "strength" | "alive" | "predicted";
 
-/** The gallery's order: by number, by the best photo's score, or by number; the dead ones last. */
-export function galleryOrder(channels: number, sort: Sort, strength?: Strength): number[] {
+/**
+ * The gallery's order: by number, by the best photo's score, or by number; the dead ones last. Or by
+ * how far photos predict a neuron; those without a number last.
+ */
+export function galleryOrder(
+	channels: number,
+	sort: Sort,
+	strength?: Strength,
+	predicted?: Predicted,
+): number[] {
 	const order = Array.from({ length: channels }, (_, i) => i);
+	if (sort === "predicted") {
+		const known = (n: number): number => predicted?.photos[n] ?? -1;
+		return order.sort((a, b) => known(b) - known(a) || a - b);
+	}
 	if (sort === "index" || !strength) return order;
 	const rank = (n: number): number => {
 		if (strength.dead.has(n)) return Number.NEGATIVE_INFINITY;

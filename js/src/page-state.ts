@@ -7,6 +7,7 @@ import { Frames, type LiveFrame } from "./frames";
 import { InView } from "./in-view";
 import { type Group, type LargeShot, Media } from "./media";
 import { Pins } from "./pins";
+import type { Predicted } from "./predicted";
 import type * as P from "./protocol";
 import { RenderSettings } from "./render-settings";
 import { RunningCurve } from "./running-curve";
@@ -24,6 +25,7 @@ export class PageState {
 	/** undefined: not told yet; null: told that there is none. */
 	readonly dataset: Signal<P.Dataset | null | undefined> = signal(undefined);
 	readonly strengths: Signal<ReadonlyMap<string, Strength>> = signal(new Map());
+	readonly predicted: Signal<ReadonlyMap<string, Predicted>> = signal(new Map());
 	readonly tasks = new Tasks();
 	readonly errors = new Errors();
 	readonly curve = new RunningCurve();
@@ -95,6 +97,10 @@ export class PageState {
 		this.previewsOff.value ? null : this.#liveOrStopped(this.tasks.preview.progress.value),
 	);
 
+	readonly measureRow: ReadonlySignal<P.Progress | null> = computed(() =>
+		this.#liveOrStopped(this.tasks.measure.progress.value),
+	);
+
 	/** The gallery does not fill by itself. */
 	readonly previewsOff: ReadonlySignal<boolean> = computed(() =>
 		this.renderSettings.off("preview"),
@@ -152,6 +158,7 @@ export class PageState {
 			this.#photosOf = name;
 			this.media.clearPhotos();
 			this.strengths.value = new Map();
+			this.predicted.value = new Map();
 		}
 		this.dataset.value = dataset;
 	}
@@ -176,6 +183,7 @@ export class PageState {
 	#clearNetwork(): void {
 		this.media.clear();
 		this.strengths.value = new Map();
+		this.predicted.value = new Map();
 		this.#photosOf = "";
 	}
 }

@@ -169,8 +169,11 @@ class Predictability:
             rows.append(row)
         return rows
 
-    def to_frame(self) -> Any:
-        """Return :meth:`rows` as a pandas table. Raises ``PandasMissing`` without pandas."""
+    def to_frame(self, scan: ScanResult | None = None) -> Any:
+        """Return :meth:`rows` as a pandas table, behind the columns of the scan if it is given.
+
+        Raises ``PandasMissing`` without pandas.
+        """
         try:
             pandas = import_module("pandas")
         except ImportError as error:
@@ -178,7 +181,8 @@ class Predictability:
                 "to_frame() needs pandas, which is not installed: pip install pandas. The same "
                 "numbers are in rows()"
             ) from error
-        return pandas.DataFrame(self.rows()).set_index("neuron")
+        table = pandas.DataFrame(self.rows()).set_index("neuron")
+        return table if scan is None else scan.to_frame().join(table)
 
     def _of(self, neuron: int, condition: str) -> Share:
         if condition not in CONDITIONS:

@@ -2,8 +2,10 @@ import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
 import { count } from "../format";
 import { galleryOrder, moveInGrid, parseFilter, placesInView, type Sort } from "../order";
+import { summary } from "../predicted";
 import { channelOf, channelTarget, nameOf, sameTarget } from "../target";
 import { useView } from "../view-context";
+import { ErrorPanel } from "./error-panel";
 import { ProgressRow } from "./progress-row";
 
 const TILE = 56;
@@ -22,14 +24,21 @@ export function Gallery() {
 	const layer = state.selection.layer.value;
 	const channels = state.layerInfo.value?.channels ?? 0;
 	const strength = state.strength.value;
+	const predicted = state.predicted.value.get(layer);
 	const order = useMemo(() => {
-		const all = galleryOrder(channels, sort.value, strength);
+		const all = galleryOrder(channels, sort.value, strength, predicted);
 		const lets = parseFilter(filter.value, strength);
 		return lets ? all.filter(lets) : all;
-	}, [channels, sort.value, filter.value, strength]);
+	}, [channels, sort.value, filter.value, strength, predicted]);
 	// Where the filter hides the selected neuron, the list is entered at its first one.
 	const hidden = !order.includes(state.selection.neuron.value);
 	const entry = hidden ? order[0] : undefined;
+
+	// Once the order is asked for, and again for another layer; not after a stop.
+	const wanted = sort.value === "predicted" && !!strength && !predicted && !state.saved;
+	useEffect(() => {
+		if (wanted && !state.tasks.measure.busy.peek()) commands.measure();
+	}, [wanted, layer, state, commands]);
 
 	// The same elements again: a drawing of the gallery leaves a thousand tiles alone.
 	const tiles = useMemo(
@@ -160,6 +169,9 @@ export function Gallery() {
 					<option value="alive" disabled={!strength}>
 						dead last
 					</option>
+					<option value="predicted" disabled={state.saved ? !predicted : !strength}>
+						by predictability
+					</option>
 				</select>
 			</div>
 			<Filter shown={order.length} channels={channels} />
@@ -176,6 +188,7 @@ export function Gallery() {
 				{tiles}
 			</div>
 			<Previews />
+			<Measuring asked={sort.value === "predicted"} />
 		</section>
 	);
 }
@@ -233,6 +246,18 @@ function NoMatch() {
 			</button>
 		</div>
 	);
+}
+
+/** How far the measuring is; or what it says of the whole layer, where the gallery is sorted by it. */
+function Measuring({ asked }: { asked: boolean }) {
+	const { state } = useView();
+	const p = state.measureRow.value;
+	if (p) return <ProgressRow task="measure" p={p} />;
+	const error = <ErrorPanel where="measure" />;
+	const layer = state.selection.layer.value;
+	const predicted = state.predicted.value.get(layer);
+	if (!asked || !predicted) return error;
+	return <p class="nw-caption">{predicted.reason || summary(predicted)}</p>;
 }
 
 function Previews() {

@@ -6,6 +6,7 @@ import { channelOf, isWhole, nameOf, noteOf, partsOf, titleOf, wordOf } from "..
 import { useView } from "../view-context";
 import { Curve } from "./curve";
 import { PinButton } from "./pins";
+import { PredictedLine } from "./predicted";
 
 /** The image that the neuron, or a unit of it, wants to see; and what is known of it. */
 export function PicturePanel() {
@@ -33,6 +34,7 @@ export function PicturePanel() {
 					<PinButton />
 				</div>
 				{!isWhole(target) && <PartNote />}
+				<PredictedLine />
 				{frame ? (
 					<Forming frame={frame.frame} />
 				) : picture ? (

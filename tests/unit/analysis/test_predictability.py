@@ -321,6 +321,8 @@ def test_the_words_for_a_layer(found: ScanResult) -> None:
     assert told.near_chance(1) is False  # unknown is not near chance
     pandas = pytest.importorskip("pandas")
     assert isinstance(told.to_frame(), pandas.DataFrame)
+    both = told.to_frame(found)
+    assert {"best", "dead", "photos", "photos_error", "image", "pairs"} <= set(both.columns)
 
 
 def test_vectors_that_differ_by_rounding_alone_are_alike() -> None:
