@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from neuron_widget.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from neuron_widget.analysis import Analyzer, Predictability, predictability
+    from neuron_widget.analysis import (
+        Analyzer,
+        Predictability,
+        Stability,
+        predictability,
+        stability,
+    )
     from neuron_widget.networks import VisionModel, load_model
     from neuron_widget.page import export_html
     from neuron_widget.quiz.widget import NeuronQuiz
@@ -27,6 +33,7 @@ __all__ = [
     "Predictability",
     "RenderResult",
     "ScanResult",
+    "Stability",
     "VisionModel",
     "export_html",
     "load_model",
@@ -36,6 +43,7 @@ __all__ = [
     "render_steps",
     "scan",
     "scan_steps",
+    "stability",
 ]
 
 _HOME = {
@@ -45,6 +53,7 @@ _HOME = {
     "Predictability": "analysis.predicting",
     "RenderResult": "rendering",
     "ScanResult": "scanning",
+    "Stability": "analysis.stable",
     "VisionModel": "networks",
     "export_html": "page",
     "load_model": "networks.zoo",
@@ -54,6 +63,7 @@ _HOME = {
     "render_steps": "rendering",
     "scan": "scanning",
     "scan_steps": "scanning",
+    "stability": "analysis.stable",
 }
 
 

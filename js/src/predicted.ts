@@ -25,7 +25,8 @@ export const predictedOf = (m: P.Predicted): Predicted => ({
 });
 
 /** 0.974 -> "97 %" */
-export const share = (x: number): string => `${Math.round(100 * x)}\u00a0%`;
+export const share = (x: number): string =>
+	x < 1 && x >= 0.995 ? "over 99\u00a0%" : `${Math.round(100 * x)}\u00a0%`;
 
 /** What is known of one neuron, in a line. */
 export function sentence(p: Predicted, neuron: number): string {

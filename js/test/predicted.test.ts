@@ -47,4 +47,5 @@ test("the distribution has chance at its left and all that is known in it", () =
 	expect(median([0.5, null, 0.7])).toBeCloseTo(0.6);
 	expect(median([null])).toBe(null);
 	expect(share(0.974)).toBe("97\u00a0%");
+	expect(share(0.998)).toBe("over 99\u00a0%");
 });

@@ -2,5 +2,6 @@
 
 from neuron_widget.analysis.analyzer import Analyzer
 from neuron_widget.analysis.predicting import Predictability, predictability
+from neuron_widget.analysis.stable import Stability, stability
 
-__all__ = ["Analyzer", "Predictability", "predictability"]
+__all__ = ["Analyzer", "Predictability", "Stability", "predictability", "stability"]

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
 from neuron_widget.names import EMBEDDED, INCEPTION
+from neuron_widget.networks import zoo
 from neuron_widget.networks.model import VisionModel
-from neuron_widget.networks.zoo import load_model
 
 __all__ = ["OBSERVERS", "NetworkObserver", "Observer", "ObserverLike", "open_observer"]
 
@@ -120,12 +120,12 @@ class _Function:
 
 
 def _embedded() -> NetworkObserver:
-    return NetworkObserver(load_model(EMBEDDED), [f"blocks.{i}" for i in (1, 4, 5, 6)])
+    return NetworkObserver(zoo.load_model(EMBEDDED), [f"blocks.{i}" for i in (1, 4, 5, 6)])
 
 
 def _inception() -> NetworkObserver:
     layers = ("conv2d2", "mixed4a", "mixed4d", "mixed5a")  # as deep as those above
-    return NetworkObserver(load_model(INCEPTION, report=lambda _line: None), layers)
+    return NetworkObserver(zoo.load_model(INCEPTION, report=lambda _line: None), layers)
 
 
 def _dreamsim() -> Observer:

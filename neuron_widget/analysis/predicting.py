@@ -363,8 +363,12 @@ def _steps(
     )
     if judge.standard.alike:
         return replace(plain, reason=_copies(scan))
-    answers = tuple(judge.answers(neuron) for neuron in range(len(scan.mean)))
-    found = replace(plain, answers=answers, _judge=judge, _watch=observer)
+    answers: list[Answers] = []
+    for neuron in range(len(scan.mean)):
+        answers.append(judge.answers(neuron))
+        if neuron % 32 == 0:  # others may have a turn
+            yield Watching("look", len(wanted), len(wanted))
+    found = replace(plain, answers=tuple(answers), _judge=judge, _watch=observer)
     return found.with_images(images)
 
 

@@ -158,9 +158,7 @@ def scan(
     ] = False,
     observer: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(
-            "--observer", help="Which machine: efficientnet_lite0, inceptionv1, dreamsim."
-        ),
+        typer.Option("--observer", help="Who is asked: efficientnet_lite0, inceptionv1, dreamsim."),
     ] = None,
     as_json: AsJson = False,
     **settings: Any,

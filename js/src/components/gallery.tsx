@@ -170,7 +170,7 @@ export function Gallery() {
 						dead last
 					</option>
 					<option value="predicted" disabled={state.saved ? !predicted : !strength}>
-						by predictability
+						predictable
 					</option>
 				</select>
 			</div>

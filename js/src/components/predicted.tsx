@@ -78,7 +78,7 @@ export function Distributions() {
 						)}
 						{middle !== null && (
 							<div class="nw-histogram-ends nw-muted">
-								<span>below 50 % (chance)</span>
+								<span>chance</span>
 								<span>100 %</span>
 							</div>
 						)}

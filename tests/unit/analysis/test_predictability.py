@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from neuron_widget import load_model, predictability, render, scan
+from neuron_widget import load_model, predictability, render, scan, stability
 from neuron_widget.analysis import predicting
 from neuron_widget.analysis.embedding import Embedding
 from neuron_widget.analysis.judging import Judge, Standard
@@ -329,3 +329,23 @@ def test_vectors_that_differ_by_rounding_alone_are_alike() -> None:
     one = np.ones((9, 4), np.float32) * 3
     assert Standard(one + np.float32(1e-6) * np.arange(9, dtype=np.float32)[:, None]).alike
     assert not Standard(one + np.arange(9, dtype=np.float32)[:, None]).alike
+
+
+def test_pictures_of_one_neuron_are_alike_and_noise_is_not(model: VisionModel) -> None:
+    def colour_of(images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3))
+
+    how: dict[str, Any] = {"steps": 32, "size": 32, "store": False, "progress": False}
+    told = stability(model, "1", range(1, 8), observer=colour_of, **how)
+    assert told.neurons == tuple(range(1, 8))
+    assert told.seeds == (0, 1, 2)
+    assert told.share.mean() > 0.9
+    numbers = torch.Generator().manual_seed(0)
+
+    def noise(images: torch.Tensor) -> torch.Tensor:
+        return torch.randn((len(images), 64), generator=numbers)
+
+    many = stability(model, "1", range(NEURONS), observer=noise, seeds=range(6), **how)
+    assert many.share.mean() == pytest.approx(0.5, abs=0.05)
+    with pytest.raises(ValueError, match="two seeds at least"):
+        stability(model, "1", [1, 2], seeds=(3, 3))
