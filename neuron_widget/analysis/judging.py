@@ -13,9 +13,9 @@ from neuron_widget.scanning.tables import Ranks
 
 __all__ = ["CONDITIONS", "Answers", "Judge", "Share", "Standard"]
 
-CONDITIONS = ("photos", "photo", "image", "both")
-"""What the references are: most and least activating photos; the most activating photo alone; the
-rendered image alone; photos and image."""
+CONDITIONS = ("photos", "most", "photo", "image", "both")
+"""What the references are: most and least activating photos; the most activating ones; the most
+activating one alone; the rendered image alone; photos and image."""
 
 _COPY = 0.9999  # cosine: what is as alike as this is one photo twice
 _FEWEST = 5  # photos at either end that an answer must be about, to count for the neuron
@@ -136,6 +136,7 @@ class Judge:
         best = self._likeness(most[:1], high, low)
         shares = {
             "photos": _share(first.mean - last.mean, asked),
+            "most": _share(first.mean, asked),
             "photo": _share(best.mean, asked & (best.count > 0)),
         }
         if image is not None:

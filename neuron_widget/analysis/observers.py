@@ -16,6 +16,7 @@ from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
 from neuron_widget.names import EMBEDDED, INCEPTION
 from neuron_widget.networks import zoo
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.weights import inception_at_hand
 
 __all__ = ["OBSERVERS", "NetworkObserver", "Observer", "ObserverLike", "open_observer"]
 
@@ -163,7 +164,7 @@ def open_observer(observer: ObserverLike, shown: VisionModel) -> tuple[Observer,
     """Return an observer, and what has to be said of it: ``""``, or that it judges itself.
 
     Without a choice it is the embedded network; if that is the one shown, InceptionV1, if its
-    weights are at hand or can be fetched.
+    weights are at hand.
 
     Raises
     ------
@@ -173,10 +174,9 @@ def open_observer(observer: ObserverLike, shown: VisionModel) -> tuple[Observer,
         own = _open(EMBEDDED)
         if not _same(own, shown):
             return own, ""
-        try:
+        if inception_at_hand():  # nobody asked for a download
             return _open(INCEPTION), ""
-        except ModelError:
-            return own, _judges_itself(own)
+        return own, _judges_itself(own)
     opened = _open(observer)
     return opened, _judges_itself(opened) if _same(opened, shown) else ""
 

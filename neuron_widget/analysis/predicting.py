@@ -65,8 +65,9 @@ class Predictability:
         Photos at either end that were shown, and that were asked about.
     answers
         For each neuron its shares of right answers by condition, or why there are none:
-        ``"photos"`` (most and least activating ones), ``"photo"`` (the most activating one alone),
-        ``"image"`` (the rendered image alone), ``"both"``.
+        ``"photos"`` (most and least activating ones), ``"most"`` (the most activating ones),
+        ``"photo"`` (the most activating one alone), ``"image"`` (the rendered image alone),
+        ``"both"`` (photos and image).
     reason
         Why no neuron has a number; ``""`` where there are numbers.
 
@@ -150,7 +151,7 @@ class Predictability:
     def with_answers(self, answers: Mapping[int, Answers]) -> Predictability:
         """Return the same with these answers about images; other neurons have none."""
         plain = [
-            Answers({k: v for k, v in one.shares.items() if k in ("photos", "photo")}, one.reason)
+            Answers({k: v for k, v in one.shares.items() if k not in ("image", "both")}, one.reason)
             for one in self.answers
         ]
         for neuron, one in answers.items():
@@ -212,9 +213,9 @@ def predictability(
         What :func:`~neuron_widget.scan` returned, with its network and photos.
     observer
         Who is asked: ``None`` for the embedded network (InceptionV1, if the embedded one is the
-        network shown), ``"efficientnet_lite0"``, ``"inceptionv1"``, ``"dreamsim"`` (where it is
-        installed), a network of ``load_model``, or a function from images ``(N, 3, 224, 224)`` in
-        0..1 to vectors ``(N, D)``.
+        network shown and its weights are at hand), ``"efficientnet_lite0"``, ``"inceptionv1"``,
+        ``"dreamsim"`` (where it is installed), a network of ``load_model``, or a function from
+        images ``(N, 3, 224, 224)`` in 0..1 to vectors ``(N, D)``.
     references
         Photos at either end that are shown.
     questions

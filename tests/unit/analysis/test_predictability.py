@@ -315,7 +315,7 @@ def test_the_words_for_a_layer(found: ScanResult) -> None:
     assert "chance is 50%" in told.summary()
     assert told.rows()[0]["reason"]
     assert -1 <= told.reliability() <= 1
-    with pytest.raises(ValueError, match="expected photos, photo, image, both"):
+    with pytest.raises(ValueError, match="expected photos, most, photo, image, both"):
         told.share("picture")
     assert predicting.NEAR_CHANCE == 0.6
     assert told.near_chance(1) is False  # unknown is not near chance
