@@ -151,6 +151,13 @@ def sheet(scan: ScanResult, found: Predictability, path: Path) -> None:
     print(f"best {known[:8]}, worst {known[-8:]}: {path}")
 
 
+def pick(scan: ScanResult, neurons: int) -> list[int]:
+    """So many neurons, drawn among those that fire."""
+    alive = [n for n in range(len(scan.mean)) if n not in scan.dead]
+    chosen: list[int] = np.random.default_rng(0).permutation(alive)[:neurons].tolist()
+    return chosen
+
+
 def cost(scan: ScanResult) -> None:
     """Processor seconds of a layer whose photos no observer has seen."""
     with tempfile.TemporaryDirectory() as folder:
@@ -206,8 +213,7 @@ def main() -> None:
     how = {"steps": asked.steps, "size": asked.size}
     for layer in asked.layers:
         scan = scans[layer, "train"]
-        alive = [n for n in range(len(scan.mean)) if n not in scan.dead]
-        chosen = np.random.default_rng(0).permutation(alive)[: asked.neurons].tolist()
+        chosen = pick(scan, asked.neurons)
         for seed in asked.seeds[:2]:
             images = drain(render_steps(store, model, layer, chosen, seed=seed, **how))
             found = predictability(scan, rendered=images, store=store, progress=False)
@@ -218,15 +224,9 @@ def main() -> None:
                 flush=True,
             )
     for layer in asked.layers:
-        chosen = np.random.default_rng(0).permutation(
-            [
-                n
-                for n in range(len(scans[layer, "train"].mean))
-                if n not in scans[layer, "train"].dead
-            ]
-        )[: asked.neurons]
+        chosen = pick(scans[layer, "train"], asked.neurons)
         told = stability(
-            model, layer, chosen.tolist(), seeds=asked.seeds, store=store, progress=False, **how
+            model, layer, chosen, seeds=asked.seeds, store=store, progress=False, **how
         )
         print(f"{layer:<10} pictures of three seeds told apart: {100 * told.share.mean():.1f} %")
 
