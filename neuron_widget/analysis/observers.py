@@ -59,14 +59,14 @@ class NetworkObserver:
         Widths of the layers' parts of a vector; each part weighs the same.
     """
 
-    def __init__(self, model: VisionModel, layers: Sequence[str] = ()):
+    def __init__(self, model: VisionModel, layers: Sequence[str] = (), size: int | None = None):
         self._model = model
         infos = [model.layer(name) for name in layers or [model.default_layer]]
         self._layers = [info.name for info in infos]
         self.parts = tuple(info.channels for info in infos)
         self.name = model.title
-        self.identity = f"{model.identity} {' '.join(self._layers)} mean"
-        self.input_size = model.input_size
+        self.input_size = size or model.input_size
+        self.identity = f"{model.identity} {' '.join(self._layers)} mean {self.input_size} px"
 
     @property
     def weights(self) -> str:
@@ -121,7 +121,9 @@ class _Function:
 
 
 def _embedded() -> NetworkObserver:
-    return NetworkObserver(zoo.load_model(EMBEDDED), [f"blocks.{i}" for i in (1, 4, 5, 6)])
+    # As good as at 224 px, in less than half the time.
+    layers = [f"blocks.{i}" for i in (1, 4, 5, 6)]
+    return NetworkObserver(zoo.load_model(EMBEDDED), layers, size=160)
 
 
 def _inception() -> NetworkObserver:
