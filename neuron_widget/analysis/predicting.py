@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from neuron_widget.analysis.embedding import embed_images, embed_steps
 from neuron_widget.analysis.judging import CONDITIONS, Answers, Judge, Share
+from neuron_widget.analysis.no_number import absent, copies, one_class, only_class, too_small
 from neuron_widget.analysis.observers import Observer, ObserverLike, open_observer
 from neuron_widget.errors import DatasetError
 from neuron_widget.networks.model import VisionModel
@@ -320,7 +321,7 @@ def _steps(
 ) -> Generator[Watching, None, Predictability]:
     model, photos = scan._model, scan._photos
     if not isinstance(model, VisionModel):
-        raise DatasetError(_absent(scan))
+        raise DatasetError(absent(scan))
     yield Watching("look", 0, 0)
     observer, note = open_observer(chosen, model)
     room = scan.scanned // _QUARTER - references
@@ -336,12 +337,12 @@ def _steps(
     )
     if room < min(questions, _FEWEST):
         needed = _QUARTER * (references + min(questions, _FEWEST))
-        return replace(plain, reason=_too_small(scan, references, needed))
+        return replace(plain, reason=too_small(scan, references, needed))
     depth = references + plain.questions
     ranks = yield from _ranks(scan, model, photos, depth, store)
     wanted = np.unique(np.concatenate([side.index[:, :depth] for side in ranks], axis=None))
-    if len(wanted) and (label := _only_class(photos, wanted)):
-        return replace(plain, reason=_one_class(scan, label))
+    if len(wanted) and (label := only_class(photos, wanted)):
+        return replace(plain, reason=one_class(scan, label))
     looking = embed_steps(observer, photos, wanted.tolist(), store)
     with closing(looking):
         while True:
@@ -351,7 +352,7 @@ def _steps(
                 embedding = end.value
                 break
     if not len(embedding.index):
-        raise DatasetError(_absent(scan))
+        raise DatasetError(absent(scan))
     judge = Judge(
         embedding,
         *ranks,
@@ -363,7 +364,7 @@ def _steps(
         dead=scan.dead,
     )
     if judge.standard.alike:
-        return replace(plain, reason=_copies(scan))
+        return replace(plain, reason=copies(scan))
     answers: list[Answers] = []
     for neuron in range(len(scan.mean)):
         answers.append(judge.answers(neuron))
@@ -393,37 +394,3 @@ def _ranks(
             except StopIteration as end:
                 return ranks(end.value)
             yield Watching("scan", step.done, step.total)
-
-
-def _only_class(photos: ImageDataset, wanted: NDArray[np.int64]) -> str:
-    """The one class that all these photos are of; ``""`` if there are several, or none is known."""
-    first = photos.label(int(wanted[0]))
-    return first if first and all(photos.label(int(i)) == first for i in wanted) else ""
-
-
-def _too_small(scan: ScanResult, references: int, needed: int) -> str:
-    return (
-        f"{scan.scanned:,} photos are too few for fair questions: with {references} references at "
-        f"either end, those that fire a neuron most and least would overlap; {needed:,} would do"
-    )
-
-
-def _one_class(scan: ScanResult, label: str) -> str:
-    return (
-        f"all photos of {scan.dataset} are of one class, {label!r}: what fires a neuron most and "
-        "what fires it least differ too little to ask; take photos of several classes"
-    )
-
-
-def _absent(scan: ScanResult) -> str:
-    return (
-        f"this scan of {scan.layer} was loaded without its network or its photos, which are looked "
-        "at here: pass model= and dataset= to ScanResult.load(...)"
-    )
-
-
-def _copies(scan: ScanResult) -> str:
-    return (
-        f"the photos of {scan.dataset} are copies of one another: no question can be asked about "
-        "one photo with the same photo as a reference"
-    )
