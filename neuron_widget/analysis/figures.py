@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from neuron_widget.durable import write_atomically
-from neuron_widget.errors import nearest
+from neuron_widget.errors import WrongValue, nearest
 
 __all__ = ["MOST_ROWS", "neuron_figure", "save_figure"]
 
@@ -130,7 +130,7 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
     formats = sorted(figure.canvas.get_supported_filetypes())
     if kind not in formats:
         hint = nearest(kind, formats) or f"expected one of {', '.join(formats)}"
-        raise ValueError(f"a figure cannot be saved as {path.name!r}: no format {kind!r}; {hint}")
+        raise WrongValue(f"a figure cannot be saved as {path.name!r}: no format {kind!r}; {hint}")
     data = io.BytesIO()
     figure.savefig(data, dpi=dpi, format=kind)
     write_atomically(path, data.getvalue(), "name another folder")

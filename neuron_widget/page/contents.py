@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuron_widget.errors import StoreError
+from neuron_widget.errors import StoreError, WrongValue
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import LayerInfo, VisionModel
@@ -104,10 +104,10 @@ def from_results(
     where: dict[int, tuple[RenderResult, int]] = {}
     for result in results:
         if result.layer != info.name:
-            raise ValueError(f"an image is of layer {result.layer!r}; expected {info.name!r}")
+            raise WrongValue(f"an image is of layer {result.layer!r}; expected {info.name!r}")
         for i, neuron in enumerate(result.neurons):
             if neuron in where:
-                raise ValueError(f"neuron {neuron} has two images; expected one of each neuron")
+                raise WrongValue(f"neuron {neuron} has two images; expected one of each neuron")
             where[neuron] = (result, i)
     if scan is not None:
         _check_scan(scan, model, info.name)
@@ -126,9 +126,9 @@ def from_results(
 
 def _check_scan(scan: ScanResult, model: VisionModel, layer: str) -> None:
     if scan.layer != layer:
-        raise ValueError(f"the scan is of layer {scan.layer!r}; expected {layer!r}")
+        raise WrongValue(f"the scan is of layer {scan.layer!r}; expected {layer!r}")
     if scan.model_identity != model.identity:
-        raise ValueError(f"the scan is of {scan.model_identity}; expected {model.identity}")
+        raise WrongValue(f"the scan is of {scan.model_identity}; expected {model.identity}")
 
 
 def from_store(

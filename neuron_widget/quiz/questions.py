@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from neuron_widget.errors import DatasetError, NeuronWidgetError, nearest
+from neuron_widget.errors import DatasetError, NeuronWidgetError, WrongValue, nearest
 from neuron_widget.rendering import RenderResult
 from neuron_widget.scanning import ScanResult
 from neuron_widget.scanning.examples import Example
@@ -73,7 +73,7 @@ def check_conditions(conditions: str | Sequence[str]) -> tuple[str, ...]:
     for condition in many or ("",):
         if condition not in CONDITIONS:
             hint = nearest(str(condition), CONDITIONS) or f"expected {', '.join(CONDITIONS)}"
-            raise ValueError(f"unknown condition {condition!r}; {hint}")
+            raise WrongValue(f"unknown condition {condition!r}; {hint}")
     return many
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from neuron_widget.errors import NeuronOutOfRange
+from neuron_widget.errors import NeuronOutOfRange, WidgetError, WrongType, WrongValue
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION
 from neuron_widget.notebook import front_end
 
@@ -121,7 +121,7 @@ class NeuronQuiz(anywidget.AnyWidget):
             if rendered is not None:
                 neurons = rendered.neurons[:neurons]
         elif isinstance(neurons, str):  # its characters would be taken for neurons
-            raise TypeError(f"neurons must be how many, or a list of which, got {neurons!r}")
+            raise WrongType(f"neurons must be how many, or a list of which, got {neurons!r}")
         elif not (neurons := tuple(neurons)):
             raise NeuronOutOfRange("neurons is empty: expected how many neurons, or which")
         if scan is None or (rendered is None and set(turns) != {"photos"}):
@@ -206,11 +206,11 @@ class NeuronQuiz(anywidget.AnyWidget):
             If it is answered already, or none is left.
         """
         if side not in _SIDES:
-            raise ValueError(f"side must be 'left' or 'right', got {side!r}")
+            raise WrongValue(f"side must be 'left' or 'right', got {side!r}")
         if self._at >= len(self._questions):
-            raise RuntimeError("no question is left; restart() begins again")
+            raise WidgetError("no question is left; restart() begins again")
         if len(self._results) > self._at:
-            raise RuntimeError("this question is answered already; next() shows the next one")
+            raise WidgetError("this question is answered already; next() shows the next one")
         question = self._questions[self._at]
         correct = side == question.fires_more
         self._results.append(
@@ -235,7 +235,7 @@ class NeuronQuiz(anywidget.AnyWidget):
     def next(self) -> None:
         """Show the next question, or the end. RuntimeError if this one is not answered."""
         if self._at >= len(self._results):
-            raise RuntimeError("this question is not answered yet: answer('left') or ('right')")
+            raise WidgetError("this question is not answered yet: answer('left') or ('right')")
         self._at += 1
         self._show()
 
@@ -295,13 +295,13 @@ def _open(
         model = EMBEDDED if layer in EFFICIENTNET_LAYERS else INCEPTION
     opened = load_model(model, weights=weights, device=device)
     if scan is not None and scan.model_identity != opened.identity:
-        raise ValueError(
+        raise WrongValue(
             f"the scan was made with {scan.model_identity}, and the images would be rendered with "
             f"{opened.identity}: pass the same model, or rendered="
         )
     name = opened.layer(layer or (scan.layer if scan else opened.default_layer)).name
     if scan is not None and scan.layer != name:
-        raise ValueError(f"the scan is of layer {scan.layer!r}, not of {name!r}: leave layer out")
+        raise WrongValue(f"the scan is of layer {scan.layer!r}, not of {name!r}: leave layer out")
     return opened, name
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from neuron_widget.errors import DatasetError, nearest
+from neuron_widget.errors import DatasetError, WrongType, nearest
 from neuron_widget.names import path_as_typed
 from neuron_widget.scanning.image_dataset import ImageDataset, join_notes
 from neuron_widget.scanning.kinds import DatasetKind, Opening, all_kinds
@@ -75,7 +75,7 @@ def open_dataset_steps(
     Listing a large folder takes many steps. The data set is what the generator returns.
     """
     if not isinstance(split, str):
-        raise TypeError(f"split must be a name such as 'train' or 'val', got {split!r}")
+        raise WrongType(f"split must be a name such as 'train' or 'val', got {split!r}")
     if isinstance(x, ImageDataset):
         return x
     if isinstance(x, DataLoader):
