@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from neuron_widget.durable import write_atomically
-from neuron_widget.errors import WrongValue, nearest
+from neuron_widget.errors import StoreError, WrongValue, nearest
+from neuron_widget.names import as_path
 
 __all__ = ["MOST_ROWS", "neuron_figure", "save_figure"]
 
@@ -123,7 +124,7 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
     StoreError
         For a full disk or a folder that cannot be written to; no file is left then.
     """
-    path = Path(path).expanduser()
+    path = as_path(path, "the figure", StoreError, example="figure.png")
     if not path.suffix:
         path = path.with_name(f"{path.name}.png")
     kind = path.suffix[1:].lower()

@@ -328,7 +328,10 @@ def writable_folder(folder: object, option: str) -> Path:
         For what is no path.
     """
     if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
-        raise WrongType(f"{option.strip('=')} must be the path of a folder, got {folder!r:.80}")
+        name = option.strip("=")
+        raise WrongType(
+            f"{name} must be the path of a folder such as 'results', got {folder!r:.80}"
+        )
     try:
         path = Path(folder).expanduser()
         path.mkdir(parents=True, exist_ok=True)

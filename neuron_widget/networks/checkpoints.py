@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from neuron_widget.errors import WeightsRefused, WeightsUnavailable, first_line
+from neuron_widget.names import as_path
 
 __all__ = ["fit", "holds", "read_checkpoint"]
 
@@ -49,7 +50,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     WeightsRefused
         If it is truncated, no file of weights, or would run code when opened.
     """
-    file = Path(path).expanduser()
+    file = as_path(path, "weights", WeightsUnavailable, example="weights.pth")
     if not file.is_file():
         raise WeightsUnavailable(f"there is no weights file at {str(file)!r}")
     _refuse_foreign(file)

@@ -95,6 +95,9 @@ def load_model(
             ("input_size", input_size),
         ):
             _refuse(name, value, "pass the module itself to open it anew")
+        wanted = model.device if device is None else pick_device(device)
+        if (wanted.type, wanted.index or 0) != (model.device.type, model.device.index or 0):
+            _refuse("device", device, f"it is on {model.device}. Move the module and open it anew")
         return model
     chosen = pick_device(device) if not isinstance(model, nn.Module) or device is not None else None
     if isinstance(model, nn.Module):

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.errors import StoreError
+from neuron_widget.errors import StoreError, WrongType
+from neuron_widget.names import as_path
 from neuron_widget.page.contents import Contents, from_results
 from neuron_widget.page.html import page_html
 from neuron_widget.page.pack import pack_page
 from neuron_widget.page.plan import DEFAULT_LIMIT, Plan, plan_page
+from neuron_widget.settings import check_int
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult
@@ -34,7 +36,7 @@ class Export:
 
 def check_path(path: str | Path) -> Path:
     """The file to write; StoreError for a folder or a name that is no page's."""
-    path = Path(path).expanduser()
+    path = as_path(path, "the page", StoreError, example="page.html")
     if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
         raise StoreError(f"{str(path)!r}: expected the name of a file ending in .html")
     return path
@@ -131,6 +133,10 @@ def export_html(
     from neuron_widget.networks.zoo import load_model
 
     path = check_path(path)
+    if not isinstance(title, str):
+        raise WrongType(f"title must be a text, got {title!r:.80}")
+    if max_bytes is not None:
+        max_bytes = check_int("max_bytes", max_bytes, 1)
     contents = from_results(load_model(model), layer, images, scan, neurons)
     plan = plan_page(contents, photos=photos, limit=max_bytes)
     report(f"{path.name}: {plan}")

@@ -25,6 +25,7 @@ from neuron_widget.durable import (
     write_atomically,
 )
 from neuron_widget.errors import StoreError
+from neuron_widget.names import as_path
 
 __all__ = [
     "ALGORITHM",
@@ -132,7 +133,7 @@ def save_scan(path: str | Path, arrays: Arrays, manifest: Mapping[str, Any]) -> 
 
     Raises StoreError for another ending, a full disk, or a folder that cannot be written to.
     """
-    path = Path(path).expanduser()
+    path = as_path(path, "the scan's file", StoreError, example="scan.safetensors")
     if path.suffix.lower() != ".safetensors":
         raise StoreError(
             f"a scan is saved as safetensors; got the name {path.name!r}, "

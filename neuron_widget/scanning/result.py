@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from neuron_widget.durable import Damaged
-from neuron_widget.errors import DatasetError, ModelError, TargetError
+from neuron_widget.errors import DatasetError, ModelError, StoreError, TargetError
+from neuron_widget.names import as_path
 from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
@@ -196,7 +197,7 @@ class ScanResult:
         StoreError
             A missing, torn or foreign file; another network or other photos than the scan's.
         """
-        path = Path(path).expanduser()
+        path = as_path(path, "the scan's file", StoreError, example="scan.safetensors")
         opened = load_model(model) if model is not None else None
         manifest, arrays = read_scan(path)
         with whole_file(path):

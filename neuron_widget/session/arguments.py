@@ -15,6 +15,7 @@ from neuron_widget.names import (
     INCEPTION,
     INCEPTION_LAYERS,
     INCEPTION_MODULES,
+    as_path,
     check_neuron,
     path_as_typed,
     resolve_layer,
@@ -147,6 +148,8 @@ def _check_dataset(dataset: Any) -> None:
     is_path = isinstance(dataset, os.PathLike) or (
         isinstance(dataset, str) and dataset not in names
     )
+    if is_path:
+        as_path(dataset, "dataset", DatasetError, example="photos")
     if is_path and not Path(dataset).expanduser().exists():
         hint = nearest(str(dataset), names)
         raise DatasetError(f"there is no folder '{dataset}'; {hint or f'expected {ways}'}")
