@@ -21,6 +21,7 @@ from neuron_widget.analysis.report import figure_of, scan_behind, show_figure
 from neuron_widget.analysis.results import Analysis, TopImage, analyse, check_analysis
 from neuron_widget.durable import writable_folder
 from neuron_widget.errors import StoreError, WrongType, WrongValue
+from neuron_widget.names import check_neuron
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.progress import drain
@@ -143,7 +144,7 @@ class Analyzer:
 
         Raises ``NeuronOutOfRange`` with the valid range.
         """
-        (self.selected_neuron,) = self.load_model().check_neurons(self.target_layer, neuron)
+        self.selected_neuron = self._neuron(neuron)
 
     def get_layer_info(self) -> dict[str, Any]:
         """Return what is known of the layer.
@@ -385,5 +386,5 @@ class Analyzer:
 
     def _neuron(self, neuron: int | None) -> int:
         wanted = self.selected_neuron if neuron is None else neuron
-        (number,) = self.load_model().check_neurons(self.target_layer, wanted)
-        return number
+        info = self.load_model().layer(self.target_layer)
+        return check_neuron(wanted, info.channels, info.name)

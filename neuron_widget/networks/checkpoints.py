@@ -29,7 +29,10 @@ _EXPECTED = "expected a state dict of tensors saved by torch.save, or a .safeten
 # What files that are no weights begin with.
 _FOREIGN = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: run 'git lfs pull'"),
-    (b"\x89HDF", "an HDF5 file (Keras?), and holds no weights of a PyTorch network"),
+    (
+        b"\x89HDF",
+        "an HDF5 file (Keras?), no PyTorch weights: expected .pth or .safetensors",
+    ),
     (b"\x1f\x8b", "compressed with gzip: unpack it first"),
 )
 

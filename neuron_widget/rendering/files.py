@@ -185,7 +185,7 @@ def save_images(
         files = [path]
     elif suffix in _LOSSY and not path.is_dir():
         raise StoreError(
-            f"cannot save as {suffix!r}; name a folder, or a file ending in .webp or .png (both "
+            f"cannot save as {path.name!r}; name a folder, or a file ending in .webp or .png (both "
             "lossless)"
         )
     else:

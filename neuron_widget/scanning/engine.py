@@ -253,7 +253,9 @@ def _nothing_readable(pass_: ScanPass, total: int) -> DatasetError:
     if os.path.isfile(path):
         way_out = ". Check that these are complete image files"
     elif re.match(r"\w+: ", reason):  # the name of an error that is not ours
-        way_out = f". The data set's own code raises this when its item {i} is read"
+        way_out = (
+            f". The data set's own code raises this when its item {i} is read; expected a photo"
+        )
     else:
         way_out = ""
     return DatasetError(
