@@ -19,6 +19,8 @@ __all__ = [
     "WeightsRefused",
     "WeightsUnavailable",
     "WidgetError",
+    "WrongType",
+    "WrongValue",
     "first_line",
     "nearest",
 ]
@@ -31,6 +33,14 @@ class NeuronWidgetError(Exception):
     """
 
     result: object = None
+
+
+class WrongType(NeuronWidgetError, TypeError):
+    """An argument of a type that is not taken, or one that there is not."""
+
+
+class WrongValue(NeuronWidgetError, ValueError):
+    """An argument out of its range, or one that does not fit the others."""
 
 
 class ModelError(NeuronWidgetError, ValueError):

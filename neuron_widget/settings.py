@@ -17,7 +17,7 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_type_hints
 
-from neuron_widget.errors import nearest
+from neuron_widget.errors import WrongType, WrongValue, nearest
 from neuron_widget.objectives import OBJECTIVES, canonical_objective
 
 __all__ = [
@@ -125,7 +125,7 @@ class Setting:
         if self.type is bool:
             if not isinstance(value, bool):
                 wanted = "True, False or None" if self.optional else "True or False"
-                raise TypeError(f"{self.name} must be {wanted}, got {value!r}")
+                raise WrongType(f"{self.name} must be {wanted}, got {value!r}")
             return value
         if self.type is int:
             assert low is not None
@@ -142,12 +142,12 @@ class Setting:
             bounds.append(f"at most {self.high:g}")
         wanted = f"{' and '.join(bounds)}, such as {self.default:g}"
         if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(f"{self.name} must be a number {wanted}, got {value!r}")
+            raise WrongType(f"{self.name} must be a number {wanted}, got {value!r}")
         number = float(value)
         low_ok = self.low is None or (number > self.low if self.above else number >= self.low)
         high_ok = self.high is None or number <= self.high
         if not (math.isfinite(number) and low_ok and high_ok):
-            raise ValueError(f"{self.name} must be {wanted}; got {value!r}")
+            raise WrongValue(f"{self.name} must be {wanted}; got {value!r}")
         return number
 
 
@@ -241,9 +241,7 @@ class RenderOptions(TypedDict, total=False):
 class ScanOptions(TypedDict, total=False):
     """Settings of a scan: the keyword arguments that :func:`neuron_widget.scan` takes."""
 
-    top_k: Annotated[
-        int, Setting(9, "Photos to keep at either end.", low=1, high=10_000, in_key="never")
-    ]
+    top_k: Annotated[int, Setting(9, "Photos to keep at either end.", low=1, in_key="never")]
     num_samples: Annotated[
         int | None,
         Setting(None, "Look at so many photos. Default: all.", low=1, optional=True),
@@ -343,7 +341,7 @@ def check_settings(
     for name in given:
         if name not in settings:
             hint = nearest(name, settings) or f"expected {', '.join(settings)}"
-            raise TypeError(f"{what} has no setting {name!r}; {hint}")
+            raise WrongType(f"{what} has no setting {name!r}; {hint}")
     return {
         name: setting.check(given[name]) if name in given else setting.default
         for name, setting in settings.items()
@@ -394,17 +392,17 @@ def check_int(name: str, value: object, low: int, high: int | None = None) -> in
     """``value`` as an int in ``low..high``; TypeError or ValueError otherwise."""
     wanted = f"from {low:,} to {high:,}" if high is not None else f"of at least {low:,}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer {wanted}, got {value!r}")
+        raise WrongType(f"{name} must be an integer {wanted}, got {value!r}")
     number = int(value.__index__())
     if number < low or (high is not None and number > high):
-        raise ValueError(f"{name} must be {wanted}, got {number}")
+        raise WrongValue(f"{name} must be {wanted}, got {number}")
     return number
 
 
 def _check_choice(name: str, value: object, known: Sequence[str]) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+        raise WrongType(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
     if value not in known:
         hint = nearest(value, known) or f"expected {', '.join(map(repr, known))}"
-        raise ValueError(f"unknown {name} {value!r}; {hint}")
+        raise WrongValue(f"unknown {name} {value!r}; {hint}")
     return value

@@ -300,7 +300,7 @@ export interface Progress {
 	kind: "progress";
 	task: "render" | "scan" | "preview";
 	layer: string;
-	target: ChannelTarget | UnitTarget | null;
+	target: Target | null;
 	done: number;
 	total: number;
 	rate: number;

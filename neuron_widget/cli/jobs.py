@@ -14,11 +14,11 @@ from neuron_widget.cli.output import (
     Bars,
     CtrlC,
     Stopped,
-    check_folder,
     neuron_list,
     open_model,
     show,
 )
+from neuron_widget.durable import writable_folder
 from neuron_widget.errors import ModelError, StoreError, TargetError, UnknownLayer
 from neuron_widget.names import (
     EFFICIENTNET_LAYERS,
@@ -176,8 +176,7 @@ def _folder(out: Path) -> Path:
     """A folder that can be written to."""
     if re.fullmatch(r"\.(webp|png|jpe?g|gif)", out.suffix.lower()) and not out.is_dir():
         raise StoreError(f"--out '{out}' looks like a file; expected a folder for the images")
-    check_folder(out)
-    return out
+    return writable_folder(out, "--out")
 
 
 def scan_photos(
@@ -192,7 +191,7 @@ def scan_photos(
     begin = time.monotonic()
     photos = open_dataset(data, split=how["split"])
     if out is not None:
-        check_folder(out.parent)
+        writable_folder(out.parent, "--out")
     kept = "a checkpoint is kept, the same command goes on" if opened.store else "nothing is kept"
     with Bars(as_json) as bars, CtrlC() as ctrl_c:
 
@@ -330,7 +329,7 @@ def analyze_neuron(
         store=opened.store if opened.store is not None else False,
     )
     analyzer.set_selected_neuron(neuron)
-    check_folder(how["save_dir"])
+    writable_folder(how["save_dir"], "--out")
     results = analyzer.run_complete_analysis(neuron, **how, progress=not as_json)
     figure = Path(how["save_dir"]) / f"neuron_{neuron}_analysis_with_activations.png"
     colours = results["color_analysis"]["optimized_image"]

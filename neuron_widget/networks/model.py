@@ -335,7 +335,7 @@ class VisionModel:
         checked = tuple(check_neuron(neuron, info.channels, info.name) for neuron in many)
         if not checked:
             raise NeuronOutOfRange(
-                f"no neuron given; layer {info.name} has 0 to {info.channels - 1}"
+                f"no neuron given; expected some of 0 to {info.channels - 1} of layer {info.name}"
             )
         return checked
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
-from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS
+from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS, as_path
 from neuron_widget.networks import inception
 from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
 from neuron_widget.networks.model import VisionModel
@@ -95,6 +95,9 @@ def load_model(
             ("input_size", input_size),
         ):
             _refuse(name, value, "pass the module itself to open it anew")
+        wanted = model.device if device is None else pick_device(device)
+        if (wanted.type, wanted.index or 0) != (model.device.type, model.device.index or 0):
+            _refuse("device", device, f"it is on {model.device}. Move the module and open it anew")
         return model
     chosen = pick_device(device) if not isinstance(model, nn.Module) or device is not None else None
     if isinstance(model, nn.Module):
@@ -106,6 +109,8 @@ def load_model(
             f"got {type(model).__name__}"
         )
     assert chosen is not None
+    if weights is not None and weights != "random":
+        as_path(weights, "weights", WeightsUnavailable, example="weights.pth")
     # What is made in the caller's inference_mode would let no gradient pass.
     with torch.inference_mode(False):
         opened = _by_name(model, weights, chosen, input_size, report or _print_progress)

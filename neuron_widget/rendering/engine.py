@@ -10,12 +10,14 @@ Distill 2017): a Fourier spectrum in decorrelated colour, random movements, Adam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Unpack
 
+from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.progress import drain
 from neuron_widget.rendering.memory import default_batch_size
-from neuron_widget.rendering.result import RenderResult, RenderStep, Steps
+from neuron_widget.rendering.result import RenderResult, Steps
 from neuron_widget.rendering.run import RenderRun
 from neuron_widget.rendering.settings import RenderSettings, render_settings
 from neuron_widget.settings import RenderOptions, check_int, documented_options
@@ -96,27 +98,8 @@ def render(
     (Unit(layer='blocks.1', neuron=3, row=5, column=5),)
     """
     work = render_steps(model, target, neurons, batch_size=batch_size, resume=resume, **settings)
-    if not progress:
-        return _drain(work, lambda _step: None)
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=f"Rendering {target if isinstance(target, str) else ''}", unit="step") as bar:
-
-        def show(now: RenderStep) -> None:
-            bar.total = now.total
-            bar.update(now.done - bar.n)
-
-        return _drain(work, show)
-
-
-def _drain(work: Steps, show: Callable[[RenderStep], None]) -> RenderResult:
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            result: RenderResult = end.value
-            return result
-        show(step)
+    title = f"Rendering {target if isinstance(target, str) else ''}"
+    return drain(work, progress=progress, title=title, unit="step")
 
 
 @documented_options(RenderOptions)
@@ -151,7 +134,7 @@ def render_steps(
         from neuron_widget.rendering.lucent_engine import lucent_steps
 
         if resume is not None:
-            raise ValueError("resume: engine 'lucent' cannot continue an earlier result")
+            raise WrongValue("resume: engine 'lucent' cannot continue an earlier result")
         return lucent_steps(model, chosen)
     _check_resume(chosen, resume)
     if batch_size is None:
@@ -164,16 +147,16 @@ def _check_resume(settings: RenderSettings, resume: object) -> None:
     if resume is None:
         return
     if not isinstance(resume, RenderResult):
-        raise TypeError(f"resume must be a RenderResult, got {type(resume).__name__}")
+        raise WrongType(f"resume must be a RenderResult, got {type(resume).__name__}")
     if resume.state is None:
-        raise ValueError("resume: this result cannot be continued (it carries no state)")
+        raise WrongValue("resume: this result cannot be continued (it carries no state)")
     if different := settings.differences(resume.settings):
-        raise ValueError(
+        raise WrongValue(
             "resume: this result was rendered with other settings, "
             f"so it cannot be continued: {'; '.join(different)}"
         )
     if (had := max(resume.state.steps)) > settings.options["steps"]:
-        raise ValueError(
+        raise WrongValue(
             f"resume: this result has had {had} steps already; steps must be at least that, "
             f"got {settings.options['steps']}"
         )

@@ -14,7 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuron_widget.errors import NeuronWidgetError, RenderError, first_line, nearest
+from neuron_widget.errors import (
+    NeuronWidgetError,
+    RenderError,
+    WrongType,
+    WrongValue,
+    first_line,
+    nearest,
+)
 from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.objectives import OBJECTIVES, canonical_objective
 from neuron_widget.targets import Target
@@ -75,10 +82,10 @@ def as_objective(objective: object, layer: str) -> Objective:
         name = canonical_objective(objective)
         if name not in OBJECTIVES:
             hint = nearest(objective, OBJECTIVES) or f"expected {known} or a function"
-            raise ValueError(f"unknown objective {objective!r}; {hint}")
+            raise WrongValue(f"unknown objective {objective!r}; {hint}")
         return Objective(name, _of_one_channel(OBJECTIVES[name].values), of_one_neuron=True)
     if not callable(objective):
-        raise TypeError(
+        raise WrongType(
             f"objective must be {known}, a torch-lucent objective or a function of the "
             f"activation, got {type(objective).__name__}"
         )

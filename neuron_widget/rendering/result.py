@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.rendering.files import save_images
 from neuron_widget.targets import Target
 
@@ -143,10 +144,12 @@ class RenderResult:
 
     def to_pil(self, i: int = 0) -> Image.Image:
         """Image ``i`` as an RGB PIL image."""
+        i = self._place(i)
         return Image.fromarray((self.images[i] * 255).round().clip(0, 255).astype(np.uint8))
 
     def picture(self, i: int = 0) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Image ``i`` as files hold it: ``(H, W, 3)`` uint8, and plain values that describe it."""
+        i = self._place(i)
         steps = self.state.steps[i] if self.state is not None else self.steps
         history = [(step, float(values[i])) for step, values in self.history]
         activation = float(self.activation[i])
@@ -160,6 +163,17 @@ class RenderResult:
             "seconds": self.seconds / max(1, len(self)),
             "settings": settings_of(self.settings, self.targets[i : i + 1]),
         }
+
+    def _place(self, i: int) -> int:
+        """The number of an image; a negative one counts from the end."""
+        count = len(self.images)
+        if isinstance(i, bool) or not hasattr(i, "__index__"):
+            raise WrongType(f"i must be an integer from 0 to {count - 1}, got {i!r:.80}")
+        if not -count <= i < count:
+            raise WrongValue(
+                f"this result has {count} images, 0 to {count - 1}; there is no image {i}"
+            )
+        return int(i)
 
     def save(self, path: str | Path) -> list[Path]:
         """Write the images into a folder (or one image to a ``.webp`` or ``.png`` file).

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 
+from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.networks.arithmetic import computes_bfloat16, has_fast_bfloat16
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import Augmentation
@@ -119,7 +120,7 @@ def render_settings(
         From the model.
     """
     if not isinstance(model, VisionModel):
-        raise TypeError(
+        raise WrongType(
             f"model must be what load_model() returns, got {type(model).__name__}; "
             "pass load_model(model)"
         )
@@ -127,7 +128,7 @@ def render_settings(
     objective = as_objective(given.get("objective", RENDER["objective"].default), checked[0].layer)
     layers = {target.layer for target in checked}
     if len(layers) > 1 and not objective.of_one_neuron:
-        raise ValueError(
+        raise WrongValue(
             f"an objective of your own reads one layer, and the targets are of "
             f"{', '.join(sorted(layers))}: render each layer by itself"
         )
@@ -149,7 +150,7 @@ def render_settings(
 def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:
     if engine == "lucent":
         if wanted not in (None, "float32"):
-            raise ValueError(f"precision {wanted!r}: engine 'lucent' renders in 'float32' only")
+            raise WrongValue(f"precision {wanted!r}: engine 'lucent' renders in 'float32' only")
         return "float32"
     if wanted is None:
         return default_precision(model)

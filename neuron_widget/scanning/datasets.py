@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Set, ValuesView
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from neuron_widget.errors import DatasetError, nearest
-from neuron_widget.names import path_as_typed
+from neuron_widget.errors import DatasetError, WrongType, nearest
+from neuron_widget.names import as_path, path_as_typed
 from neuron_widget.scanning.image_dataset import ImageDataset, join_notes
 from neuron_widget.scanning.kinds import DatasetKind, Opening, all_kinds
 from neuron_widget.scanning.splits import choose_split, split_group, without_splits
@@ -75,14 +76,14 @@ def open_dataset_steps(
     Listing a large folder takes many steps. The data set is what the generator returns.
     """
     if not isinstance(split, str):
-        raise TypeError(f"split must be a name such as 'train' or 'val', got {split!r}")
+        raise WrongType(f"split must be a name such as 'train' or 'val', got {split!r}")
     if isinstance(x, ImageDataset):
         return x
     if isinstance(x, DataLoader):
         x = _behind(x)
     if isinstance(x, Mapping):  # a DatasetDict, or a plain dictionary of splits
         if not x:
-            raise DatasetError("the dictionary of splits is empty")
+            raise DatasetError("the dictionary of splits is empty; expected {'train': data set}")
         by_name = {str(name): dataset for name, dataset in x.items()}
         x = by_name[choose_split(split, list(by_name), "the dictionary of data sets")]
         # A folder may have these splits too; anything else is one now.
@@ -91,7 +92,7 @@ def open_dataset_steps(
     if isinstance(x, str):
         x = _typed(x)
     elif isinstance(x, os.PathLike):
-        x = Path(x)
+        x = Path(as_path(x, "the data set", DatasetError, example="photos"))
     elif isinstance(x, Iterator | Set | ValuesView):
         x = yield from _collected(x)
     for kind in all_kinds():
@@ -125,6 +126,7 @@ def _typed(text: str) -> str:
             f"the data set's name is empty ({text!r}); expected a folder or 'samples'. The current "
             "folder is '.'"
         )
+    as_path(name, "the data set", DatasetError, example="photos")
     words = [word for kind in all_kinds() for word in kind.words]
     if name in words or "/" in name or "\\" in name or Path(name).exists():
         return name
@@ -177,5 +179,5 @@ def _collected(items: Iterable[Any]) -> Generator[None, None, list[Any]]:
 
 
 def _shortened(x: Any) -> str:
-    text = repr(x)
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr(x))
     return text if len(text) <= 100 else f"{text[:100]}..."

@@ -22,6 +22,7 @@ from torch import Tensor
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.foreign import inside_an_item
 from neuron_widget.scanning.image_dataset import ImageDataset
+from neuron_widget.settings import check_int
 
 __all__ = ["Batch", "automatic_workers", "load_batches", "to_images"]
 
@@ -65,8 +66,8 @@ def load_batches(
     CPU: decoding would take the very cores it runs on, and a core that is late makes all others
     wait at the end of every layer.
     """
-    if workers is not None and (isinstance(workers, bool) or workers < 0):
-        raise ValueError(f"workers must be a number of threads, 0 or more, got {workers!r}")
+    if workers is not None:
+        workers = check_int("workers", workers, 0)
     threads = automatic_workers() if workers is None else workers
     threads = 0 if inside_an_item() else min(threads, len(order))
     pool = ThreadPoolExecutor(threads, "neuron-widget-scan") if threads else None

@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from neuron_widget.durable import Damaged
-from neuron_widget.errors import DatasetError, ModelError, TargetError
+from neuron_widget.errors import DatasetError, ModelError, StoreError, TargetError
+from neuron_widget.names import as_path, check_neuron
 from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
@@ -35,6 +36,7 @@ from neuron_widget.scanning.loading import Batch, load_batches, to_images
 from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
 from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
 from neuron_widget.scanning.tables import ScanTables, scan_frame
+from neuron_widget.settings import check_int
 from neuron_widget.targets import Target, TargetLike, as_target
 
 __all__ = ["ScanResult"]
@@ -196,7 +198,7 @@ class ScanResult:
         StoreError
             A missing, torn or foreign file; another network or other photos than the scan's.
         """
-        path = Path(path).expanduser()
+        path = as_path(path, "the scan's file", StoreError, example="scan.safetensors")
         opened = load_model(model) if model is not None else None
         manifest, arrays = read_scan(path)
         with whole_file(path):
@@ -285,6 +287,7 @@ class ScanResult:
 
         With ``precision="fast"`` the order is that of the scan, before the winners are measured.
         """
+        k = check_int("k", k, 0)
         return [
             [self._photos.label(int(index)) for index in row]
             for row in self.tables.top.index[:, :k]
@@ -299,6 +302,7 @@ class ScanResult:
 
     def square(self, index: int) -> Image.Image:
         """Return the square of a photo that the network saw."""
+        index = check_int("index", index, 0, len(self._photos) - 1)
         try:
             return self._photos.load_square(index, self._model.input_size)
         except OSError as error:
@@ -314,18 +318,21 @@ class ScanResult:
         if isinstance(neuron, (Target, str, tuple)):
             target = as_target(neuron)
             if self._model.layer(target.layer).name != self.layer:
-                raise TargetError(f"{target} is of another layer; this scan is of {self.layer}")
+                raise TargetError(
+                    f"{target} is of another layer; expected a neuron of {self.layer}"
+                )
             if target.position is not None:
                 raise TargetError(
                     f"{target} is a single unit, and a scan ranks photos by whole neurons; its "
                     f"neuron is {target.channel}"
                 )
             neuron = target.neuron
-        (number,) = self._model.check_neurons(self.layer, neuron)
-        return number
+        return check_neuron(neuron, self._model.layer(self.layer).channels, self.layer)
 
     def _examples(self, neuron: int | TargetLike, side: str, k: int | None) -> list[Example]:
         neuron = self._check(neuron)
+        if k is not None:
+            k = check_int("k", k, 0)
         if self.settings["precision"] == "fast":
             rows = getattr(self._looked_up(neuron), side)
         else:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_widget.errors import NeuronWidgetError, nearest
+from neuron_widget.errors import NeuronWidgetError, WrongValue, nearest
 from neuron_widget.scanning.examples import Example
 from neuron_widget.scanning.extremes import TopKResult
 
@@ -119,7 +119,7 @@ def scan_frame(
     """
     if kind not in KINDS:
         hint = nearest(str(kind), KINDS) or "expected 'neurons' or 'photos'"
-        raise ValueError(f"unknown kind of table {kind!r}; {hint}")
+        raise WrongValue(f"unknown kind of table {kind!r}; {hint}")
     try:
         pandas = import_module("pandas")
     except ImportError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from neuron_widget.errors import WidgetError
+from neuron_widget.errors import WidgetError, WrongValue
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
@@ -172,7 +172,7 @@ class Session:
         state.check_open()
         pins = list(dict.fromkeys(as_target(target) for target in targets))
         if len(pins) > MAX_PINS:
-            raise ValueError(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
+            raise WrongValue(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
         postponed = self._opening.postpones("pin", lambda: self.pin(pins))
         if not postponed and state.model is not None:
             pins = [target.check(state.model) for target in pins]

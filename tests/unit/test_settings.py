@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from neuron_widget import render, render_steps
+from neuron_widget import render, render_steps, scan, scan_steps
 from neuron_widget.objectives import OBJECTIVES
 from neuron_widget.settings import (
     PREVIEW,
@@ -72,9 +72,10 @@ def test_keys_of_earlier_results_stay(monkeypatch) -> None:
 
 
 def test_people_see_every_setting_of_a_function() -> None:
-    for function in (render, render_steps):
+    takes = ((render, RENDER), (render_steps, RENDER), (scan, SCAN), (scan_steps, SCAN))
+    for function, settings in takes:
         shown = inspect.signature(function).parameters
-        assert {name: shown[name].default for name in RENDER} == defaults(RENDER)
+        assert {name: shown[name].default for name in settings} == defaults(settings)
         assert all(p.kind is not p.VAR_KEYWORD for p in shown.values())
 
 
