@@ -24,6 +24,7 @@ __all__ = [
     "PREVIEW",
     "RENDER",
     "SCAN",
+    "SWITCH",
     "VIEW",
     "Choice",
     "PageControl",
@@ -57,7 +58,8 @@ class PageControl:
     """How the page's settings panel shows a setting.
 
     ``low`` and ``high`` bound what a person may choose there and as a widget's argument; they may
-    be narrower than what Python takes. ``task`` is the task that a switch turns off.
+    be narrower than what Python takes. ``task`` is the task that a switch turns off. ``choices``
+    are those of a switch that can also be left to the network, under the names of :data:`SWITCH`.
     """
 
     label: str
@@ -65,6 +67,11 @@ class PageControl:
     high: float | None = None
     step: float | None = None
     task: str | None = None
+    choices: tuple[Choice, ...] = ()
+
+
+SWITCH: Mapping[str, bool | None] = MappingProxyType({"auto": None, "on": True, "off": False})
+"""What the page calls the values of a switch that can be left to the network."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,8 @@ class Setting:
         How the page shows it; None keeps it off the page.
     optional
         Whether None is a value: "choose for me".
+    usual
+        What None comes to for most networks.
     """
 
     default: Any
@@ -100,6 +109,7 @@ class Setting:
     in_key: Literal["always", "changed", "never"] = "changed"
     page: PageControl | None = None
     optional: bool = False
+    usual: Any = None
     alias: Callable[[Any], Any] | None = None
     name: str = ""
     type: type = object
@@ -134,6 +144,18 @@ class Setting:
             return self._check_float(value)
         return value
 
+    def to_page(self, value: Any) -> Any:
+        """The value as the page knows it, which has no word for None."""
+        if self.page is not None and self.page.choices:
+            return next(name for name, meant in SWITCH.items() if meant is value)
+        return self.usual if value is None else value
+
+    def from_page(self, value: Any) -> Any:
+        """A value of the page's, checked as :meth:`check` does."""
+        if self.page is not None and self.page.choices:
+            return SWITCH[_check_choice(self.name, value, list(SWITCH))]
+        return self.check(value, on_page=True)
+
     def _check_float(self, value: Any) -> float:
         bounds = []
         if self.low is not None:
@@ -162,14 +184,17 @@ class RenderOptions(TypedDict, total=False):
         Setting(512, "Steps of activation maximisation.", low=1, high=100_000, in_key="never"),
     ]
     size: Annotated[
-        int,
+        int | None,
         Setting(
-            224,
-            "Side of the image in pixels. Larger shows more repeats and takes longer.",
+            None,
+            "Side of the image in pixels. Larger shows more repeats and takes longer. Default: "
+            "224, or the nearest that the network takes.",
             low=16,
             high=4096,
             in_key="always",
-            page=PageControl("Size", low=32, high=1024, step=1),
+            page=PageControl("Size", low=16, high=1024, step=1),
+            optional=True,
+            usual=224,
         ),
     ]
     lr: Annotated[
@@ -219,9 +244,33 @@ class RenderOptions(TypedDict, total=False):
         bool | None,
         Setting(
             None,
-            "Redirect gradients that no ReLU lets through in the first steps. Default: what the "
-            "network needs.",
+            "Let gradients pass where ReLU is silent, in the first 16 steps; without it a picture "
+            "that begins where the neuron is silent stays grey. Default: on where the network has "
+            "ReLU.",
             in_key="always",
+            page=PageControl(
+                "Redirected ReLU",
+                choices=(
+                    Choice(
+                        "auto",
+                        "as the network needs",
+                        "On where the network has ReLU: there a picture that begins where the "
+                        "neuron is silent would stay grey.",
+                    ),
+                    Choice(
+                        "on",
+                        "on",
+                        "Gradients pass where ReLU is silent, in the first 16 steps, so that no "
+                        "picture stays grey.",
+                    ),
+                    Choice(
+                        "off",
+                        "off",
+                        "The network's own gradients alone: a picture that begins where the "
+                        "neuron is silent stays grey.",
+                    ),
+                ),
+            ),
             optional=True,
         ),
     ]

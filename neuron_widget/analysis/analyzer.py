@@ -166,13 +166,14 @@ class Analyzer:
         neuron: int | None = None,
         steps: int = STEPS,
         lr: float = 0.05,
-        size: int = 224,
+        size: int | None = None,
         progress: bool = True,
         *,
         optim_steps: int | None = None,
     ) -> NDArray[np.float32]:
         """Return the image ``(H, W, 3)`` in 0..1 that the neuron responds to most.
 
+        ``size`` is its side in pixels: default 224, or the nearest that the network takes.
         ``optim_steps`` is another name of ``steps``.
         """
         if optim_steps is not None:

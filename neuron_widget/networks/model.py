@@ -288,10 +288,15 @@ class VisionModel:
             Naming the nearest size that works.
         """
         name = self._last_layer if layer is None else self.layer(layer).name
+        if size == self.input_size:
+            return  # the whole network was run on it to see its layers
         error = self._sizes.refusal(self._attempt, size, name)
         if error is not None:
+            only = ""
+            if self._sizes.is_fixed(self._attempt, name):
+                only = f"; it takes {self.input_size} px alone"
             raise ModelError(
-                f"{self.title} takes no images of {size} px (up to layer {name}): choose "
+                f"{self.title} takes no images of {size} px (up to layer {name}){only}: choose "
                 f"size={self._sizes.nearest(self._attempt, size, name)} ({first_line(error)})"
             ) from error
 
@@ -301,7 +306,20 @@ class VisionModel:
         Without a layer: up to the last of :attr:`layers`. Found by trying, once a size.
         """
         name = self._last_layer if layer is None else self.layer(layer).name
+        if wanted == self.input_size:
+            return wanted
         return self._sizes.nearest(self._attempt, wanted, name)
+
+    def size_limits(self, low: int, high: int) -> tuple[int, int]:
+        """The smallest and the largest side between ``low`` and ``high`` px to choose from.
+
+        Both are :attr:`input_size` where the network takes nothing else. How large images may be
+        is not tried: what is refused above is told when it is asked for.
+        """
+        least = self.image_size(low)
+        if least == self.input_size and self.fixed_input_size:
+            return least, least
+        return max(low, min(least, high)), high
 
     @property
     def fixed_input_size(self) -> bool:

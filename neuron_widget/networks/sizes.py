@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from neuron_widget.networks.memory import is_out_of_memory
+
 __all__ = ["USUAL_SIZES", "Sizes"]
 
 USUAL_SIZES = (224, 32, 28, 64, 96, 128, 160, 192, 256, 299, 320, 384, 448, 512)
@@ -35,13 +37,18 @@ class Sizes:
         self._refusals: dict[tuple[int, str | None], Exception | None] = {}
 
     def refusal(self, attempt: Attempt, size: int, layer: str | None) -> Exception | None:
-        """What the network says to an image of this side, up to a layer; None where it takes it."""
+        """What the network says to an image of this side, up to a layer; None where it takes it.
+
+        What does not fit into memory is not refused: the network may well take it elsewhere.
+        """
         key = (size, layer)
         if key not in self._refusals:
             error: Exception | None = None
             try:
                 attempt(size, layer)
             except Exception as refused:  # noqa: BLE001  # somebody's network
+                if is_out_of_memory(refused):
+                    return None
                 error = refused.with_traceback(None)
             self._refusals[key] = error
         return self._refusals[key]

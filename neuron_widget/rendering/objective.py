@@ -9,18 +9,38 @@ any function of the activation are accepted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from neuron_widget.errors import RenderError, nearest
-from neuron_widget.objectives import OBJECTIVES, canonical_objective
+from neuron_widget.objectives import OBJECTIVES, ImagesObjective, canonical_objective
 from neuron_widget.targets import Target
 
-__all__ = ["Objective", "as_objective", "at_positions"]
+__all__ = ["Given", "Objective", "as_objective", "at_positions", "number_of"]
 
 Values = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A function of somebody's, to be maximised.
+
+    Attributes
+    ----------
+    value
+        From activations to a tensor.
+    of_batches
+        Whether it was written for a whole batch (torch-lucent's), not for one image.
+    together
+        Whether it speaks of all images together; None where nobody said it.
+    """
+
+    value: Callable[[Tensor], Any]
+    of_batches: bool = False
+    together: bool | None = None
 
 
 class Objective:
@@ -34,17 +54,41 @@ class Objective:
         What it is called in settings and cache keys.
     of_one_neuron
         Whether an image's value depends on its own neuron's activation alone.
+    given
+        The function of somebody's that it asks; None for a named one.
+    together
+        Whether it is one value of all images together: then they form as one group.
     """
 
-    def __init__(self, name: str, values: Values, *, of_one_neuron: bool = False):
+    def __init__(
+        self,
+        name: str,
+        values: Values,
+        *,
+        of_one_neuron: bool = False,
+        given: Given | None = None,
+        together: bool = False,
+    ):
         self.name = name
         self.of_one_neuron = of_one_neuron
+        self.given = given
+        self.together = together
         self._values = values
+
+    def of_a_group(self) -> Objective:
+        """The same, asked of all images together; each image's value is that of the group."""
+        given = self.given
+        assert given is not None
+
+        def values(activation: Tensor, _neurons: Tensor) -> Tensor:
+            return number_of(given, activation).expand(len(activation))
+
+        return Objective(self.name, values, given=given, together=True)
 
     def __call__(self, activation: Tensor, neurons: Tensor) -> Tensor:
         """``(n, C, h, w)`` and the images' channels ``(n,)`` (int64) -> values ``(n,)``, float32.
 
-        The value of an image depends on that image alone.
+        The value of an image depends on that image alone, unless they are a group.
         """
         return self._values(activation, neurons).float()
 
@@ -58,7 +102,9 @@ def as_objective(objective: object, layer: str) -> Objective:
         A name in :data:`neuron_widget.objectives.OBJECTIVES` (``"neuron"``, lucent's word, is
         ``"unit"``); an objective of torch-lucent (which is *minimised*, as lucent does); or a
         function of one image's activation ``(1, C, h, w)`` that returns what is to be
-        *maximised*, as a tensor (averaged, if it has several elements).
+        *maximised*, as a tensor (averaged, if it has several elements). Whether it speaks of
+        several images is found out by :func:`.several.settle`, or said by
+        :func:`neuron_widget.objectives.together` and ``each``.
     layer
         The layer that is read: the only one a torch-lucent objective can ask for.
 
@@ -76,6 +122,9 @@ def as_objective(objective: object, layer: str) -> Objective:
             hint = nearest(objective, OBJECTIVES) or f"expected {known} or a function"
             raise ValueError(f"unknown objective {objective!r}; {hint}")
         return Objective(name, _of_one_channel(OBJECTIVES[name].values), of_one_neuron=True)
+    said = None
+    if isinstance(objective, ImagesObjective):
+        said, objective = objective.together, objective.function
     if not callable(objective):
         raise TypeError(
             f"objective must be {known}, a torch-lucent objective or a function of the "
@@ -83,10 +132,12 @@ def as_objective(objective: object, layer: str) -> Objective:
         )
     if type(objective).__module__.split(".")[0] == "lucent":
         description = getattr(objective, "description", "") or type(objective).__name__
-        return Objective(f"lucent {description}", _one_by_one(_lucents(objective, layer)))
+        given = Given(_lucents(objective, layer), of_batches=True, together=said)
+        return Objective(f"lucent {description}", _one_by_one(given), given=given)
     name = getattr(objective, "__qualname__", type(objective).__qualname__)
     module = getattr(objective, "__module__", "")
-    return Objective(f"{module}.{name}", _one_by_one(objective))
+    given = Given(objective, together=said)
+    return Objective(f"{module}.{name}", _one_by_one(given), given=given)
 
 
 def _of_one_channel(values: Callable[[Tensor], Tensor]) -> Values:
@@ -129,22 +180,30 @@ def at_positions(activation: Tensor, targets: Sequence[Target], height: int, wid
     return torch.stack(units)
 
 
-def _one_by_one(value: Callable[[Tensor], Any]) -> Values:
+def _one_by_one(given: Given) -> Values:
     """One call an image, so that no image can depend on its neighbours in the batch."""
 
     def values(activation: Tensor, _neurons: Tensor) -> Tensor:
-        each = []
-        for one in torch.split(activation, 1):
-            number = value(one)
-            if not isinstance(number, Tensor):
-                raise RenderError(
-                    f"the objective returned {type(number).__name__}, expected a tensor computed "
-                    "from the activation it was given"
-                )
-            each.append(number.float().mean())
-        return torch.stack(each)
+        return torch.stack([number_of(given, one) for one in torch.split(activation, 1)])
 
     return values
+
+
+def number_of(given: Given, activation: Tensor) -> Tensor:
+    """What somebody's function makes of activations, as one number in float32.
+
+    Raises
+    ------
+    RenderError
+        If it returns something else than a tensor.
+    """
+    number = given.value(activation)
+    if not isinstance(number, Tensor):
+        raise RenderError(
+            f"the objective returned {type(number).__name__}, expected a tensor computed "
+            "from the activation it was given"
+        )
+    return number.float().mean()
 
 
 def _lucents(objective: Callable[[Callable[[str], Tensor]], Tensor], layer: str) -> Any:
