@@ -25,7 +25,8 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset
 from neuron_widget.scanning.decode import as_image, square, to_rgb
-from neuron_widget.settings import RENDER, check_int
+from neuron_widget.setting import check_int
+from neuron_widget.settings import RENDER
 from neuron_widget.store import StoreLike, open_store
 
 __all__ = ["Analysis", "Analyzer", "TopImage"]

@@ -288,17 +288,7 @@ class VisionModel:
             Naming the nearest size that works.
         """
         name = self._last_layer if layer is None else self.layer(layer).name
-        if size == self.input_size:
-            return  # the whole network was run on it to see its layers
-        error = self._sizes.refusal(self._attempt, size, name)
-        if error is not None:
-            only = ""
-            if self._sizes.is_fixed(self._attempt, name):
-                only = f"; it takes {self.input_size} px alone"
-            raise ModelError(
-                f"{self.title} takes no images of {size} px (up to layer {name}){only}: choose "
-                f"size={self._sizes.nearest(self._attempt, size, name)} ({first_line(error)})"
-            ) from error
+        self._sizes.check(self._attempt, size, name, self.title)
 
     def image_size(self, wanted: int, layer: str | None = None) -> int:
         """The side nearest to ``wanted`` that can go through the network, up to ``layer``.
@@ -306,8 +296,6 @@ class VisionModel:
         Without a layer: up to the last of :attr:`layers`. Found by trying, once a size.
         """
         name = self._last_layer if layer is None else self.layer(layer).name
-        if wanted == self.input_size:
-            return wanted
         return self._sizes.nearest(self._attempt, wanted, name)
 
     def size_limits(self, low: int, high: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from neuron_widget.errors import ModelError, first_line
 from neuron_widget.networks.memory import is_out_of_memory
 
 __all__ = ["USUAL_SIZES", "Sizes"]
@@ -41,6 +42,8 @@ class Sizes:
 
         What does not fit into memory is not refused: the network may well take it elsewhere.
         """
+        if size == self._usual:
+            return None  # the whole network was run on it, to see its layers
         key = (size, layer)
         if key not in self._refusals:
             error: Exception | None = None
@@ -52,6 +55,17 @@ class Sizes:
                 error = refused.with_traceback(None)
             self._refusals[key] = error
         return self._refusals[key]
+
+    def check(self, attempt: Attempt, size: int, layer: str, title: str) -> None:
+        """Raise ModelError, with the nearest size that goes, if the network ``title`` refuses."""
+        error = self.refusal(attempt, size, layer)
+        if error is None:
+            return
+        only = f"; it takes {self._usual} px alone" if self.is_fixed(attempt, layer) else ""
+        raise ModelError(
+            f"{title} takes no images of {size} px (up to layer {layer}){only}: choose "
+            f"size={self.nearest(attempt, size, layer)} ({first_line(error)})"
+        ) from error
 
     def nearest(self, attempt: Attempt, wanted: int, layer: str | None) -> int:
         """The side nearest to ``wanted`` that the network takes, up to a layer.

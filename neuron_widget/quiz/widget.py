@@ -112,7 +112,7 @@ class NeuronQuiz(anywidget.AnyWidget):
         progress: bool = True,
     ):
         from neuron_widget.quiz.questions import check_conditions, make_questions
-        from neuron_widget.settings import check_int
+        from neuron_widget.setting import check_int
 
         turns = check_conditions(conditions)
         check_int("references", references, 1, 100)

@@ -19,7 +19,8 @@ from neuron_widget.rendering.memory import default_batch_size
 from neuron_widget.rendering.result import RenderResult, RenderStep, Steps
 from neuron_widget.rendering.run import RenderRun
 from neuron_widget.rendering.settings import RenderSettings, render_settings
-from neuron_widget.settings import RenderOptions, check_int, documented_options
+from neuron_widget.setting import check_int
+from neuron_widget.settings import RenderOptions, documented_options
 from neuron_widget.targets import TargetLike, as_targets
 
 __all__ = ["render", "render_steps"]

@@ -11,9 +11,9 @@ from torch import nn
 
 from neuron_widget.errors import RenderError
 from neuron_widget.networks.layers import RedirectedReLU
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render, render_steps
-from neuron_widget.rendering.memory import is_out_of_memory
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SMALL = {"size": 32, "steps": 20}
