@@ -27,7 +27,8 @@ from neuron_widget.networks.zoo import load_model
 from neuron_widget.progress import drain
 from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset
 from neuron_widget.scanning.decode import as_image, square, to_rgb
-from neuron_widget.settings import RENDER, RenderOptions, check_int
+from neuron_widget.setting import check_int
+from neuron_widget.settings import RENDER, RenderOptions
 from neuron_widget.store import StoreLike, open_store
 from neuron_widget.store.reuse import render_steps, scan_steps
 
@@ -169,13 +170,14 @@ class Analyzer:
         neuron: int | None = None,
         steps: int = STEPS,
         lr: float = 0.05,
-        size: int = 224,
+        size: int | None = None,
         progress: bool = True,
         *,
         optim_steps: int | None = None,
     ) -> NDArray[np.float32]:
         """Return the image ``(H, W, 3)`` in 0..1 that the neuron responds to most.
 
+        ``size`` is its side in pixels: default 224, or the nearest that the network takes.
         ``optim_steps`` is another name of ``steps``.
         """
         if optim_steps is not None:

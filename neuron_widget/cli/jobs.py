@@ -68,6 +68,12 @@ class Opened:
         except ModelError as error:  # the network is open: it is the argument that is wrong
             raise UnknownLayer(f"{error}, such as {usual}") from error
 
+    def sized(self, images: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of pictures, with the size that they will have."""
+        from neuron_widget.rendering.settings import default_size
+
+        return {**images, "size": images.get("size") or default_size(self.model)}
+
     @property
     def layer(self) -> str:
         """The layer's own name."""
@@ -125,7 +131,7 @@ def render_images(
     from neuron_widget.rendering.memory import default_batch_size
     from neuron_widget.store.reuse import render_steps
 
-    out = _folder(out)
+    out, how = _folder(out), opened.sized(how)
     size = batch_size or default_batch_size(opened.model, opened.layer, how["size"])
     files: list[dict[str, Any]] = []
     last: list[RenderStep] = []
@@ -160,6 +166,8 @@ def render_images(
                 activation = float(result.activation[i])
                 facts = {"target": str(group[i]), "neuron": group[i].neuron}
                 files.append({**facts, "file": str(path), "activation": activation})
+                if result.notes[i]:
+                    files[-1]["note"] = result.notes[i]
             bars.update(title, len(files), len(chosen), "images")
     found = {
         "model": opened.model.identity,
@@ -169,6 +177,10 @@ def render_images(
         "seconds": round(time.monotonic() - begin, 3),
     }
     lines = [f"{f['file']}  activation {f['activation']:.4g}" for f in files]
+    notes = dict.fromkeys(f["note"] for f in files if "note" in f)
+    for note in notes:
+        those = ", ".join(f["target"] for f in files if f.get("note") == note)
+        lines.append(f"{those}: {note}")
     show(found, as_json, lines)
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Optional, TypeVar
 
 import typer
 
-from neuron_widget.settings import RENDER, SCAN, Setting
+from neuron_widget.setting import Setting
+from neuron_widget.settings import RENDER, SCAN
 
 __all__ = ["apart", "given", "with_settings"]
 

@@ -19,7 +19,7 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
 from neuron_widget.networks.user_module import open_module
 from neuron_widget.networks.weights import Report, find_inception_weights
-from neuron_widget.settings import check_int
+from neuron_widget.setting import check_int
 
 __all__ = ["load_model", "pick_device"]
 

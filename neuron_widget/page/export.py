@@ -14,7 +14,7 @@ from neuron_widget.page.contents import Contents, from_results
 from neuron_widget.page.html import page_html
 from neuron_widget.page.pack import pack_page
 from neuron_widget.page.plan import DEFAULT_LIMIT, Plan, plan_page
-from neuron_widget.settings import check_int
+from neuron_widget.setting import check_int
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult

@@ -320,12 +320,17 @@ class Opened(TypedDict):
 class Configured(TypedDict):
     """How images are made now: every setting in ``SETTINGS``, by name.
 
+    Once a network is open: ``usual``, what it makes of settings that are left to it, and
+    ``limits``, the lowest and the highest value of those whose range is narrower for it.
+
     Where one that ``remakes`` differs from what the page knew, it forgets its pictures and
     previews; those that belong follow.
     """
 
     kind: Literal["configured"]
     settings: Settings
+    usual: NotRequired[Settings]
+    limits: NotRequired[dict[str, list[float]]]
 
 
 class Pins(TypedDict):
@@ -399,7 +404,8 @@ class Image(TypedDict):
     ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
     that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
     ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
-    ``best_photo`` is the best photo's score of this neuron, null before a scan.
+    ``best_photo`` is the best photo's score of this neuron, null before a scan; ``note``, where it
+    is there, what to know before trusting the picture.
     """
 
     kind: Literal["image"]
@@ -413,6 +419,7 @@ class Image(TypedDict):
     best_photo: float | None
     history: list[list[float]]
     look: Look
+    note: NotRequired[str]
 
 
 class Thumbs(TypedDict):

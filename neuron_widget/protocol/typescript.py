@@ -131,19 +131,20 @@ def settings() -> str:
     for setting in page_settings().values():
         control = setting.page
         assert control is not None
+        choices = control.choices or setting.choices
         rows.append(
             {
                 "name": setting.name,
-                "type": "choice" if setting.choices else KINDS[setting.type],
+                "type": "choice" if choices else KINDS[setting.type],
                 "label": control.label,
                 "help": setting.help,
-                "default": setting.default,
+                "default": setting.to_page(setting.default),
                 "low": control.low,
                 "high": control.high,
                 "step": control.step,
                 "remakes": setting.in_key != "never",
                 "task": control.task,
-                "choices": [vars(choice) for choice in setting.choices],
+                "choices": [vars(choice) for choice in choices],
             }
         )
     text = json.dumps(rows, indent="\t")

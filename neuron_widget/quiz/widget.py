@@ -45,7 +45,7 @@ class NeuronQuiz(anywidget.AnyWidget):
     references
         Photos of each kind (most and least activating) that are shown.
     steps, size
-        Steps and side in pixels of the rendered images.
+        Steps and side in pixels of the rendered images; see :func:`neuron_widget.render`.
     num_samples
         Photos to scan; default all of them.
     seed
@@ -103,7 +103,7 @@ class NeuronQuiz(anywidget.AnyWidget):
         conditions: str | Sequence[str] = ("synthetic", "photos", "both"),
         references: int = 9,
         steps: int = 256,
-        size: int = 224,
+        size: int | None = None,
         num_samples: int | None = None,
         seed: int = 0,
         device: Any = None,
@@ -114,7 +114,7 @@ class NeuronQuiz(anywidget.AnyWidget):
         from neuron_widget.quiz.questions import check_conditions, make_questions
         from neuron_widget.rendering import RenderResult
         from neuron_widget.scanning import ScanResult
-        from neuron_widget.settings import check_int
+        from neuron_widget.setting import check_int
 
         turns = check_conditions(conditions)
         for name, given, made_by in (

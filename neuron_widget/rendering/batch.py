@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from neuron_widget.errors import ModelError, RenderError, first_line
-from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.fused import Reader
 from neuron_widget.networks.layers import RedirectedReLU
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import AugmentationStream, warp
 from neuron_widget.rendering.batch_invariant import BatchInvariantConvolutions
@@ -48,6 +48,8 @@ class Snapshot:
 
 class Batch:
     """Images that are optimised side by side, each as if it were alone.
+
+    Where the objective speaks of several images, they are one group, and nothing of it is apart.
 
     Parameters
     ----------
@@ -85,8 +87,7 @@ class Batch:
         self._info = model.layer(self.layer)
         options, device = settings.options, model.device
         if start is None:
-            fresh = [image.start(options["seed"], target) for target in self.targets]
-            noise = torch.stack(fresh)
+            noise = torch.stack([image.start(options["seed"], *who) for who in self._who()])
             zero = torch.zeros_like(noise)
             start = Snapshot(0, Spectra(noise, zero, zero))
         self.step = start.step
@@ -121,7 +122,7 @@ class Batch:
             and options["precision"] == "float32"
         )
         most = len(places)
-        if device.type == "cpu":
+        if device.type == "cpu" and not settings.objective.together:
             most = max(1, _PART_PIXELS // (image.height * image.width))
         parts = math.ceil(len(places) / most)
         ends = [len(places) * i // parts for i in range(parts + 1)]
@@ -131,6 +132,12 @@ class Batch:
         self.samples: list[tuple[int, Tensor]] = []
         # The objective of the last step, on the device; None before the first.
         self.values: Tensor | None = None
+
+    def _who(self) -> Iterator[tuple[Target, int]]:
+        """Each target, and which of its images in a group: they must not begin as the same."""
+        for i, target in enumerate(self.targets):
+            again = self.targets[:i].count(target) if self.settings.objective.together else 0
+            yield target, again
 
     def advance(self) -> None:
         """One step of gradient ascent. Enqueues work; waits for nothing."""

@@ -138,6 +138,24 @@ class RenderResult:
         return layers or str(self.settings["layer"])
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """For each image what to know before trusting it; "" where there is nothing."""
+        if not self.steps:
+            return ("",) * len(self)
+        why = (
+            "The neuron does not respond to this picture (activation 0): where it began, ReLU let "
+            "no gradient through, so it stayed as grey as its noise. Switch redirected ReLU on "
+            "(redirect_relu=True), or try another seed."
+        )
+        if self.settings["redirect_relu"]:
+            why = (
+                "The neuron does not respond to this picture (activation 0), though gradients "
+                "were let past ReLU in the first steps. Try another seed or more steps; it may "
+                "be a neuron that nothing fires."
+            )
+        return tuple(why if value == 0 else "" for value in self.activation)
+
+    @property
     def neurons(self) -> tuple[int, ...]:
         """The neuron (channel) of each image."""
         return tuple(target.neuron for target in self.targets)

@@ -14,6 +14,7 @@ from neuron_widget.networks.arithmetic import computes_bfloat16, has_fast_bfloat
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import Augmentation
 from neuron_widget.rendering.objective import Objective, as_objective
+from neuron_widget.rendering.several import settle
 from neuron_widget.settings import RENDER, RenderOptions, check_settings
 from neuron_widget.targets import Target
 
@@ -22,6 +23,7 @@ __all__ = [
     "REDIRECT_STEPS",
     "RenderSettings",
     "default_precision",
+    "default_size",
     "render_settings",
 ]
 
@@ -65,6 +67,13 @@ class RenderSettings:
     def layers(self) -> tuple[str, ...]:
         """The layers that are read, each once."""
         return tuple(dict.fromkeys(target.layer for target in self.targets))
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        size = self.options["size"]
+        assert size is not None  # filled in with the other defaults
+        return size
 
     @property
     def neurons(self) -> tuple[int, ...]:
@@ -116,8 +125,8 @@ def render_settings(
     ------
     TypeError, ValueError
         Naming the value, its range and the nearest right one.
-    UnknownLayer, NeuronOutOfRange
-        From the model.
+    UnknownLayer, NeuronOutOfRange, ModelError
+        From the model; a size that it does not take, with one that it does.
     """
     if not isinstance(model, VisionModel):
         raise WrongType(
@@ -137,6 +146,16 @@ def render_settings(
     options["objective"] = objective.name
     if options["redirect_relu"] is None:
         options["redirect_relu"] = model.redirect_relu
+    if options["size"] is None:
+        options["size"] = default_size(model)
+    for layer in sorted(layers):
+        model.check_size(options["size"], layer)
+    objective = settle(objective, model, checked, options["size"])
+    if objective.together and options["engine"] == "lucent":
+        raise WrongValue(
+            f"objective {objective.name} speaks of several images together, and engine 'lucent' "
+            "makes one at a time: use engine='fast'"
+        )
     options["precision"] = _precision(model, options["engine"], options["precision"])
     return RenderSettings(
         model=model.identity,
@@ -158,6 +177,11 @@ def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:
         _log.info("%s computes no bfloat16: rendering in float32", model.device)
         return "float32"
     return wanted
+
+
+def default_size(model: VisionModel) -> int:
+    """The side of an image where nobody names one: 224 px, or the nearest the network takes."""
+    return model.image_size(RENDER["size"].usual)
 
 
 def default_precision(model: VisionModel) -> str:

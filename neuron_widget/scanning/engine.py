@@ -25,7 +25,8 @@ from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.loading import load_batches
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.running import Checkpoint, ScanPass
-from neuron_widget.settings import SCAN, ScanOptions, check_int, check_settings, documented_options
+from neuron_widget.setting import check_int
+from neuron_widget.settings import SCAN, ScanOptions, check_settings, documented_options
 
 __all__ = ["ScanProgress", "sample", "scan", "scan_steps"]
 

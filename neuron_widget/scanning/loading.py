@@ -22,7 +22,7 @@ from torch import Tensor
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.foreign import inside_an_item
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.settings import check_int
+from neuron_widget.setting import check_int
 
 __all__ = ["Batch", "automatic_workers", "load_batches", "to_images"]
 

@@ -36,7 +36,7 @@ from neuron_widget.scanning.loading import Batch, load_batches, to_images
 from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
 from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
 from neuron_widget.scanning.tables import ScanTables, scan_frame
-from neuron_widget.settings import check_int
+from neuron_widget.setting import check_int
 from neuron_widget.targets import Target, TargetLike, as_target
 
 __all__ = ["ScanResult"]

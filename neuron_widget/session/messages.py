@@ -61,7 +61,12 @@ def opened(model: VisionModel, layer: LayerInfo) -> Message:
 
 def configured(settings: Settings) -> Message:
     """See :class:`.protocol.Configured`."""
-    return {"kind": "configured", "settings": settings.page}
+    message: Message = {"kind": "configured", "settings": settings.page}
+    if settings.fit.usual:
+        known = page_settings()
+        message["usual"] = {n: known[n].to_page(v) for n, v in settings.fit.usual.items()}
+        message["limits"] = {n: list(pair) for n, pair in settings.fit.limits.items()}
+    return message
 
 
 def pins(targets: Sequence[Target]) -> Message:
@@ -183,7 +188,8 @@ def image_facts(result: RenderResult, best_photo: float | None) -> Message:
     from neuron_widget.analysis.statistics import colour_statistics, pattern_labels
 
     target, settings = result.targets[0], result.settings
-    shown = {name: settings[name] for name in page_settings() if name in settings}
+    shown = {n: s.to_page(settings[n]) for n, s in page_settings().items() if n in settings}
+    note = {"note": text} if (text := result.notes[0]) else {}
     return {
         "kind": "image",
         "target": target.as_dict(),
@@ -199,6 +205,7 @@ def image_facts(result: RenderResult, best_photo: float | None) -> Message:
             **colour_statistics(result.images[0]),
             "patterns": pattern_labels(result.images[0]),
         },
+        **note,
     }
 
 

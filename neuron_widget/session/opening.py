@@ -87,21 +87,27 @@ class Opening:
             asked_for = state.target
             # Not under the lock: this may run the network.
             info, target, problem = _judge(model, asked_for)
+            settings, wrong_size = state.settings.fitted(model, info.name)
             # At once: a command of the cell sees all of the network or nothing.
             with state.lock:
                 if state.target != asked_for:
                     continue  # another choice in the meantime
                 state.model, state.target, state.channels = model, target, info.channels
+                state.settings = settings
                 state.cache = SessionCache(state.settings.recipe)
-                state.problem = problem
+                state.problem = problem or wrong_size
                 asked, self._asked = self._asked, []
                 break
         state.show("pins", messages.pins([]))
+        state.show("configured", messages.configured(settings))
         state.show("network", messages.opened(model, info))
         state.status = "ready"
         self._on_opened()
         if problem is not None:
             state.fail("select", f"Showing {state.target.title} instead", problem)
+        elif wrong_size is not None:
+            title = f"Images have {settings.fit.usual['size']} px instead"
+            state.fail("select", title, wrong_size)
         for _, ask in asked:
             try:
                 ask()

@@ -16,7 +16,7 @@ from neuron_widget.session.photos import Photos
 from neuron_widget.session.previews import Previews
 from neuron_widget.session.rendering import Rendering
 from neuron_widget.session.scanning import Scanning
-from neuron_widget.session.settings import Settings
+from neuron_widget.session.settings import Fit, Settings
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
 from neuron_widget.settings import RENDER
@@ -195,7 +195,9 @@ class Session:
         self.stop()
         with state.lock:
             self._not_to_begin.clear()
-            state.settings = state.settings.replace(model=EMBEDDED, weights=None, layer=None)
+            state.settings = state.settings.replace(
+                model=EMBEDDED, weights=None, layer=None, fit=Fit()
+            )
             state.model, state.target = None, Channel("", 0)
         self._opening.start()
 

@@ -144,6 +144,7 @@ function Readings({ picture }: { picture: Picture }) {
 					</span>
 				</span>
 			</p>
+			{image.note && <p class="nw-note nw-note-picture">{image.note}</p>}
 			<Curve history={image.history} />
 			<dl class="nw-facts">
 				<div>
@@ -175,7 +176,7 @@ function Readings({ picture }: { picture: Picture }) {
 				)}
 			</dl>
 			<p class="nw-muted nw-settings">
-				{describe(image.settings).map((part) => `${part} · `)}
+				{describe(image.settings, state.renderSettings.usual.value).map((part) => `${part} · `)}
 				{plural(image.step, "step")} in {duration(image.seconds)}
 			</p>
 		</>

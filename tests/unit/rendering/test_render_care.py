@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from neuron_widget.errors import ModelError, RenderError
-from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.layers import RedirectedReLU
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render, render_steps
 
