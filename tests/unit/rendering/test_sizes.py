@@ -27,6 +27,7 @@ from neuron_widget.cli import jobs
 from neuron_widget.cli.app import app
 from neuron_widget.errors import ModelError
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.session.settings import Settings
 from neuron_widget.settings import PREVIEW
 from neuron_widget.store import Store
 from neuron_widget.store.fill import fill_images
@@ -203,6 +204,17 @@ def test_previews_and_the_page_follow_the_network(
                 session.configure({"size": wrong})
     finally:
         widget.close()
+
+
+@pytest.mark.parametrize(
+    ("network", "layer"), [("efficientnet_lite0", "blocks.4"), ("inceptionv1", "mixed4a")]
+)
+def test_pictures_that_were_made_before_are_found(network: str, layer: str) -> None:
+    """Sizes are in the keys of results: those of the built-in networks stay as they were."""
+    model = load_model(network, weights="random", device="cpu")
+    recipe = Settings(model=model).fitted(model, layer)[0].recipe.as_options()
+    assert (recipe["size"], model.image_size(PREVIEW["size"], layer)) == (224, 80)
+    assert recipe["redirect_relu"] is True
 
 
 def test_a_network_of_28_px_and_one_channel(photos: Any) -> None:
