@@ -18,6 +18,7 @@ from neuron_widget.errors import (
     WrongType,
     WrongValue,
     nearest,
+    shown,
 )
 
 __all__ = [
@@ -121,7 +122,7 @@ def check_neuron(neuron: object, channels: int | None, layer: str) -> int:
     """
     if isinstance(neuron, bool) or not hasattr(neuron, "__index__"):
         most = f"from 0 to {channels - 1}" if channels is not None else "0 or more"
-        raise NeuronOutOfRange(f"neuron must be an integer {most}, got {neuron!r}")
+        raise NeuronOutOfRange(f"neuron must be an integer {most}, got {shown(neuron)}")
     number: int = neuron.__index__()
     if channels is None:
         if number < 0:
@@ -149,22 +150,20 @@ def as_path(
     """
     text = os.fspath(given) if isinstance(given, str | os.PathLike) else None
     if not isinstance(text, str) or not text:
-        shown = repr(given)
-        shown = shown if len(shown) <= 80 else f"{type(given).__name__} {shown[:60]}..."
-        raise WrongType(f"{what} must be a path such as {example!r}, got {shown}")
-    shown = repr(text) if len(text) <= 120 else f"{text[:100]!r}... ({len(text):,} characters)"
+        raise WrongType(f"{what} must be a path such as {example!r}, got {shown(given)}")
+    quoted = repr(text) if len(text) <= 120 else f"{text[:100]!r}... ({len(text):,} characters)"
     way_out = f"expected a path such as {example!r}"
     if "\0" in text:
-        raise error(f"{what} {shown} has a null character, which no path has; {way_out}")
+        raise error(f"{what} {quoted} has a null character, which no path has; {way_out}")
     try:
         path = Path(text).expanduser()
     except RuntimeError as unknown:
-        raise error(f"{what} {shown} names the home of nobody here; {way_out}") from unknown
+        raise error(f"{what} {quoted} names the home of nobody here; {way_out}") from unknown
     try:
         path.exists()
     except OSError as refusal:
         why = refusal.strerror or refusal
-        raise error(f"{what} {shown} cannot be used: {why}; {way_out}") from refusal
+        raise error(f"{what} {quoted} cannot be used: {why}; {way_out}") from refusal
     return path
 
 

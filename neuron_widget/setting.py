@@ -12,7 +12,7 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal
 
-from neuron_widget.errors import WrongType, WrongValue, nearest
+from neuron_widget.errors import WrongType, WrongValue, nearest, shown
 
 __all__ = ["SWITCH", "Choice", "PageControl", "Setting", "check_int"]
 
@@ -108,7 +108,7 @@ class Setting:
         if self.type is bool:
             if not isinstance(value, bool):
                 wanted = "True, False or None" if self.optional else "True or False"
-                raise WrongType(f"{self.name} must be {wanted}, got {value!r}")
+                raise WrongType(f"{self.name} must be {wanted}, got {shown(value)}")
             return value
         if self.type is int:
             assert low is not None
@@ -137,12 +137,12 @@ class Setting:
             bounds.append(f"at most {self.high:g}")
         wanted = f"{' and '.join(bounds)}, such as {self.default:g}"
         if isinstance(value, bool) or not isinstance(value, Real):
-            raise WrongType(f"{self.name} must be a number {wanted}, got {value!r}")
+            raise WrongType(f"{self.name} must be a number {wanted}, got {shown(value)}")
         number = float(value)
         low_ok = self.low is None or (number > self.low if self.above else number >= self.low)
         high_ok = self.high is None or number <= self.high
         if not (math.isfinite(number) and low_ok and high_ok):
-            raise WrongValue(f"{self.name} must be {wanted}; got {value!r}")
+            raise WrongValue(f"{self.name} must be {wanted}; got {shown(value)}")
         return number
 
 
@@ -150,17 +150,17 @@ def check_int(name: str, value: object, low: int, high: int | None = None) -> in
     """``value`` as an int in ``low..high``; TypeError or ValueError otherwise."""
     wanted = f"from {low:,} to {high:,}" if high is not None else f"of at least {low:,}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise WrongType(f"{name} must be an integer {wanted}, got {value!r}")
+        raise WrongType(f"{name} must be an integer {wanted}, got {shown(value)}")
     number = int(value.__index__())
     if number < low or (high is not None and number > high):
-        raise WrongValue(f"{name} must be {wanted}, got {number}")
+        raise WrongValue(f"{name} must be {wanted}, got {shown(number)}")
     return number
 
 
 def _check_choice(name: str, value: object, known: Sequence[str]) -> str:
     if not isinstance(value, str):
-        raise WrongType(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+        raise WrongType(f"{name} must be one of {', '.join(map(repr, known))}, got {shown(value)}")
     if value not in known:
         hint = nearest(value, known) or f"expected {', '.join(map(repr, known))}"
-        raise WrongValue(f"unknown {name} {value!r}; {hint}")
+        raise WrongValue(f"unknown {name} {shown(value)}; {hint}")
     return value

@@ -51,7 +51,7 @@ class Opened:
         stores: Sequence[Path] | None,
         no_store: bool,
     ):
-        self._asked = (model or _model_with(layer), weights, device)
+        self._asked = (_model_with(layer) if model is None else model, weights, device)
         self._layer = layer
         self.store: Store | None = None if no_store else open_store(stores or None)
 

@@ -90,7 +90,9 @@ class Commands(TyperGroup):
         except _UsageError as error:
             if not as_json:
                 raise
-            _fail(type(error).__name__, error.format_message(), 2, as_json)
+            command = (error.ctx or ctx).command_path
+            told = f"{error.format_message()} ({command} --help says more)"
+            _fail(type(error).__name__, told, 2, as_json)
 
 
 @contextlib.contextmanager

@@ -43,7 +43,10 @@ def calls_backward(activation):
 
 FAULTY = {
     "raises": (lambda _a: {}["mine"], r"fails on activations \(1, 8, .*KeyError: 'mine'"),
-    "a channel too far": (lambda a: a[:, 99].mean(), "IndexError: index 99 .*gets .images, channels"),
+    "a channel too far": (
+        lambda a: a[:, 99].mean(),
+        "IndexError: index 99 .*gets .images, channels",
+    ),
     "complex": (lambda a: a * 1j, r"a tensor torch.complex64 .*expected a tensor of real numbers"),
     "empty": (lambda a: a[:, :0], r"a tensor torch.float32 \(1, 0, .*expected a tensor of real"),
     "a whole number": (lambda a: a.argmax(), r"has no gradient: .*\(torch.int64\).*detach"),
