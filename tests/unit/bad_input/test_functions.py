@@ -199,7 +199,7 @@ def _export(t: Any, **wrong: Any) -> object:
     return export_html(**(given | {"report": lambda _: None} | wrong))
 
 
-PAGE_INT = {"steps": integer(1, 100_000), "size": integer(32, 1024), "top_k": integer(1, 50)}
+PAGE_INT = {"steps": integer(1, 100_000), "size": integer(16, 1024), "top_k": integer(1, 50)}
 BOOL: list[tuple[Any, str]] = [(1, "True or False, got 1"), ("no", "got 'no'"), (None, "got None")]
 STORE: list[tuple[Any, str]] = [
     (3, "store must be.*got 3"),
