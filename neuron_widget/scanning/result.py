@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from neuron_widget.scanning.files import (
     save_scan,
     whole_file,
 )
+from neuron_widget.scanning.groups import group_numbers, within_groups
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.loading import Batch, load_batches, to_images
 from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
@@ -86,6 +87,7 @@ class ScanResult:
         settings: dict[str, Any],
         model_identity: str,
         batch_size: int = 32,
+        groups: Mapping[int, int] | NDArray[np.int64] | None = None,
     ):
         self.layer = layer
         self.dataset = dataset.name
@@ -97,6 +99,8 @@ class ScanResult:
         self._model = model
         self._photos = dataset
         self._batch_size = batch_size
+        # By photo; a file knows those of its own photos.
+        self._groups = groups if groups is not None else group_numbers(dataset)
         self._looked_up = NeuronCache(self._look)
         # Maps made before, by (neuron, photos); None where they are not at hand.
         self.stored_maps: StoredMaps | None = None
@@ -120,8 +124,7 @@ class ScanResult:
         ``photos``: with paths and labels of the photos that any neuron names.
         """
         info = self._model.layer(self.layer)
-        top, bottom = self.tables.top.index, self.tables.bottom.index
-        named = np.unique(np.concatenate([top, bottom], axis=None)).tolist() if photos else []
+        named = self.tables.photos() if photos else []
         return {
             "layer": self.layer,
             "shape": (info.channels, info.height, info.width),
@@ -141,7 +144,13 @@ class ScanResult:
             "settings": self.settings,
             "batch_size": self._batch_size,
             "photos": {str(i): (self._photos.path(i), self._photos.label(i)) for i in named},
+            **self._grouped(named),
         }
+
+    def _grouped(self, photos: list[int]) -> dict[str, Any]:
+        """The manifest's groups of some photos; nothing where there are none."""
+        known = self._groups
+        return {} if known is None else {"groups": {str(i): int(known[i]) for i in photos}}
 
     @classmethod
     def from_manifest(
@@ -164,6 +173,9 @@ class ScanResult:
             batch_size = int(manifest["batch_size"])
             if batch_size < 1:
                 raise ValueError(f"batch_size {batch_size}")
+            groups = None
+            if dataset is None and "groups" in manifest:
+                groups = {i: int(manifest["groups"][str(i)]) for i in tables.photos()}
             return cls(
                 model if model is not None else cast("VisionModel", absent),
                 layer,
@@ -174,6 +186,7 @@ class ScanResult:
                 settings=dict(manifest["settings"]),
                 model_identity=str(manifest["model"]["identity"]),
                 batch_size=batch_size,
+                groups=groups,
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise Damaged(f"not a scan ({error!r})") from error
@@ -229,8 +242,8 @@ class ScanResult:
 
     @property
     def note(self) -> str:
-        """What is to be known of the data set, such as files left out; ``""`` for nothing."""
-        return self._photos.note
+        """What is to be known of the data set: files left out, its groups; ``""`` for nothing."""
+        return self._photos.remarks
 
     @property
     def mean(self) -> NDArray[np.float32]:
@@ -357,6 +370,8 @@ class ScanResult:
             top, bottom = ([measured_row(i, maps[i]) for i, *_ in side] for side in (top, bottom))
             top.sort(key=lambda row: (-row[1], row[0]))
             bottom.sort(key=lambda row: (row[1], row[0]))
+            if self._groups is not None:
+                top, bottom = (within_groups(side, self._groups) for side in (top, bottom))
         return Lookup(top, bottom, maps)
 
     def _forward(self, neuron: int, index: list[int]) -> dict[int, NDArray[np.float32]]:
