@@ -44,7 +44,9 @@ class GroupedDataset(ImageDataset):
 
     def __init__(self, photos: ImageDataset, groups: Any) -> None:
         # Of two groupings the last one counts.
-        self._photos: ImageDataset = photos._photos if isinstance(photos, GroupedDataset) else photos
+        self._photos: ImageDataset = (
+            photos._photos if isinstance(photos, GroupedDataset) else photos
+        )
         self.name = photos.name
         self.note = photos.note
         self.groups = check_groups(groups, len(photos))
