@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from neuron_widget.durable import Damaged
-from neuron_widget.errors import DatasetError, ModelError, TargetError
-from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
+from neuron_widget.errors import TargetError
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos
@@ -32,9 +29,10 @@ from neuron_widget.scanning.files import (
 )
 from neuron_widget.scanning.groups import group_numbers, within_groups
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.loading import Batch, load_batches, to_images
+from neuron_widget.scanning.loading import Batch
 from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
-from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
+from neuron_widget.scanning.reading import PhotoReader
+from neuron_widget.scanning.receptive import ReceptiveFields
 from neuron_widget.scanning.tables import ScanTables, scan_frame
 from neuron_widget.targets import Target, TargetLike, as_target
 
@@ -88,6 +86,7 @@ class ScanResult:
         model_identity: str,
         batch_size: int = 32,
         groups: Mapping[int, int] | NDArray[np.int64] | None = None,
+        reader: PhotoReader | None = None,
     ):
         self.layer = layer
         self.dataset = dataset.name
@@ -101,6 +100,10 @@ class ScanResult:
         self._batch_size = batch_size
         # By photo; a file knows those of its own photos.
         self._groups = groups if groups is not None else group_numbers(dataset)
+        # Results of one running scan share theirs.
+        self._reader = reader or PhotoReader(model, layer, dataset, model_identity, batch_size)
+        # Results of one running scan share theirs.
+        self._reader = reader or PhotoReader(model, layer, dataset, model_identity, batch_size)
         self._looked_up = NeuronCache(self._look)
         # Maps made before, by (neuron, photos); None where they are not at hand.
         self.stored_maps: StoredMaps | None = None
@@ -312,15 +315,12 @@ class ScanResult:
 
     def square(self, index: int) -> Image.Image:
         """Return the square of a photo that the network saw."""
-        try:
-            return self._photos.load_square(index, self._model.input_size)
-        except OSError as error:
-            raise _gone(self._photos.path(index), error) from error
+        return self._reader.square(index)
 
     @cached_property
     def receptive_fields(self) -> ReceptiveFields:
         """Receptive fields of the layer's units, probed once."""
-        return probe_receptive_fields(self._model, self.layer)
+        return self._reader.receptive_fields
 
     def _check(self, neuron: int | TargetLike) -> int:
         """The number of a neuron of this layer that a number or a target names."""
@@ -365,7 +365,7 @@ class ScanResult:
         top, bottom = (rows_of(side, neuron) for side in (self.tables.top, self.tables.bottom))
         photos = sorted({row[0] for row in (*top, *bottom)})
         known = self.stored_maps(neuron, photos) if self.stored_maps is not None else None
-        maps = known if known is not None else self._forward(neuron, photos)
+        maps = known if known is not None else self._reader.maps(neuron, photos)
         if self.settings["precision"] == "fast":
             top, bottom = ([measured_row(i, maps[i]) for i, *_ in side] for side in (top, bottom))
             top.sort(key=lambda row: (-row[1], row[0]))
@@ -374,52 +374,6 @@ class ScanResult:
                 top, bottom = (within_groups(side, self._groups) for side in (top, bottom))
         return Lookup(top, bottom, maps)
 
-    def _forward(self, neuron: int, index: list[int]) -> dict[int, NDArray[np.float32]]:
-        maps: dict[int, NDArray[np.float32]] = {}
-        with closing(self.activations(index)) as batches:
-            for batch, activation in batches:
-                for i, reason in batch.skipped:
-                    raise _gone(self._photos.path(i), reason)
-                maps.update(zip(batch.index, activation[:, neuron].cpu().numpy(), strict=True))
-        return maps
-
     def activations(self, index: Sequence[int]) -> Generator[tuple[Batch, Tensor], None, None]:
-        """Yield the photos ``index`` in batches, each with its activation ``(N, C, h, w)``.
-
-        Float32, on the model's device. Photos that cannot be read are in ``batch.skipped``.
-
-        Raises ``ModelError`` if the network is not the one that was scanned any more.
-        """
-        model = self._model
-        if model.identity != self.model_identity:
-            raise ModelError(
-                f"this scan is of {self.model_identity}, and the network has been changed since "
-                f"(it is {model.identity} now): scan again"
-            )
-        batches = load_batches(
-            self._photos,
-            index,
-            model.input_size,
-            self._batch_size,
-            overlap=model.device.type != "cpu",
-        )
-        fused = fused_reader(model, self.layer, torch.float32, FUSED_CHUNK)
-        read = fused or model.reader(self.layer)
-        with closing(batches):
-            for batch in batches:
-                if batch.index:
-                    off = torch.autocast(model.device.type, enabled=False)
-                    with torch.inference_mode(), off:
-                        found = read(to_images(batch.squares, model.device)).float()
-                else:
-                    info = model.layer(self.layer)
-                    found = torch.empty(
-                        (0, info.channels, info.height, info.width), device=model.device
-                    )
-                yield batch, found
-
-
-def _gone(path: str, reason: object) -> DatasetError:
-    return DatasetError(
-        f"{path} could be read during the scan and cannot now ({reason}); scan the data set again"
-    )
+        """Yield the photos ``index`` in batches; see :meth:`.PhotoReader.activations`."""
+        return self._reader.activations(index)

@@ -15,6 +15,7 @@ from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, 
 from neuron_widget.scanning.groups import group_numbers
 from neuron_widget.scanning.image_dataset import PER_GROUP, ImageDataset
 from neuron_widget.scanning.loading import to_images
+from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.tables import QUANTILE, ScanTables
 
@@ -71,6 +72,7 @@ class ScanPass:
         self._device = device
         self._kept, self._channels = kept, channels
         self._groups = group_numbers(dataset)
+        self._reader = PhotoReader(model, layer, dataset, self._identity, batch_size)
         self._begin()
 
     def _begin(self) -> None:
@@ -199,4 +201,5 @@ class ScanPass:
             model_identity=self._identity,
             batch_size=self._batch_size,
             groups=self._groups,
+            reader=self._reader,
         )
