@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Set, ValuesView
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from neuron_widget.errors import DatasetError, WrongType, nearest
 from neuron_widget.names import as_path, path_as_typed
+from neuron_widget.scanning.groups import GroupedDataset
 from neuron_widget.scanning.image_dataset import ImageDataset, join_notes
 from neuron_widget.scanning.kinds import DatasetKind, Opening, all_kinds
 from neuron_widget.scanning.splits import choose_split, split_group, without_splits
@@ -26,7 +27,13 @@ _SLICE = 500  # items of an iterator between two chances to stop
 _MOST_ITEMS = 20_000_000
 
 
-def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> ImageDataset:
+def open_dataset(
+    x: Any,
+    *,
+    split: str = "train",
+    download: bool = False,
+    groups: Sequence[Any] | None = None,
+) -> ImageDataset:
     """Open photos.
 
     Parameters
@@ -41,11 +48,16 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
         ``"train"`` or ``"val"`` (also called valid, validation, test), where ``x`` has splits.
     download
         Whether ``"imagenette"`` may be downloaded.
+    groups
+        What each photo belongs to, one entry a photo, ``None`` for a photo that stands alone: the
+        video that it is a frame of, the patient that it shows. At most two photos of one group
+        are among a neuron's photos at either end. A torch ``Dataset`` with an attribute ``groups``
+        says it itself.
 
     Raises
     ------
     DatasetError
-        For what is missing, empty or cannot be read as photos.
+        For what is missing, empty or cannot be read as photos, and for groups that do not fit.
 
     See Also
     --------
@@ -59,7 +71,7 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
     >>> len(photos), photos.label(0), photos.load_square(0, 224).size
     (485, 'astronaut', (224, 224))
     """
-    steps = open_dataset_steps(x, split=split, download=download)
+    steps = open_dataset_steps(x, split=split, download=download, groups=groups)
     while True:
         try:
             next(steps)
@@ -69,12 +81,19 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
 
 
 def open_dataset_steps(
-    x: Any, *, split: str = "train", download: bool = False
+    x: Any,
+    *,
+    split: str = "train",
+    download: bool = False,
+    groups: Sequence[Any] | None = None,
 ) -> Generator[None, None, ImageDataset]:
     """Open photos as :func:`open_dataset` does, in steps: closing the generator stops it.
 
     Listing a large folder takes many steps. The data set is what the generator returns.
     """
+    if groups is not None:
+        opened = yield from open_dataset_steps(x, split=split, download=download)
+        return GroupedDataset(opened, groups)
     if not isinstance(split, str):
         raise WrongType(f"split must be a name such as 'train' or 'val', got {split!r}")
     if isinstance(x, ImageDataset):

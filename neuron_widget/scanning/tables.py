@@ -76,6 +76,12 @@ class ScanTables:
             if side.index.size and not 0 <= side.index.min() <= side.index.max() < photos:
                 raise ValueError(f"photo {side.index.max()} of {photos}")
 
+    def photos(self) -> list[int]:
+        """Return the numbers of the photos that any neuron names."""
+        both = (self.top.index, self.bottom.index)
+        named: list[int] = np.unique(np.concatenate(both, axis=None)).tolist()
+        return named
+
     @property
     def best(self) -> NDArray[np.float32]:
         """Score of each neuron's best photo, ``(C,)``; 0 before the first photo."""

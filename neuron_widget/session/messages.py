@@ -93,7 +93,7 @@ def dataset(data: ImageDataset | None, skipped: Sequence[tuple[str, str]]) -> Me
         "photos": len(data),
         "skipped": [f"{path}: {reason}" for path, reason in skipped[:100]],
         "skipped_count": len(skipped),
-        "note": data.note,
+        "note": data.remarks,
     }
     return {"kind": "dataset", "dataset": described}
 

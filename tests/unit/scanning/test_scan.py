@@ -364,6 +364,39 @@ def test_one_forward_pass_a_batch_and_a_neuron(model: VisionModel) -> None:
     after.remove()
 
 
+def test_results_of_a_running_scan_share_what_was_looked_at(
+    model: VisionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos are shown while a scan goes on: each is prepared once, and read once."""
+    images = ListDataset(photos())
+    loaded: list[int] = []
+    passes: list[int] = []
+    load = images.load
+    monkeypatch.setattr(images, "load", lambda i: (loaded.append(i), load(i))[1])
+    steps = scan_steps(model, "body", images, top_k=3, batch_size=5, workers=0)
+    handle = model.module.stem.register_forward_hook(lambda *a: passes.append(len(a[1][0])))
+    seen: set[int] = set()
+    next(steps)
+    result = next(steps).result()
+    fields = result.receptive_fields
+    for step in (*steps, None):
+        loaded.clear()
+        passes.clear()
+        rows = (*result.top(1), *result.bottom(1))
+        maps = [example.activation_map() for example in rows]
+        pictures = [np.asarray(example.image()) for example in rows]
+        new = {example.index for example in rows} - seen
+        assert (set(loaded), len(loaded), sum(passes)) == (new, len(new), len(new))
+        seen |= {example.index for example in rows}
+        expected = activations(model, "body", [images.load(e.index) for e in rows])[:, 1]
+        np.testing.assert_allclose(np.stack(maps), expected, rtol=1e-4, atol=1e-6)
+        for example, picture in zip(rows, pictures, strict=True):
+            assert np.array_equal(picture, np.asarray(square(images.load(example.index), SIZE)))
+        assert result.receptive_fields is fields
+        result = step.result() if step is not None else result
+    handle.remove()
+
+
 # ------------------------------------------------------------------ results
 
 

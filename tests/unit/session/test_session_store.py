@@ -157,7 +157,7 @@ def test_a_prerendered_layer_needs_no_work(
     for _ in fill_photos(store, model, "2", photos):
         pass
     no_rendering()
-    monkeypatch.setattr("neuron_widget.scanning.result.probe_receptive_fields", None)
+    monkeypatch.setattr("neuron_widget.scanning.reading.probe_receptive_fields", None)
     session, heard = open_session(auto=True)
     idle(session)
     kinds = [m["kind"] for m in heard]
