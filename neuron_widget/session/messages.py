@@ -102,9 +102,10 @@ def progress(
     rate: float,
     left: float,
     state: str,
+    note: str = "",
 ) -> Message:
     """See :class:`.protocol.Progress`."""
-    return {
+    message: Message = {
         "kind": "progress",
         "task": task,
         "layer": layer,
@@ -115,6 +116,7 @@ def progress(
         "left": left,
         "state": state,
     }
+    return {**message, "note": note} if note else message
 
 
 def error(
