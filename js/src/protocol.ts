@@ -298,8 +298,9 @@ export interface DatasetChanged {
 /**
  * How far a task is. ``rate`` in steps or photos a second, ``left`` in seconds; 0 = unknown.
  *
- * ``state`` is ``running``, ``waiting`` (another task goes first), ``done``, ``stopped`` or
- * ``failed``. ``total`` 0 means unknown.
+ * ``state`` is ``running``, ``waiting`` (another task goes first), ``elsewhere`` (another process
+ * that uses the store makes it just now, and is as far), ``done``, ``stopped`` or ``failed``.
+ * ``total`` 0 means unknown. ``note`` is what there is to say besides.
  */
 export interface Progress {
 	kind: "progress";
@@ -310,7 +311,8 @@ export interface Progress {
 	total: number;
 	rate: number;
 	left: number;
-	state: "running" | "waiting" | "done" | "stopped" | "failed";
+	state: "running" | "waiting" | "elsewhere" | "done" | "stopped" | "failed";
+	note?: string;
 }
 
 /**

@@ -368,8 +368,9 @@ class DatasetChanged(TypedDict):
 class Progress(TypedDict):
     """How far a task is. ``rate`` in steps or photos a second, ``left`` in seconds; 0 = unknown.
 
-    ``state`` is ``running``, ``waiting`` (another task goes first), ``done``, ``stopped`` or
-    ``failed``. ``total`` 0 means unknown.
+    ``state`` is ``running``, ``waiting`` (another task goes first), ``elsewhere`` (another process
+    that uses the store makes it just now, and is as far), ``done``, ``stopped`` or ``failed``.
+    ``total`` 0 means unknown. ``note`` is what there is to say besides.
     """
 
     kind: Literal["progress"]
@@ -380,7 +381,8 @@ class Progress(TypedDict):
     total: int
     rate: float
     left: float
-    state: Literal["running", "waiting", "done", "stopped", "failed"]
+    state: Literal["running", "waiting", "elsewhere", "done", "stopped", "failed"]
+    note: NotRequired[str]
 
 
 class Frame(TypedDict):

@@ -107,9 +107,10 @@ def progress(
     rate: float,
     left: float,
     state: str,
+    note: str = "",
 ) -> Message:
     """See :class:`.protocol.Progress`."""
-    return {
+    message: Message = {
         "kind": "progress",
         "task": task,
         "layer": layer,
@@ -120,6 +121,7 @@ def progress(
         "left": left,
         "state": state,
     }
+    return {**message, "note": note} if note else message
 
 
 def error(

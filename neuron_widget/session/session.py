@@ -201,17 +201,18 @@ class Session:
             state.model, state.target = None, Channel("", 0)
         self._opening.start()
 
-    def render(self, steps: int | None = None) -> Job | None:
+    def render(self, steps: int | None = None, *, insist: bool = False) -> Job | None:
         """Render the selected neuron; more steps than are there already go on from them.
 
-        ``steps`` is for this once; default what is selected.
+        ``steps`` is for this once; default what is selected. ``insist``: what is waited for,
+        because another process makes it just now, is made here as well.
         """
         self.state.check_open()
         if steps is not None:
             steps = RENDER["steps"].check(steps)
         if self._opening.postpones("render", lambda: self.render(steps)):
             return None
-        return self._rendering.start(steps=steps)
+        return self._rendering.start(steps=steps, insist=insist)
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Change how images are made. What was made otherwise is kept, and shown no more.
