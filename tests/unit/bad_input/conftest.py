@@ -20,7 +20,7 @@ from neuron_widget.errors import NeuronWidgetError
 LONGEST = 480  # characters: what a person reads in one look
 WAY_OUT = re.compile(
     r"expected|must|did you mean|such as|there is no|it has|has (?:\d+ )?neurons|pass |give |"
-    r"use |make |open |takes|available: |name a|call |its neuron is|fetch it|run '|unpack|"
+    r"use |make |open |takes|available: |name a|call |its neuron is|fetch it|reload|run '|unpack|"
     r"save its|neuron_widget|--help",
     re.IGNORECASE,
 )
