@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -165,7 +166,7 @@ METHODS: list[tuple[str, Callable[[Any, Any], object], list[tuple[Any, str]]]] =
 @pytest.mark.parametrize(
     ("call", "value", "said"),
     [
-        pytest.param(call, value, said, id=f"{name} {value!r:.30}")
+        pytest.param(call, value, said, id=re.sub(r" at 0x.*", "", f"{name} {value!r:.30}"))
         for name, call, values in METHODS
         for value, said in values
     ],
