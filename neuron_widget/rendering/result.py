@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from neuron_widget.rendering.files import save_images
 from neuron_widget.targets import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "RenderResult",
@@ -45,6 +46,8 @@ class Spectra:
     @staticmethod
     def stack(each: Sequence[Spectra]) -> Spectra:
         """Those of single images, ``(*shape)``, one above the other."""
+        import torch
+
         return Spectra(
             torch.stack([one.spectrum for one in each]),
             torch.stack([one.exp_avg for one in each]),
@@ -66,6 +69,7 @@ class RenderState:
     @staticmethod
     def join(each: Sequence[RenderState]) -> RenderState:
         """The images of all, in order."""
+        import torch
 
         def both(name: str) -> Tensor:
             return torch.cat([getattr(state.spectra, name) for state in each])
@@ -242,6 +246,8 @@ def to_host(images: Tensor) -> NDArray[np.float32]:
 
     What is not finite becomes grey, so that a frame can always be shown.
     """
+    import torch
+
     shown = torch.nan_to_num(images.detach(), nan=0.5, posinf=1.0, neginf=0.0)
     array: NDArray[np.float32] = shown.permute(0, 2, 3, 1).float().cpu().contiguous().numpy()
     return array

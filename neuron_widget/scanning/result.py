@@ -6,23 +6,17 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from neuron_widget.durable import Damaged
 from neuron_widget.errors import DatasetError, ModelError, TargetError
-from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
-from neuron_widget.networks.model import VisionModel
-from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.examples import Example
-from neuron_widget.scanning.extremes import occupied
 from neuron_widget.scanning.files import (
     check_model,
     check_photos,
@@ -30,12 +24,18 @@ from neuron_widget.scanning.files import (
     save_scan,
     whole_file,
 )
+from neuron_widget.scanning.found import occupied
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.loading import Batch, load_batches, to_images
 from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
 from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
 from neuron_widget.scanning.tables import ScanTables, scan_frame
 from neuron_widget.targets import Target, TargetLike, as_target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.scanning.loading import Batch
 
 __all__ = ["ScanResult"]
 
@@ -196,6 +196,8 @@ class ScanResult:
         StoreError
             A missing, torn or foreign file; another network or other photos than the scan's.
         """
+        from neuron_widget.networks.zoo import load_model
+
         path = Path(path).expanduser()
         opened = load_model(model) if model is not None else None
         manifest, arrays = read_scan(path)
@@ -375,6 +377,11 @@ class ScanResult:
 
         Raises ``ModelError`` if the network is not the one that was scanned any more.
         """
+        import torch
+
+        from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
+        from neuron_widget.scanning.loading import load_batches, to_images
+
         model = self._model
         if model.identity != self.model_identity:
             raise ModelError(
