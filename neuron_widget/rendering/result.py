@@ -105,6 +105,9 @@ class RenderResult:
         Steps that every image has had: fewer than ``settings["steps"]`` if it was stopped.
     state
         Pass the result as ``resume=`` to continue; ``None`` where that is not possible.
+    packaged
+        Whether the images came with the package: nothing was rendered here, and they were stored
+        with loss (nothing that the eye sees).
 
     Examples
     --------
@@ -124,6 +127,7 @@ class RenderResult:
     settings: dict[str, Any]
     steps: int
     state: RenderState | None = field(default=None, repr=False)
+    packaged: bool = False
 
     def __repr__(self) -> str:
         return (
