@@ -329,7 +329,8 @@ export interface Frame {
  * ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
  * that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
  * ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
- * ``best_photo`` is the best photo's score of this neuron, null before a scan.
+ * ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
+ * came with the package, nothing was rendered here.
  */
 export interface Image {
 	kind: "image";
@@ -342,6 +343,7 @@ export interface Image {
 	comparable: boolean;
 	best_photo: number | null;
 	history: number[][];
+	packaged: boolean;
 	look: Look;
 }
 

@@ -399,7 +399,8 @@ class Image(TypedDict):
     ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
     that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
     ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
-    ``best_photo`` is the best photo's score of this neuron, null before a scan.
+    ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
+    came with the package, nothing was rendered here.
     """
 
     kind: Literal["image"]
@@ -412,6 +413,7 @@ class Image(TypedDict):
     comparable: bool
     best_photo: float | None
     history: list[list[float]]
+    packaged: bool
     look: Look
 
 

@@ -224,6 +224,10 @@ class ScanResult:
             yield from (("most", example) for example in self.top(neuron))
             yield from (("least", example) for example in self.bottom(neuron))
 
+    def attach(self, model: VisionModel) -> None:
+        """Read with this network from now on: it was not open when the scan was found."""
+        self._model = model
+
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the data set."""
