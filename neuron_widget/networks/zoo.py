@@ -41,8 +41,8 @@ def load_model(
     model
         ``"inceptionv1"``; ``"efficientnet_lite0"`` (comes with the package's dependencies, no
         download); ``"torchvision/<name>"``; ``"timm/<name>"``; or any ``nn.Module``. ``None``
-        opens InceptionV1 if its weights are at hand, else the embedded network,
-        and says so in ``.note``.
+        opens InceptionV1 if its weights are at hand, else the embedded network, and says so in
+        ``.note``.
     weights
         Path of a state dict (``.pth`` read with ``weights_only=True``, or ``.safetensors``), also
         inside of a training state or with a prefix such as ``module.``; or ``"random"`` for an

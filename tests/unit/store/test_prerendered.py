@@ -97,23 +97,21 @@ def test_the_pictures_make_the_neurons_fire_as_they_say(
     assert (seen.argmax(axis=0) == np.arange(len(some))).all()
 
 
-def test_three_rendered_anew_are_as_strong_and_look_alike(
-    model, pictures: list[RenderResult]
-) -> None:
-    """Processors differ in the last bits, which 512 steps make visible: not pixels are compared."""
-    neurons = [3, 50, 111]
-    fresh = render(model, LAYER, neurons, precision="float32", progress=False)
+def test_three_rendered_anew_take_the_same_path(model, pictures: list[RenderResult]) -> None:
+    """The objective on the same augmented images, step for step, as far as that can be compared.
+
+    Processors differ in the last bits, which hundreds of steps make visible in the pixels: the
+    first ones tell whether another parameterisation, augmentation or objective is at work.
+    """
+    neurons, steps = [3, 50, 111], 48
+    fresh = render(model, LAYER, neurons, steps=steps, precision="float32", progress=False)
+    assert len(fresh.history) > 4
     for i, neuron in enumerate(neurons):
-        kept = pictures[neuron]
-        assert fresh.activation[i] == pytest.approx(float(kept.activation[0]), rel=0.1)
-        small = [_small(fresh.images[i]), _small(kept.images[0])]
-        assert np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1] > 0.8
-        assert kept.settings["steps"] == fresh.settings["steps"] == 512
-
-
-def _small(image: np.ndarray) -> np.ndarray:
-    """14 x 14 mean colours."""
-    return image.reshape(14, 16, 14, 16, 3).mean(axis=(1, 3))
+        kept = {step: float(values[0]) for step, values in pictures[neuron].history}
+        told = [kept[step] for step, _ in fresh.history]
+        assert [float(values[i]) for _, values in fresh.history] == pytest.approx(told, rel=0.05)
+        # A setting that came since would be missing.
+        assert pictures[neuron].settings.keys() == fresh.settings.keys()
 
 
 def test_it_is_no_part_of_the_users_store(
