@@ -17,12 +17,12 @@ from neuron_widget.errors import (
 )
 from neuron_widget.names import check_neuron, resolve_layer
 from neuron_widget.networks.identity import quick_look, weights_hash
+from neuron_widget.networks.layer_info import LayerInfo
 from neuron_widget.networks.layers import layer_reader
 from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.menu import main_layers, middle_layer
 from neuron_widget.networks.private_copy import PrivateCopies
 from neuron_widget.networks.probing import (
-    LayerInfo,
     Probed,
     mixes_images,
     probe,

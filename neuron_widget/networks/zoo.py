@@ -15,6 +15,7 @@ from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS, as_path
 from neuron_widget.networks import inception
 from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
+from neuron_widget.networks.known import AT_HAND, NOT_AT_HAND, cached_inception
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
 from neuron_widget.networks.user_module import open_module
@@ -40,8 +41,8 @@ def load_model(
     model
         ``"inceptionv1"``; ``"efficientnet_lite0"`` (comes with the package's dependencies, no
         download); ``"torchvision/<name>"``; ``"timm/<name>"``; or any ``nn.Module``. ``None``
-        opens InceptionV1 if its weights are at hand or can be fetched, else the embedded network,
-        and says so in ``.note``.
+        opens InceptionV1 if its weights are at hand, else the embedded network, and says so in
+        ``.note``.
     weights
         Path of a state dict (``.pth`` read with ``weights_only=True``, or ``.safetensors``), also
         inside of a training state or with a prefix such as ``module.``; or ``"random"`` for an
@@ -127,17 +128,10 @@ def _by_name(
     say: Report,
 ) -> VisionModel:
     if name is None:
-        try:
-            opened = _inception(weights, device, size, say)
-            opened.note = "Chosen because its weights are at hand."
-        except WeightsUnavailable:
-            if weights is not None or os.environ.get("NEURON_WIDGET_WEIGHTS"):
-                raise
-            opened = _embedded(device, size)
-            opened.note = (
-                "Comes with the package, and was chosen because InceptionV1's weights are not at "
-                "hand and could not be downloaded. To see InceptionV1, pass weights=<file>."
-            )
+        if weights is None and cached_inception() is None:
+            opened, opened.note = _embedded(device, size), NOT_AT_HAND
+        else:
+            opened, opened.note = _inception(weights, device, size, say), AT_HAND
         return opened
     if _plain(name) in ("inceptionv1", "googlenetlucid", "inception5h"):
         return _inception(weights, device, size, say)

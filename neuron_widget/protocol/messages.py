@@ -406,8 +406,9 @@ class Image(TypedDict):
     ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
     that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
     ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
-    ``best_photo`` is the best photo's score of this neuron, null before a scan; ``note``, where it
-    is there, what to know before trusting the picture.
+    ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
+    came with the package, nothing was rendered here. ``note``, where it is there, is what to know
+    before trusting the picture.
     """
 
     kind: Literal["image"]
@@ -420,6 +421,7 @@ class Image(TypedDict):
     comparable: bool
     best_photo: float | None
     history: list[list[float]]
+    packaged: bool
     look: Look
     note: NotRequired[str]
 

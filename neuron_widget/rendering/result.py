@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.rendering.files import save_images
 from neuron_widget.targets import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "RenderResult",
@@ -46,6 +47,8 @@ class Spectra:
     @staticmethod
     def stack(each: Sequence[Spectra]) -> Spectra:
         """Those of single images, ``(*shape)``, one above the other."""
+        import torch
+
         return Spectra(
             torch.stack([one.spectrum for one in each]),
             torch.stack([one.exp_avg for one in each]),
@@ -67,6 +70,7 @@ class RenderState:
     @staticmethod
     def join(each: Sequence[RenderState]) -> RenderState:
         """The images of all, in order."""
+        import torch
 
         def both(name: str) -> Tensor:
             return torch.cat([getattr(state.spectra, name) for state in each])
@@ -102,6 +106,9 @@ class RenderResult:
         Steps that every image has had: fewer than ``settings["steps"]`` if it was stopped.
     state
         Pass the result as ``resume=`` to continue; ``None`` where that is not possible.
+    packaged
+        Whether the images came with the package: nothing was rendered here, and they were stored
+        with loss (nothing that the eye sees).
 
     Examples
     --------
@@ -121,6 +128,7 @@ class RenderResult:
     settings: dict[str, Any]
     steps: int
     state: RenderState | None = field(default=None, repr=False)
+    packaged: bool = False
 
     def __repr__(self) -> str:
         return (
@@ -274,6 +282,8 @@ def to_host(images: Tensor) -> NDArray[np.float32]:
 
     What is not finite becomes grey, so that a frame can always be shown.
     """
+    import torch
+
     shown = torch.nan_to_num(images.detach(), nan=0.5, posinf=1.0, neginf=0.0)
     array: NDArray[np.float32] = shown.permute(0, 2, 3, 1).float().cpu().contiguous().numpy()
     return array

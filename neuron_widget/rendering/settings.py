@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
-
-import torch
+from typing import TYPE_CHECKING, Any, cast
 
 from neuron_widget.errors import WrongType, WrongValue
-from neuron_widget.networks.arithmetic import computes_bfloat16, has_fast_bfloat16
-from neuron_widget.networks.model import VisionModel
-from neuron_widget.rendering.augment import Augmentation
-from neuron_widget.rendering.objective import Objective, as_objective
-from neuron_widget.rendering.several import settle
+from neuron_widget.objectives import canonical_objective
+from neuron_widget.rendering.movements import Movements
 from neuron_widget.settings import RENDER, RenderOptions, check_settings
 from neuron_widget.targets import Target
+
+if TYPE_CHECKING:
+    from neuron_widget.networks.known import KnownNetwork
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.rendering.augment import Augmentation
+    from neuron_widget.rendering.objective import Objective
 
 __all__ = [
     "ALGORITHM",
@@ -24,6 +25,7 @@ __all__ = [
     "RenderSettings",
     "default_precision",
     "default_size",
+    "known_settings",
     "render_settings",
 ]
 
@@ -34,6 +36,12 @@ ALGORITHM = 5
 
 REDIRECT_STEPS = 16
 """ReLU gradients are redirected in the first steps only, as lucid does: to leave a dead start."""
+
+
+def _augmentation() -> Augmentation:
+    from neuron_widget.rendering.augment import Augmentation
+
+    return Augmentation()
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class RenderSettings:
     options: RenderOptions
     objective: Objective
     device: str
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: Augmentation = field(default_factory=_augmentation)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -87,6 +95,8 @@ class RenderSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for results and keys."""
+        import torch
+
         return {
             "model": self.model,
             "layer": ", ".join(self.layers),
@@ -128,6 +138,10 @@ def render_settings(
     UnknownLayer, NeuronOutOfRange, ModelError
         From the model; a size that it does not take, with one that it does.
     """
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.rendering.objective import as_objective
+    from neuron_widget.rendering.several import settle
+
     if not isinstance(model, VisionModel):
         raise WrongType(
             f"model must be what load_model() returns, got {type(model).__name__}; "
@@ -166,11 +180,35 @@ def render_settings(
     )
 
 
+def known_settings(
+    network: KnownNetwork, target: Target, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What :meth:`RenderSettings.as_dict` says, as far as it is in keys; torch is not imported.
+
+    ``precision`` is None where none is named: that depends on the device.
+    """
+    options = check_settings(RENDER, given, what="render()")
+    if options["redirect_relu"] is None:
+        options["redirect_relu"] = network.redirect_relu
+    if options["size"] is None:
+        options["size"] = network.usual_size
+    return {
+        "model": network.identity,
+        "layer": target.layer,
+        **options,
+        "objective": canonical_objective(options["objective"]),
+        "augmentation": Movements().as_dict(),
+        "algorithm": ALGORITHM,
+    }
+
+
 def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:
     if engine == "lucent":
         if wanted not in (None, "float32"):
             raise WrongValue(f"precision {wanted!r}: engine 'lucent' renders in 'float32' only")
         return "float32"
+    from neuron_widget.networks.arithmetic import computes_bfloat16
+
     if wanted is None:
         return default_precision(model)
     if wanted == "bfloat16" and not computes_bfloat16(model.device):
@@ -191,6 +229,10 @@ def default_precision(model: VisionModel) -> str:
     1 % of float32's, several times faster. Elsewhere float32 (on a GPU it was not measured), and
     for a network of another type than float32, which autocast would mix with its own.
     """
+    import torch
+
+    from neuron_widget.networks.arithmetic import has_fast_bfloat16
+
     plain = all(p.dtype == torch.float32 for p in model.module.parameters())
     fast = plain and model.device.type == "cpu" and has_fast_bfloat16(model.device)
     return "bfloat16" if fast else "float32"

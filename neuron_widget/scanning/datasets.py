@@ -6,12 +6,10 @@ import os
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from neuron_widget.errors import DatasetError, WrongType, nearest
 from neuron_widget.names import as_path, path_as_typed
@@ -19,10 +17,14 @@ from neuron_widget.scanning.groups import GroupedDataset
 from neuron_widget.scanning.image_dataset import ImageDataset, join_notes
 from neuron_widget.scanning.kinds import DatasetKind, Opening, all_kinds
 from neuron_widget.scanning.splits import choose_split, split_group, without_splits
+from neuron_widget.scanning.torch_types import is_torchs
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 __all__ = ["open_dataset", "open_dataset_steps"]
 
-_ITEMS = (str, os.PathLike, Image.Image, Mapping, tuple, list, np.ndarray, Tensor)
+_ITEMS = (str, os.PathLike, Image.Image, Mapping, tuple, list, np.ndarray)
 _SLICE = 500  # items of an iterator between two chances to stop
 _MOST_ITEMS = 20_000_000
 
@@ -98,7 +100,7 @@ def open_dataset_steps(
         raise WrongType(f"split must be a name such as 'train' or 'val', got {split!r}")
     if isinstance(x, ImageDataset):
         return x
-    if isinstance(x, DataLoader):
+    if is_torchs(x, "utils.data.DataLoader"):
         x = _behind(x)
     if isinstance(x, Mapping):  # a DatasetDict, or a plain dictionary of splits
         if not x:
@@ -174,7 +176,7 @@ def _collected(items: Iterable[Any]) -> Generator[None, None, list[Any]]:
     """
     found: list[Any] = []
     for item in items:
-        if not isinstance(item, _ITEMS):
+        if not (isinstance(item, _ITEMS) or is_torchs(item, "Tensor")):
             raise DatasetError(
                 f"item {len(found)} of the {type(items).__name__} is {_shortened(item)}; expected "
                 "paths, PIL images, or the items of a torch data set"

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.image_dataset import PER_GROUP, ImageDataset, digest
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "GroupedDataset",
@@ -94,7 +96,7 @@ def check_groups(groups: Any, photos: int) -> tuple[Hashable, ...]:
 
 
 def _checked(i: int, group: Any) -> Hashable:
-    if isinstance(group, torch.Tensor):  # equal ones have different hashes
+    if type(group).__module__ == "torch":  # equal tensors have different hashes
         group = group.tolist()
     try:
         hash(group)
@@ -141,6 +143,8 @@ def surplus(group: torch.Tensor, share: int) -> torch.Tensor:
     share
         Photos that a group may have.
     """
+    import torch
+
     # Sorted by group, and within each the best first, the entry `share` places before one that
     # comes too late is of the same group.
     ordered, place = group.sort(dim=1, stable=True)

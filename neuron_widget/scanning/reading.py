@@ -11,19 +11,21 @@ from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from neuron_widget.errors import DatasetError, ModelError
-from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
-from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.loading import Batch, load_batches, to_images
 from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.scanning.loading import Batch
 
 __all__ = ["PhotoReader"]
 
@@ -57,6 +59,10 @@ class PhotoReader:
         self._batch_size = batch_size
         self._lock = threading.Lock()  # of the maps below; no photo is read under it
         self._maps: OrderedDict[int, Maps] = OrderedDict()
+
+    def attach(self, model: VisionModel) -> None:
+        """Read with this network from now on."""
+        self._model = model
 
     def square(self, index: int) -> Image.Image:
         """Return the square of a photo that the network saw; DatasetError if it is gone."""
@@ -102,6 +108,11 @@ class PhotoReader:
     def _read(
         self, photos: ImageDataset, index: Sequence[int]
     ) -> Generator[tuple[Batch, Tensor], None, None]:
+        import torch
+
+        from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
+        from neuron_widget.scanning.loading import load_batches, to_images
+
         model, layer = self._model, self._layer
         if model.identity != self._identity:
             raise ModelError(

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from neuron_widget.durable import Damaged
 from neuron_widget.errors import StoreError, TargetError
 from neuron_widget.names import as_path, check_neuron
-from neuron_widget.networks.model import VisionModel
-from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.examples import Example
-from neuron_widget.scanning.extremes import occupied
 from neuron_widget.scanning.files import (
     check_model,
     check_photos,
@@ -28,15 +24,21 @@ from neuron_widget.scanning.files import (
     save_scan,
     whole_file,
 )
+from neuron_widget.scanning.found import occupied
 from neuron_widget.scanning.groups import group_numbers, within_groups
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.loading import Batch
 from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
 from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.scanning.receptive import ReceptiveFields
 from neuron_widget.scanning.tables import ScanTables, scan_frame
 from neuron_widget.setting import check_int
 from neuron_widget.targets import Target, TargetLike, as_target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.scanning.loading import Batch
 
 __all__ = ["ScanResult"]
 
@@ -214,6 +216,8 @@ class ScanResult:
         StoreError
             A missing, torn or foreign file; another network or other photos than the scan's.
         """
+        from neuron_widget.networks.zoo import load_model
+
         path = as_path(path, "the scan's file", StoreError, example="scan.safetensors")
         opened = load_model(model) if model is not None else None
         manifest, arrays = read_scan(path)
@@ -239,6 +243,11 @@ class ScanResult:
         for neuron in range(len(self.mean)):
             yield from (("most", example) for example in self.top(neuron))
             yield from (("least", example) for example in self.bottom(neuron))
+
+    def attach(self, model: VisionModel) -> None:
+        """Read with this network from now on: it was not open when the scan was found."""
+        self._model = model
+        self._reader.attach(model)
 
     @property
     def fingerprint(self) -> str:

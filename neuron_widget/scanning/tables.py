@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neuron_widget.errors import NeuronWidgetError, WrongValue, nearest
 from neuron_widget.scanning.examples import Example
-from neuron_widget.scanning.extremes import TopKResult
+from neuron_widget.scanning.found import TopKResult
 
 __all__ = ["QUANTILE", "PandasMissing", "ScanTables", "photo_rows", "scan_frame"]
 

@@ -12,7 +12,8 @@ from neuron_widget.settings import page_settings
 from neuron_widget.targets import Channel, Target
 
 if TYPE_CHECKING:
-    from neuron_widget.networks.model import LayerInfo, VisionModel
+    from neuron_widget.networks.known import Network
+    from neuron_widget.networks.layer_info import LayerInfo
     from neuron_widget.rendering import RenderResult, RenderStep
     from neuron_widget.scanning import Example, ImageDataset, ScanResult
     from neuron_widget.session.settings import Settings
@@ -40,7 +41,7 @@ def opening(text: str) -> Message:
     return {"kind": "opening", "text": text}
 
 
-def opened(model: VisionModel, layer: LayerInfo) -> Message:
+def opened(model: Network, layer: LayerInfo) -> Message:
     """See :class:`.protocol.Opened`; ``layer`` is listed even where it is not a main one."""
     layers = list(model.layers)
     if layer not in layers:
@@ -203,6 +204,7 @@ def image_facts(result: RenderResult, best_photo: float | None) -> Message:
         "comparable": isinstance(target, Channel) and settings["objective"] == "channel",
         "best_photo": best_photo,
         "history": [[step, float(values[0])] for step, values in result.history],
+        "packaged": result.packaged,
         "look": {
             **colour_statistics(result.images[0]),
             "patterns": pattern_labels(result.images[0]),

@@ -45,13 +45,15 @@ class Previews:
             return
         layer, total, recipe = state.layer, state.channels, state.settings.recipe
         rate = Rate()
+        made_here: set[int] = set()
 
         def count() -> int:
             return len(state.cache.thumbs(layer))
 
         def keep() -> None:
             with state.lock:
-                if state.cache.recipe != recipe:
+                # Else they are from the store, or came with the package.
+                if state.cache.recipe != recipe or not made_here:
                     return
                 # A finished picture serves as a preview next time.
                 made = {n: tile for n, (tile, _) in state.cache.thumbs(layer).items()}
@@ -64,6 +66,7 @@ class Previews:
         def on_batch(result: RenderResult) -> None:
             made = {n: (thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)}
             state.add_thumbs(recipe, layer, made)
+            made_here.update(made)
             per_second, left = rate.update(count(), total)
             state.show_progress("preview", layer, None, count(), total, per_second, left)
 

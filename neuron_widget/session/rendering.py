@@ -97,12 +97,15 @@ class Rendering:
             return self.start(steps=stopped.steps)
         return self.start() if state.cache.rendering(state.target) is None else None
 
-    def recall(self, steps: int | None = None) -> bool:
-        """Show the selected neuron's image as the store has it; False if it has none."""
+    def recall(self, steps: int | None = None, *, packaged: bool = False) -> bool:
+        """Show the selected neuron's image as the store has it; False if it has none.
+
+        ``packaged``: one that came with the package will do.
+        """
         state = self._state
         target, recipe = state.target, state.settings.recipe
         steps = state.steps if steps is None else steps
-        result = self._store.find(target, steps, recipe)
+        result = self._store.find(target, steps, recipe, packaged=packaged)
         if result is None:
             return False
         # A choice in the middle of another one (while the network opens) looks it up as well.

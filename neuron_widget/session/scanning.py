@@ -85,6 +85,7 @@ class Scanning:
             self._postponed = True
             return opening[0]
         opens = another is not None or self._dataset is None
+        state.stop("recall")
         run = _Run(state.layer, opens, another, download, aside=opens and state.running("scan"))
         self._unopened = None
         if not keep_error:
@@ -99,6 +100,34 @@ class Scanning:
             on_stop=partial(self._on_stop, run),
             on_error=partial(self._on_error, run),
         )
+
+    def recall(self) -> None:
+        """Show the stored scan of the selected layer before the network is open.
+
+        Only of photos that a name or a folder tells: anything else may be code of the user's.
+        """
+        state, wanted = self._state, self._state.settings.dataset
+        layer = state.layer
+        if not isinstance(wanted, (str, os.PathLike)) or str(wanted) == "imagenette":
+            return
+
+        def steps() -> Generator[None, None, ScanResult | None]:
+            from neuron_widget.scanning import open_dataset_steps
+
+            yield
+            if self._dataset is None:
+                dataset = yield from open_dataset_steps(wanted)
+                self._dataset = dataset
+                state.show("dataset", messages.dataset(dataset, []))
+            yield
+            return self._store.scan(layer, self._dataset)
+
+        def found(scan: ScanResult | None) -> None:
+            if scan is not None and state.layer == layer:
+                self._keep(layer, scan)
+
+        # What is wrong with the data set is said when it is to be scanned.
+        state.submit("recall", steps(), found, priority=1, on_error=lambda _: None)
 
     def resume(self) -> Job | None:
         """Go on where the data set or the scan of the selected layer was stopped."""

@@ -11,6 +11,7 @@ from neuron_widget.errors import ModelError
 from neuron_widget.settings import RENDER, VIEW, defaults, page_settings
 
 if TYPE_CHECKING:
+    from neuron_widget.networks.known import KnownNetwork
     from neuron_widget.networks.model import VisionModel
 
 __all__ = ["WIDGET", "Fit", "Recipe", "Settings"]
@@ -44,6 +45,12 @@ class Fit:
 
     usual: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def known(cls, network: KnownNetwork) -> Fit:
+        """What is known of it before the network is open."""
+        usual = {"size": network.usual_size, "redirect_relu": network.redirect_relu}
+        return cls(usual, {"size": network.sizes})
 
     @classmethod
     def of(cls, model: VisionModel) -> Fit:

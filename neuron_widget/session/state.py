@@ -17,6 +17,7 @@ from neuron_widget.session.settings import Recipe, Settings
 from neuron_widget.targets import Channel, Target, Unit
 
 if TYPE_CHECKING:
+    from neuron_widget.networks.known import KnownNetwork, Network
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
@@ -62,6 +63,8 @@ class State:
         self.frames = FrameWindow()
         self.cache = SessionCache(settings.recipe)
         self.model: VisionModel | None = None
+        # What the store knows of the network before it is open: results are shown by it.
+        self.known: KnownNetwork | None = None
         # Before the network is open the layer may be unknown: its name is "" then.
         self.target: Target = Channel(settings.layer or "", settings.neuron)
         if settings.position is not None:
@@ -75,6 +78,11 @@ class State:
         self.closed = False
         # The last message about each thing that a later view needs to know.
         self._shown: dict[str, Message] = {}
+
+    @property
+    def network(self) -> Network | None:
+        """The network whose results are shown: it may not be open yet."""
+        return self.model if self.model is not None else self.known
 
     @property
     def layer(self) -> str:
@@ -112,7 +120,7 @@ class State:
         self.closed = True
         self.stop()
         with self.lock:
-            self.model = None
+            self.model = self.known = None
             self.settings = self.settings.replace(model=None, dataset=None, store=None)
             self.cache = SessionCache(self.settings.recipe)
             self.problem = None

@@ -7,13 +7,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from neuron_widget.errors import StoreError
+from neuron_widget.networks.known import describe
 from neuron_widget.session.jobs import Pause
 from neuron_widget.session.state import State
 from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
+    from neuron_widget.networks.known import KnownNetwork, NamedNetwork
+    from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.rendering.result import RenderStep, Steps
+    from neuron_widget.scanning import ImageDataset, ScanResult
     from neuron_widget.session.settings import Recipe
     from neuron_widget.store import Store
     from neuron_widget.store.sharing import OnWait, Waiting
@@ -50,12 +54,21 @@ class StoreAdapter:
         """Forget the store."""
         self._store, self._opened = None, True
 
-    def find(self, target: Target, steps: int, recipe: Recipe) -> RenderResult | None:
-        """The stored image of a target: one file read, some milliseconds."""
-        model, store = self._state.model, self.store
-        if store is None or model is None:
+    def find(
+        self, target: Target, steps: int, recipe: Recipe, *, packaged: bool = False
+    ) -> RenderResult | None:
+        """The stored image of a target: one file read, some milliseconds.
+
+        ``packaged``: one that came with the package will do.
+        """
+        network, store = self._state.network, self.store
+        if store is None or network is None:
             return None
-        return store.find_render(model, target, steps=steps, **recipe.as_options())
+        how = {**recipe.as_options(), "steps": steps}
+        found = store.find_render(network, target, **how)
+        if found is None and packaged:
+            found = store.find_packaged(network, target, **how)
+        return found
 
     def begun(self, target: Target, steps: int, recipe: Recipe) -> RenderResult | None:
         """The stored image with the most steps below ``steps``, to go on from."""
@@ -108,10 +121,30 @@ class StoreAdapter:
 
     def tiles(self, layer: str, how: dict[str, Any]) -> dict[int, bytes]:
         """The stored tiles of a layer whose images were made like this."""
-        model, store = self._state.model, self.store
-        if store is None or model is None:
+        network, store = self._state.network, self.store
+        if store is None or network is None:
             return {}
-        return store.find_gallery(model, layer, **how)
+        return store.find_gallery(network, layer, packaged=True, **how)
+
+    def scan(self, layer: str, dataset: ImageDataset) -> ScanResult | None:
+        """The stored scan of a layer over a data set."""
+        network, store = self._state.network, self.store
+        if store is None or network is None:
+            return None
+        return store.find_scan(network, layer, dataset, top_k=self._state.settings.top_k)
+
+    def known(self, named: NamedNetwork | None) -> KnownNetwork | None:
+        """What the store knows of a network that is not open."""
+        if self.store is None or named is None:
+            return None
+        return self.store.find_network(named)
+
+    def describe(self, named: NamedNetwork | None, model: VisionModel) -> KnownNetwork | None:
+        """What is to be known of a network that is open; kept, where it has a name."""
+        if self.store is None or named is None:
+            return None
+        self.store.put_network(named, model)
+        return describe(model, self.store.model_key(model))
 
     def keep_tiles(self, layer: str, tiles: dict[int, bytes], how: dict[str, Any]) -> None:
         """Keep tiles."""

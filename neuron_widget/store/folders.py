@@ -43,6 +43,9 @@ class Folders:
     report
         Called with one line for what goes wrong beside the work: torn files, a full disk. Each is
         reported once. Default: the log ``neuron_widget.store``.
+    packaged
+        The folder that comes with the package: looked into last, and nothing of the user's. None
+        for none.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Folders:
         read_only: Sequence[str | os.PathLike[str]] = (),
         limit: int = DEFAULT_LIMIT,
         report: Callable[[str], None] = _log.warning,
+        packaged: Path | None = None,
     ):
         self._report = report
         # What kept the last result from being written; None once writing works again.
@@ -63,6 +67,9 @@ class Folders:
             *(Folder(_folder(f), writable=False, report=report) for f in read_only),
             self.own,
         ]
+        self.packaged: Folder | None = None
+        if packaged is not None:
+            self.packaged = Folder(packaged, writable=False, report=report)
         self.model_key = ModelKeys()
         self.locks = Locks(self.own.root)
         self._unmeasured = float("inf")
@@ -88,20 +95,27 @@ class Folders:
         if due:
             self.own.prune(self.limit)
 
-    def find(self, room: str, name: str, reader: Callable[[Record], Any]) -> Any:
+    def find(
+        self, room: str, name: str, reader: Callable[[Record], Any], *, packaged: bool = False
+    ) -> Any:
         """Return what ``reader`` makes of a file of this name, from the first folder that has it.
 
         ``reader`` raises Damaged for what is not what it should be. None if no folder has it whole.
+        ``packaged``: look also into the folder that comes with the package.
         """
-        for folder in self.folders:
+        for folder in self._looked_into(packaged):
             found = folder.read(room, name, reader)
             if found is not None:
                 return found
         return None
 
-    def names(self, room: str, key: str) -> set[str]:
+    def names(self, room: str, key: str, *, packaged: bool = False) -> set[str]:
         """Return the names of a key's files in all folders."""
-        return {name for folder in self.folders for name in folder.names(room, key)}
+        return {name for folder in self._looked_into(packaged) for name in folder.names(room, key)}
+
+    def _looked_into(self, packaged: bool) -> list[Folder]:
+        last = [self.packaged] if packaged and self.packaged is not None else []
+        return [*self.folders, *last]
 
     # -------------------------------------------------------------- the whole store
 

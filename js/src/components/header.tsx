@@ -38,8 +38,13 @@ export function Header() {
 						</select>
 						{layer && (
 							<span class="nw-muted">
-								{plural(layer.channels, "neuron")} · {layer.height} × {layer.width} ·{" "}
-								<span title="Where the network runs">{network.device}</span>
+								{plural(layer.channels, "neuron")} · {layer.height} × {layer.width}
+								{network.device && (
+									<>
+										{" · "}
+										<span title="Where the network runs">{network.device}</span>
+									</>
+								)}
 							</span>
 						)}
 						<div class="nw-header-tools">

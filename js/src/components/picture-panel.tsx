@@ -177,7 +177,17 @@ function Readings({ picture }: { picture: Picture }) {
 			</dl>
 			<p class="nw-muted nw-settings">
 				{describe(image.settings, state.renderSettings.usual.value).map((part) => `${part} · `)}
-				{plural(image.step, "step")} in {duration(image.seconds)}
+				{plural(image.step, "step")}
+				{image.packaged ? (
+					<>
+						{" · "}
+						<span title="Rendered beforehand and stored small; Render makes it here, live">
+							came with the package
+						</span>
+					</>
+				) : (
+					` in ${duration(image.seconds)}`
+				)}
 			</p>
 		</>
 	);

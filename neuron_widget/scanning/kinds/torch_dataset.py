@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, TensorDataset
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.decode import as_image, to_rgb
@@ -20,11 +18,12 @@ from neuron_widget.scanning.groups import check_groups, groups_state
 from neuron_widget.scanning.image_dataset import ImageDataset, digest, digest_images, file_state
 from neuron_widget.scanning.items import class_name, item_parts, item_state
 from neuron_widget.scanning.kinds import DatasetKind
+from neuron_widget.scanning.torch_types import is_torchs
 
 __all__ = ["KIND", "TorchDataset"]
 
 
-_IN_MEMORY = (list, tuple, np.ndarray, torch.Tensor, TensorDataset)
+_CONCAT = "utils.data.ConcatDataset"
 
 
 class TorchDataset(ImageDataset):
@@ -102,12 +101,13 @@ class TorchDataset(ImageDataset):
 
 
 def _is_in_memory(part: Any) -> bool:
-    return isinstance(part, _IN_MEMORY) and not isinstance(part, np.memmap)
+    plain = isinstance(part, list | tuple | np.ndarray) and not isinstance(part, np.memmap)
+    return plain or is_torchs(part, "Tensor", "utils.data.TensorDataset")
 
 
 def _parts(dataset: Any) -> Iterator[Any]:
     """The data sets that hold the items, under any ``Subset`` and ``ConcatDataset``."""
-    if isinstance(dataset, ConcatDataset):
+    if is_torchs(dataset, _CONCAT):
         for part in dataset.datasets:
             yield from _parts(part)
     elif hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
@@ -119,7 +119,7 @@ def _parts(dataset: Any) -> Iterator[Any]:
 def _base(dataset: Any, i: int) -> tuple[Any, int]:
     """The data set that holds photo ``i``, and what the photo is called there."""
     while True:
-        if isinstance(dataset, ConcatDataset):
+        if is_torchs(dataset, _CONCAT):
             ends = dataset.cumulative_sizes
             part = bisect_right(ends, i)
             i -= ends[part - 1] if part else 0
@@ -138,8 +138,8 @@ def _entry(base: Any, name: str, j: int) -> Any:
 
     Other libraries call other things by torchvision's names.
     """
-    listed = getattr(base, name, None)
-    if not isinstance(listed, list | tuple | np.ndarray | torch.Tensor):
+    listed: Any = getattr(base, name, None)
+    if not (isinstance(listed, list | tuple | np.ndarray) or is_torchs(listed, "Tensor")):
         return None
     return listed[j] if getattr(listed, "ndim", 1) and len(listed) == len(base) else None
 
@@ -160,11 +160,11 @@ def _groups(dataset: Any) -> Sequence[Hashable] | None:
     Equal entries of two data sets joined are one group. What is no sequence is something else.
     """
     own = getattr(dataset, "groups", None)
-    listed = isinstance(own, Sequence | np.ndarray | torch.Tensor) or hasattr(own, "to_list")
+    listed = isinstance(own, Sequence) or hasattr(own, "tolist") or hasattr(own, "to_list")
     if listed and not isinstance(own, str | bytes):
         return check_groups(own, len(dataset))
-    if isinstance(dataset, ConcatDataset):
-        parts = [(_groups(part), len(part)) for part in dataset.datasets]  # type: ignore[arg-type]
+    if is_torchs(dataset, _CONCAT):
+        parts = [(_groups(part), len(part)) for part in dataset.datasets]
         if all(groups is None for groups, _ in parts):
             return None
         return [group for groups, n in parts for group in groups or [None] * n]

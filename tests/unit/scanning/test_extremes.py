@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK, occupied
+from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
+from neuron_widget.scanning.found import occupied
 
 CPU = torch.device("cpu")
 N, C = 97, 5
