@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from neuron_widget.errors import DatasetError, ModelError
 from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.loading import Batch, load_batches, to_images
+from neuron_widget.scanning.loading import Batch, load_batches, read_in_chunks, to_images
 from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
 
 __all__ = ["PhotoReader"]
@@ -111,7 +111,7 @@ class PhotoReader:
         overlap = model.device.type != "cpu"
         batches = load_batches(photos, index, model.input_size, self._batch_size, overlap=overlap)
         fused = fused_reader(model, layer, torch.float32, FUSED_CHUNK)
-        read = fused or model.reader(layer)
+        read = fused or partial(read_in_chunks, model.reader(layer))
         with closing(batches):
             for batch in batches:
                 if batch.index:
