@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,7 +111,7 @@ class PhotoReader:
         import torch
 
         from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
-        from neuron_widget.scanning.loading import load_batches, to_images
+        from neuron_widget.scanning.loading import load_batches, read_in_chunks, to_images
 
         model, layer = self._model, self._layer
         if model.identity != self._identity:
@@ -122,7 +122,7 @@ class PhotoReader:
         overlap = model.device.type != "cpu"
         batches = load_batches(photos, index, model.input_size, self._batch_size, overlap=overlap)
         fused = fused_reader(model, layer, torch.float32, FUSED_CHUNK)
-        read = fused or model.reader(layer)
+        read = fused or partial(read_in_chunks, model.reader(layer))
         with closing(batches):
             for batch in batches:
                 if batch.index:

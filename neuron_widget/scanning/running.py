@@ -14,7 +14,7 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
 from neuron_widget.scanning.groups import group_numbers
 from neuron_widget.scanning.image_dataset import PER_GROUP, ImageDataset
-from neuron_widget.scanning.loading import to_images
+from neuron_widget.scanning.loading import read_in_chunks, to_images
 from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.tables import QUANTILE, ScanTables
@@ -174,7 +174,7 @@ class ScanPass:
         # The caller's autocast is not ours.
         autocast = torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._fast)
         with autocast, self.model.reading(self.layer) as read:
-            return read(images)
+            return read_in_chunks(read, images)
 
     def collect(self) -> ScanResult:
         """The result of what was looked at up to now."""

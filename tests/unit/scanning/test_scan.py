@@ -27,7 +27,7 @@ from neuron_widget.scanning import ScanResult, ScanTables, scan, scan_steps
 from neuron_widget.scanning.decode import square
 from neuron_widget.scanning.files import save_scan
 from neuron_widget.scanning.kinds.images import ListDataset
-from neuron_widget.scanning.loading import load_batches
+from neuron_widget.scanning.loading import load_batches, read_in_chunks
 from neuron_widget.scanning.receptive import probe_receptive_fields
 from neuron_widget.targets import Channel
 
@@ -599,3 +599,21 @@ def test_a_neuron_is_named_by_its_target_too(model: VisionModel) -> None:
     for wrong, says in (("linear:1@0,0", "its neuron is linear:1"), ("linear:99", "no neuron 99")):
         with pytest.raises(ValueError, match=says):
             result.top(wrong)
+
+
+def test_large_images_go_through_a_network_a_few_at_a_time() -> None:
+    """On a CPU; each once, in order, and also none."""
+    sizes: list[int] = []
+
+    def read(images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return images * 2
+
+    images = torch.arange(10.0).view(10, 1, 1, 1).expand(10, 3, 224, 224)
+    assert torch.equal(read_in_chunks(read, images), images * 2)
+    assert sizes == [4, 4, 2]
+    assert read_in_chunks(read, images[:0]).shape == images[:0].shape
+    assert len(read_in_chunks(read, images[:, :, :32, :32])) == sizes[-1] == 10
+    large = torch.zeros(2, 3, 600, 600)
+    assert len(read_in_chunks(read, large)) == 2
+    assert sizes[-2:] == [1, 1]
