@@ -3,7 +3,7 @@
 
 export const MAX_PINS = 4;
 
-export const MAX_FRAMES_PER_SECOND = 10;
+export const MAX_FRAMES_PER_SECOND = 8;
 
 export const MAX_FRAMES_IN_FLIGHT = 2;
 

@@ -42,7 +42,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 MAX_PINS = 4
-MAX_FRAMES_PER_SECOND = 10
+MAX_FRAMES_PER_SECOND = 8
 MAX_FRAMES_IN_FLIGHT = 2
 ACK_TIMEOUT_S = 1.0
 
