@@ -19,13 +19,29 @@ __all__ = [
     "WeightsRefused",
     "WeightsUnavailable",
     "WidgetError",
+    "WrongType",
+    "WrongValue",
     "first_line",
     "nearest",
+    "shown",
 ]
 
 
 class NeuronWidgetError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose.
+
+    ``result`` is what a rendering that fails has made until then (a ``RenderResult``), else None.
+    """
+
+    result: object = None
+
+
+class WrongType(NeuronWidgetError, TypeError):
+    """An argument of a type that is not taken, or one that there is not."""
+
+
+class WrongValue(NeuronWidgetError, ValueError):
+    """An argument out of its range, or one that does not fit the others."""
 
 
 class ModelError(NeuronWidgetError, ValueError):
@@ -66,12 +82,7 @@ class DownloadNeeded(DatasetError):
 
 
 class RenderError(NeuronWidgetError, RuntimeError):
-    """A rendering that cannot go on (out of memory at batch 1, NaN).
-
-    ``result`` is what was rendered until then (a ``RenderResult``), or None.
-    """
-
-    result: object = None
+    """A rendering that cannot go on (out of memory at batch 1, NaN, a faulty objective)."""
 
 
 class StoreError(NeuronWidgetError, RuntimeError):
@@ -96,3 +107,12 @@ def first_line(error: BaseException) -> str:
     """What another library says, cut to be quoted."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A wrong value as messages quote it: cut where it is long, its kind where it has no text."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  (a number of 5,000 digits, somebody's own class)
+        return f"{type(value).__name__} without a text"
+    return text if len(text) <= most else f"{type(value).__name__} {text[: most - 20]}..."

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from neuron_widget.durable import write_atomically
-from neuron_widget.errors import nearest
+from neuron_widget.errors import StoreError, WrongValue, nearest
+from neuron_widget.names import as_path
 
 __all__ = ["MOST_ROWS", "neuron_figure", "save_figure"]
 
@@ -76,9 +77,10 @@ def neuron_figure(
 
     head = _bare(axes_at(_MARGIN, _MARGIN + _TITLE, _HEAD, _HEAD))
     head.imshow(np.clip(optimized_image, 0, 1), interpolation="lanczos")
-    head.set_title(
-        f"{layer} neuron {neuron}", fontsize=13, fontweight="bold", loc="left", **_LITERAL
-    )
+    title = f"{layer} neuron {neuron}"
+    # Layers of deep networks have names of fifty letters; 25 fill the image's width.
+    fontsize = 13 * min(1.0, 25 / len(title))
+    head.set_title(title, fontsize=fontsize, fontweight="bold", loc="left", **_LITERAL)
     below = _MARGIN + _TITLE + _HEAD + 0.1
     text = _bare(axes_at(_MARGIN, below, _HEAD, height - below))
     lines = "\n".join(textwrap.fill(line, 46) for note in notes for line in note.split("\n"))
@@ -91,8 +93,9 @@ def neuron_figure(
             top = _MARGIN + band * _BAND + _TITLE
             photo = _bare(axes_at(left, top, _SIDE, _SIDE))
             photo.imshow(image)
-            label = f"  {labels[i]}" if i < len(labels) else ""
-            photo.set_title(f"{i + 1}{label}", fontsize=9, loc="left", **_LITERAL)
+            label = _short(labels[i]) if i < len(labels) else ""
+            fontsize = 9 if len(label) <= 19 else 7
+            photo.set_title(f"{i + 1}  {label}", fontsize=fontsize, loc="left", **_LITERAL)
             place = axes_at(left, top + _SIDE + _TITLE, _SIDE, _SIDE)
             _draw_map(_bare(place), activation, score, scale)
         right = width - _MARGIN - _BAR + _GAP
@@ -123,14 +126,14 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
     StoreError
         For a full disk or a folder that cannot be written to; no file is left then.
     """
-    path = Path(path).expanduser()
+    path = as_path(path, "the figure", StoreError, example="figure.png")
     if not path.suffix:
         path = path.with_name(f"{path.name}.png")
     kind = path.suffix[1:].lower()
     formats = sorted(figure.canvas.get_supported_filetypes())
     if kind not in formats:
         hint = nearest(kind, formats) or f"expected one of {', '.join(formats)}"
-        raise ValueError(f"a figure cannot be saved as {path.name!r}: no format {kind!r}; {hint}")
+        raise WrongValue(f"a figure cannot be saved as {path.name!r}: no format {kind!r}; {hint}")
     data = io.BytesIO()
     figure.savefig(data, dpi=dpi, format=kind)
     write_atomically(path, data.getvalue(), "name another folder")
@@ -148,6 +151,12 @@ def _draw_map(axes: Axes, activation: NDArray[np.float32], score: float, scale: 
     row, column = np.unravel_index(int(activation.argmax()), activation.shape)
     axes.plot(column, row, "o", markersize=9, fillstyle="none", color="white", markeredgewidth=1.2)
     axes.set_title(f"mean {score:.4g}   max {activation.max():.4g}", fontsize=9, loc="left")
+
+
+def _short(label: str, most: int = 26) -> str:
+    """A class name on one line, no wider than its photo."""
+    line = " ".join(label.split())
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
 
 
 def _bare(axes: Axes) -> Axes:

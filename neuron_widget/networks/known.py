@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from neuron_widget.names import EMBEDDED, INCEPTION, check_neuron, resolve_layer
 from neuron_widget.networks.layer_info import LayerInfo
+from neuron_widget.settings import RENDER
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -42,6 +43,8 @@ class KnownNetwork:
         As of :class:`.VisionModel`.
     input
         What its preprocessing does, as the store's keys say it.
+    usual_size, sizes
+        Side of a picture where nobody names one, and the smallest and largest to choose from.
     """
 
     name: str
@@ -52,6 +55,8 @@ class KnownNetwork:
     layers: tuple[LayerInfo, ...]
     default_layer: str
     redirect_relu: bool
+    usual_size: int = 224
+    sizes: tuple[int, int] = (16, 1024)
     note: str = ""
     device: str = ""
 
@@ -89,6 +94,7 @@ class KnownNetwork:
             "layers": [[x.name, x.channels, x.height, x.width] for x in self.layers],
             "default_layer": self.default_layer,
             "redirect_relu": self.redirect_relu,
+            "sizes": [self.usual_size, *self.sizes],
         }
 
     @classmethod
@@ -98,6 +104,7 @@ class KnownNetwork:
             LayerInfo(str(name), *(int(number) for number in shape))
             for name, *shape in facts["layers"]
         )
+        usual, low, high = (int(size) for size in facts["sizes"])
         found = cls(
             str(facts["network"]),
             str(facts["title"]),
@@ -107,7 +114,11 @@ class KnownNetwork:
             layers,
             str(facts["default_layer"]),
             bool(facts["redirect_relu"]),
+            usual,
+            (low, high),
         )
+        if not 16 <= low <= usual <= 4096:
+            raise ValueError(f"no sizes: {facts['sizes']}")
         if found.default_layer not in [info.name for info in layers]:
             raise ValueError(f"no layer {found.default_layer!r}")
         return found
@@ -122,6 +133,11 @@ def describe(model: VisionModel, key: Mapping[str, str]) -> KnownNetwork | None:
     if key.keys() != {"model", "input"}:
         return None
     layers, default = model.layers, model.layer(model.default_layer)
+    size = RENDER["size"]
+    assert size.page is not None
+    low, high = size.page.low, size.page.high
+    assert low is not None
+    assert high is not None
     return KnownNetwork(
         model.name,
         model.title,
@@ -131,6 +147,8 @@ def describe(model: VisionModel, key: Mapping[str, str]) -> KnownNetwork | None:
         layers if default in layers else (*layers, default),
         default.name,
         model.redirect_relu,
+        model.image_size(size.usual),
+        model.size_limits(int(low), int(high)),
     )
 
 

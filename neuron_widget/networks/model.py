@@ -19,6 +19,7 @@ from neuron_widget.names import check_neuron, resolve_layer
 from neuron_widget.networks.identity import quick_look, weights_hash
 from neuron_widget.networks.layer_info import LayerInfo
 from neuron_widget.networks.layers import layer_reader
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.menu import main_layers, middle_layer
 from neuron_widget.networks.private_copy import PrivateCopies
 from neuron_widget.networks.probing import (
@@ -288,12 +289,7 @@ class VisionModel:
             Naming the nearest size that works.
         """
         name = self._last_layer if layer is None else self.layer(layer).name
-        error = self._sizes.refusal(self._attempt, size, name)
-        if error is not None:
-            raise ModelError(
-                f"{self.title} takes no images of {size} px (up to layer {name}): choose "
-                f"size={self._sizes.nearest(self._attempt, size, name)} ({first_line(error)})"
-            ) from error
+        self._sizes.check(self._attempt, size, name, self.title)
 
     def image_size(self, wanted: int, layer: str | None = None) -> int:
         """The side nearest to ``wanted`` that can go through the network, up to ``layer``.
@@ -302,6 +298,17 @@ class VisionModel:
         """
         name = self._last_layer if layer is None else self.layer(layer).name
         return self._sizes.nearest(self._attempt, wanted, name)
+
+    def size_limits(self, low: int, high: int) -> tuple[int, int]:
+        """The smallest and the largest side between ``low`` and ``high`` px to choose from.
+
+        Both are :attr:`input_size` where the network takes nothing else. How large images may be
+        is not tried: what is refused above is told when it is asked for.
+        """
+        least = self.image_size(low)
+        if least == self.input_size and self.fixed_input_size:
+            return least, least
+        return max(low, min(least, high)), high
 
     @property
     def fixed_input_size(self) -> bool:
@@ -334,7 +341,7 @@ class VisionModel:
         checked = tuple(check_neuron(neuron, info.channels, info.name) for neuron in many)
         if not checked:
             raise NeuronOutOfRange(
-                f"no neuron given; layer {info.name} has 0 to {info.channels - 1}"
+                f"no neuron given; expected some of 0 to {info.channels - 1} of layer {info.name}"
             )
         return checked
 
@@ -381,12 +388,18 @@ class VisionModel:
                         alone = (read(self.preprocess(image)) for image in torch.split(images, 1))
                         return torch.cat(list(alone))
                     return read(self.preprocess(images))
-                except (NeuronWidgetError, MemoryError, torch.OutOfMemoryError):
+                except NeuronWidgetError:
                     raise
-                except Exception:
+                except Exception as error:
+                    if is_out_of_memory(error):
+                        raise
                     if images.shape[-1] == images.shape[-2] != self.input_size:
                         self.check_size(images.shape[-1], name)
-                    raise
+                    raise ModelError(
+                        f"{self.title} fails on images {tuple(images.shape)}, up to layer "
+                        f"{name}: {first_line(error)}. It ran when it was opened, so this comes "
+                        "from its own code, or from what was changed since"
+                    ) from error
 
             yield read_images
 

@@ -55,14 +55,16 @@ def probe(module: nn.Module, example: Tensor) -> Probed:
             called.add(name)
             if not isinstance(output, Tensor) or output.ndim != 4:
                 return
+            # A tensor made under inference_mode counts no versions.
+            version = 0 if output.is_inference() else output._version
             before = found.get(id(output))
             if before is not None:
-                inner, _, version = before
+                inner, _, version_before = before
                 is_outer = inner.startswith(f"{name}.")
-                if not is_outer and output._version == version:
+                if not is_outer and version == version_before:
                     return  # passed through unchanged
                 del found[id(output)]
-            found[id(output)] = (name, output, output._version)
+            found[id(output)] = (name, output, version)
 
         return hook
 

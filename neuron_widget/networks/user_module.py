@@ -85,6 +85,11 @@ def _refuse_unreadable(module: nn.Module) -> None:
             "look inside one while it runs. Open the Python module it was made from, with its "
             "weights: net.load_state_dict(program.state_dict())"
         )
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        raise ModelError(
+            f"{name} lies on the 'meta' device and has no weights yet: load them first, "
+            "net.load_state_dict(weights, assign=True)"
+        )
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module.parameters()):
         raise ModelError(
             f"{name} has lazy layers, whose sizes its first input fixes: run it once on images "

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
-from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS
+from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS, as_path
 from neuron_widget.networks import inception
 from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
 from neuron_widget.networks.known import AT_HAND, NOT_AT_HAND, cached_inception
@@ -20,7 +20,7 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
 from neuron_widget.networks.user_module import open_module
 from neuron_widget.networks.weights import Report, find_inception_weights
-from neuron_widget.settings import check_int
+from neuron_widget.setting import check_int
 
 __all__ = ["load_model", "pick_device"]
 
@@ -96,6 +96,9 @@ def load_model(
             ("input_size", input_size),
         ):
             _refuse(name, value, "pass the module itself to open it anew")
+        wanted = model.device if device is None else pick_device(device)
+        if (wanted.type, wanted.index or 0) != (model.device.type, model.device.index or 0):
+            _refuse("device", device, f"it is on {model.device}. Move the module and open it anew")
         return model
     chosen = pick_device(device) if not isinstance(model, nn.Module) or device is not None else None
     if isinstance(model, nn.Module):
@@ -107,6 +110,8 @@ def load_model(
             f"got {type(model).__name__}"
         )
     assert chosen is not None
+    if weights is not None and weights != "random":
+        as_path(weights, "weights", WeightsUnavailable, example="weights.pth")
     # What is made in the caller's inference_mode would let no gradient pass.
     with torch.inference_mode(False):
         opened = _by_name(model, weights, chosen, input_size, report or _print_progress)
@@ -137,8 +142,22 @@ def _by_name(
     if name.startswith("timm/"):
         return _timm(name.removeprefix("timm/"), weights, device, size, say)
     known = [INCEPTION, EMBEDDED, "torchvision/<name>", "timm/<name>"]
-    hint = nearest(name, known) or f"expected {', '.join(map(repr, known))} or an nn.Module"
+    hint = (
+        _with_library(name)
+        or nearest(name, known)
+        or f"expected {', '.join(map(repr, known))} or an nn.Module"
+    )
     raise ModelError(f"unknown model {name!r}; {hint}")
+
+
+def _with_library(name: str) -> str:
+    """What to write for a name that is one of torchvision's or timm's; "" for others."""
+    import timm
+    from torchvision import models
+
+    full = [f"torchvision/{name}"] if name in models.list_models(module=models) else []
+    full += [f"timm/{name}"] if timm.is_model(name.split(".")[0]) else []
+    return f"write {' or '.join(map(repr, full))}" if full else ""
 
 
 @contextmanager

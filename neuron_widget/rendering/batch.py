@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuron_widget.errors import ModelError
+from neuron_widget.errors import ModelError, RenderError, first_line
 from neuron_widget.networks.fused import Reader
 from neuron_widget.networks.layers import RedirectedReLU
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import AugmentationStream, warp
 from neuron_widget.rendering.batch_invariant import BatchInvariantConvolutions
@@ -47,6 +48,8 @@ class Snapshot:
 
 class Batch:
     """Images that are optimised side by side, each as if it were alone.
+
+    Where the objective speaks of several images, they are one group, and nothing of it is apart.
 
     Parameters
     ----------
@@ -84,8 +87,7 @@ class Batch:
         self._info = model.layer(self.layer)
         options, device = settings.options, model.device
         if start is None:
-            fresh = [image.start(options["seed"], target) for target in self.targets]
-            noise = torch.stack(fresh)
+            noise = torch.stack([image.start(options["seed"], *who) for who in self._who()])
             zero = torch.zeros_like(noise)
             start = Snapshot(0, Spectra(noise, zero, zero))
         self.step = start.step
@@ -120,7 +122,7 @@ class Batch:
             and options["precision"] == "float32"
         )
         most = len(places)
-        if device.type == "cpu":
+        if device.type == "cpu" and not settings.objective.together:
             most = max(1, _PART_PIXELS // (image.height * image.width))
         parts = math.ceil(len(places) / most)
         ends = [len(places) * i // parts for i in range(parts + 1)]
@@ -130,6 +132,12 @@ class Batch:
         self.samples: list[tuple[int, Tensor]] = []
         # The objective of the last step, on the device; None before the first.
         self.values: Tensor | None = None
+
+    def _who(self) -> Iterator[tuple[Target, int]]:
+        """Each target, and which of its images in a group: they must not begin as the same."""
+        for i, target in enumerate(self.targets):
+            again = self.targets[:i].count(target) if self.settings.objective.together else 0
+            yield target, again
 
     def advance(self) -> None:
         """One step of gradient ascent. Enqueues work; waits for nothing."""
@@ -252,9 +260,15 @@ def _gradient(value: Tensor, of: Tensor) -> Tensor:
         (found,) = engine.run_backward(
             (value,), (torch.ones_like(value),), False, False, (of,), False, accumulate_grad=False
         )
-    except RuntimeError as error:
-        if "use_reentrant=True" not in str(error):
+    except Exception as error:
+        if is_out_of_memory(error):
             raise
+        if "use_reentrant=True" not in str(error):
+            raise RenderError(
+                "no gradient leads from the objective back to the image: the objective, or the "
+                f"network's backward pass, fails ({first_line(error)}). An objective only "
+                "computes a value from the activation: it must not call backward itself"
+            ) from error
         raise ModelError(
             "this network checkpoints its activations with use_reentrant=True, which gives no "
             "gradient of an image: pass use_reentrant=False to torch.utils.checkpoint.checkpoint, "

@@ -35,6 +35,7 @@ from neuron_widget.durable import (
     write_atomically,
 )
 from neuron_widget.errors import StoreError
+from neuron_widget.names import as_path
 
 __all__ = [
     "SPECTRA",
@@ -208,7 +209,7 @@ def save_images(
     StoreError
         Several images for one file name, another ending, no images, or a disk error.
     """
-    path = Path(path).expanduser()
+    path = as_path(path, "the images' folder", StoreError, example="images")
     if not images:
         raise StoreError("there is no image in this result to save")
     suffix = path.suffix.lower()
@@ -220,7 +221,7 @@ def save_images(
         files = [path]
     elif suffix in _LOSSY and not path.is_dir():
         raise StoreError(
-            f"cannot save as {suffix!r}; name a folder, or a file ending in .webp or .png (both "
+            f"cannot save as {path.name!r}; name a folder, or a file ending in .webp or .png (both "
             "lossless)"
         )
     else:

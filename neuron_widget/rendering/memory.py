@@ -8,7 +8,7 @@ import torch
 
 from neuron_widget.networks.model import VisionModel
 
-__all__ = ["default_batch_size", "free_memory", "is_out_of_memory", "keep_blocks"]
+__all__ = ["default_batch_size", "free_memory", "keep_blocks"]
 
 # More images side by side than this do not make a step of one image faster.
 _MAX_BATCH = {"cpu": 8, "cuda": 64, "mps": 16}
@@ -34,16 +34,6 @@ def default_batch_size(model: VisionModel, layer: str, size: int) -> int:
     free, _total = torch.cuda.mem_get_info(model.device)
     fits = max(1, int(free / 2 / bytes_an_image))
     return min(most, 1 << (fits.bit_length() - 1))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out (on the CPU torch has no class for it)."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        words in text for words in ("out of memory", "can't allocate memory", "not enough memory")
-    )
 
 
 def keep_blocks(device: torch.device) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.objectives import canonical_objective
 from neuron_widget.rendering.movements import Movements
 from neuron_widget.settings import RENDER, RenderOptions, check_settings
@@ -23,6 +24,7 @@ __all__ = [
     "REDIRECT_STEPS",
     "RenderSettings",
     "default_precision",
+    "default_size",
     "known_settings",
     "render_settings",
 ]
@@ -73,6 +75,13 @@ class RenderSettings:
     def layers(self) -> tuple[str, ...]:
         """The layers that are read, each once."""
         return tuple(dict.fromkeys(target.layer for target in self.targets))
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        size = self.options["size"]
+        assert size is not None  # filled in with the other defaults
+        return size
 
     @property
     def neurons(self) -> tuple[int, ...]:
@@ -126,14 +135,15 @@ def render_settings(
     ------
     TypeError, ValueError
         Naming the value, its range and the nearest right one.
-    UnknownLayer, NeuronOutOfRange
-        From the model.
+    UnknownLayer, NeuronOutOfRange, ModelError
+        From the model; a size that it does not take, with one that it does.
     """
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering.objective import as_objective
+    from neuron_widget.rendering.several import settle
 
     if not isinstance(model, VisionModel):
-        raise TypeError(
+        raise WrongType(
             f"model must be what load_model() returns, got {type(model).__name__}; "
             "pass load_model(model)"
         )
@@ -141,7 +151,7 @@ def render_settings(
     objective = as_objective(given.get("objective", RENDER["objective"].default), checked[0].layer)
     layers = {target.layer for target in checked}
     if len(layers) > 1 and not objective.of_one_neuron:
-        raise ValueError(
+        raise WrongValue(
             f"an objective of your own reads one layer, and the targets are of "
             f"{', '.join(sorted(layers))}: render each layer by itself"
         )
@@ -150,6 +160,16 @@ def render_settings(
     options["objective"] = objective.name
     if options["redirect_relu"] is None:
         options["redirect_relu"] = model.redirect_relu
+    if options["size"] is None:
+        options["size"] = default_size(model)
+    for layer in sorted(layers):
+        model.check_size(options["size"], layer)
+    objective = settle(objective, model, checked, options["size"])
+    if objective.together and options["engine"] == "lucent":
+        raise WrongValue(
+            f"objective {objective.name} speaks of several images together, and engine 'lucent' "
+            "makes one at a time: use engine='fast'"
+        )
     options["precision"] = _precision(model, options["engine"], options["precision"])
     return RenderSettings(
         model=model.identity,
@@ -170,6 +190,8 @@ def known_settings(
     options = check_settings(RENDER, given, what="render()")
     if options["redirect_relu"] is None:
         options["redirect_relu"] = network.redirect_relu
+    if options["size"] is None:
+        options["size"] = network.usual_size
     return {
         "model": network.identity,
         "layer": target.layer,
@@ -183,7 +205,7 @@ def known_settings(
 def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:
     if engine == "lucent":
         if wanted not in (None, "float32"):
-            raise ValueError(f"precision {wanted!r}: engine 'lucent' renders in 'float32' only")
+            raise WrongValue(f"precision {wanted!r}: engine 'lucent' renders in 'float32' only")
         return "float32"
     from neuron_widget.networks.arithmetic import computes_bfloat16
 
@@ -193,6 +215,11 @@ def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:
         _log.info("%s computes no bfloat16: rendering in float32", model.device)
         return "float32"
     return wanted
+
+
+def default_size(model: VisionModel) -> int:
+    """The side of an image where nobody names one: 224 px, or the nearest the network takes."""
+    return model.image_size(RENDER["size"].usual)
 
 
 def default_precision(model: VisionModel) -> str:

@@ -74,6 +74,10 @@ def as_image(value: Any) -> Image.Image:
             "a tensor (3, H, W) in 0..1, or a pair (image, label)"
         )
     array = value
+    if not array.size:
+        raise DatasetError(
+            f"an item of the data set has shape {array.shape}, so no pixel; expected (3, H, W)"
+        )
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
         array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] == 1:

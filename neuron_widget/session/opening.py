@@ -24,6 +24,7 @@ from neuron_widget.session import messages
 from neuron_widget.session.cache import SessionCache
 from neuron_widget.session.importing import import_torch, torch_is_there
 from neuron_widget.session.pace import Throttle
+from neuron_widget.session.settings import Fit
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
 from neuron_widget.targets import Channel, Target
@@ -117,7 +118,9 @@ class Opening:
         with state.lock:
             state.target = state.target.in_layer(info.name).check(known)
             state.channels = info.channels
+            state.settings = state.settings.replace(fit=Fit.known(known))
             state.cache = SessionCache(state.settings.recipe)
+        state.show("configured", messages.configured(state.settings))
         state.show("network", messages.opened(known, info))
         return True
 
@@ -167,25 +170,30 @@ class Opening:
             asked_for = state.target
             # Not under the lock: this may run the network.
             info, target, problem = _judge(model, asked_for)
+            settings, wrong_size = state.settings.fitted(model, info.name)
             # At once: a command of the cell sees all of the network or nothing.
             with state.lock:
                 if state.target != asked_for:
                     continue  # another choice in the meantime
                 state.model, state.target, state.channels = model, target, info.channels
                 state.known = None
-                if same:
+                recipe = settings.recipe
+                if same and state.cache.recipe == recipe:
                     for scan in state.cache.scans.values():
                         scan.attach(model)
                 else:
-                    state.cache = SessionCache(state.settings.recipe)
+                    same = False
+                    state.cache = SessionCache(recipe)
+                state.settings = settings
                 state._shown.pop("opening", None)
-                state.problem = problem
+                state.problem = problem or wrong_size
                 asked, self._asked = self._asked, []
                 break
         if known is not None and not same:
             self._take_back(known, info)
         if not same:
             state.show("pins", messages.pins([]))
+        state.show("configured", messages.configured(settings))
         state.show("network", messages.opened(model, info))
         state.status = "ready"
         self._on_opened(same and target == self.shown)
@@ -193,6 +201,9 @@ class Opening:
             state.fail("select", "What was shown first is taken back", _other(known, model))
         if problem is not None:
             state.fail("select", f"Showing {state.target.title} instead", problem)
+        elif wrong_size is not None:
+            title = f"Images have {settings.fit.usual['size']} px instead"
+            state.fail("select", title, wrong_size)
         for _, ask in asked:
             try:
                 ask()

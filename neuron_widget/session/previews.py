@@ -34,7 +34,7 @@ class Previews:
         state = self._state
         layer, recipe = state.layer, state.settings.recipe
         finished = {**recipe.as_options(), "steps": state.steps}
-        for how, whole in ((_quick(recipe), False), (finished, True)):
+        for how, whole in ((self._quick(layer, recipe), False), (finished, True)):
             tiles = self._store.tiles(layer, how)
             state.add_thumbs(recipe, layer, {n: (tile, whole) for n, tile in tiles.items()})
 
@@ -57,7 +57,7 @@ class Previews:
                     return
                 # A finished picture serves as a preview next time.
                 made = {n: tile for n, (tile, _) in state.cache.thumbs(layer).items()}
-            self._store.keep_tiles(layer, made, _quick(recipe))
+            self._store.keep_tiles(layer, made, self._quick(layer, recipe))
 
         def on_end(done: int, how: str) -> None:
             state.show_progress("preview", layer, None, done, total, state=how)
@@ -85,8 +85,8 @@ class Previews:
 
         model = self._state.model
         assert model is not None
+        how = self._quick(layer, recipe)
         while neurons := self._next(layer):
-            how = _quick(recipe)
             on_batch((yield from render_steps(model, layer, neurons, **how)))
 
     def _next(self, layer: str) -> list[int]:
@@ -97,7 +97,14 @@ class Previews:
             order = [state.neuron, *(n for n in self.in_view if n in there), *there]
             return state.cache.without_thumb(layer, order, PREVIEW_BATCH)
 
+    def _quick(self, layer: str, recipe: Recipe) -> dict[str, Any]:
+        """How previews are made, as the store knows it.
 
-def _quick(recipe: Recipe) -> dict[str, Any]:
-    """How previews are made, as the store knows it."""
-    return {**recipe.as_options(), **PREVIEW}
+        No larger than the picture that they stand for, and of a size that the network takes.
+        """
+        how = {**recipe.as_options(), **PREVIEW}
+        model = self._state.model
+        if model is not None:
+            wanted = min(PREVIEW["size"], recipe.as_options()["size"])
+            how["size"] = model.image_size(wanted, layer)
+        return how

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from neuron_widget.errors import WidgetError
+from neuron_widget.errors import WidgetError, WrongValue
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
@@ -16,7 +16,7 @@ from neuron_widget.session.photos import Photos
 from neuron_widget.session.previews import Previews
 from neuron_widget.session.rendering import Rendering
 from neuron_widget.session.scanning import Scanning
-from neuron_widget.session.settings import Settings
+from neuron_widget.session.settings import Fit, Settings
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
 from neuron_widget.settings import RENDER
@@ -218,7 +218,7 @@ class Session:
         state.check_open()
         pins = list(dict.fromkeys(as_target(target) for target in targets))
         if len(pins) > MAX_PINS:
-            raise ValueError(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
+            raise WrongValue(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
         postponed = self._opening.postpones("pin", lambda: self.pin(pins))
         if not postponed and state.model is not None:
             pins = [target.check(state.model) for target in pins]
@@ -241,15 +241,18 @@ class Session:
         self.stop()
         with state.lock:
             self._not_to_begin.clear()
-            state.settings = state.settings.replace(model=EMBEDDED, weights=None, layer=None)
+            state.settings = state.settings.replace(
+                model=EMBEDDED, weights=None, layer=None, fit=Fit()
+            )
             state.model = state.known = None
             state.target = Channel("", 0)
         self._opening.start()
 
-    def render(self, steps: int | None = None) -> Job | None:
+    def render(self, steps: int | None = None, *, insist: bool = False) -> Job | None:
         """Render the selected neuron; more steps than are there already go on from them.
 
-        ``steps`` is for this once; default what is selected.
+        ``steps`` is for this once; default what is selected. ``insist``: what is waited for,
+        because another process makes it just now, is made here as well.
         """
         self.state.check_open()
         if steps is not None:
@@ -258,7 +261,7 @@ class Session:
             if self.state.known is not None:
                 self._opening.say_waiting()
             return None
-        return self._rendering.start(steps=steps)
+        return self._rendering.start(steps=steps, insist=insist)
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Change how images are made. What was made otherwise is kept, and shown no more.

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["State"]
 
+# States of a task that has not ended.
+ACTIVE = ("running", "waiting", "elsewhere")
+
 _STATUS_AT_END = {"done": "ready", "stopped": "stopped", "failed": "failed"}
 
 
@@ -208,25 +211,27 @@ class State:
         rate: float = 0.0,
         left: float = 0.0,
         state: str = "running",
+        note: str = "",
     ) -> None:
         """Show how far a task is."""
         if self.closed:
             return
-        message = messages.progress(task, layer, target, done, total, rate, left, state)
+        message = messages.progress(task, layer, target, done, total, rate, left, state, note)
         self.show(f"progress {task}", message)
-        active = state in ("running", "waiting")
+        active = state in ACTIVE
+        by = " in another process" if state == "elsewhere" else ""
         if task == "render":
             self.progress = done / total if total else 0.0
             self.status = (
-                f"rendering {target.title}" if active and target else _STATUS_AT_END[state]
+                f"rendering {target.title}{by}" if active and target else _STATUS_AT_END[state]
             )
         elif task == "scan" and not self.running("render"):
-            self.status = f"scanning for {layer}" if active else _STATUS_AT_END[state]
+            self.status = f"scanning for {layer}{by}" if active else _STATUS_AT_END[state]
         self.on_change()
 
     def shows_active(self, task: str) -> bool:
         """Whether the page was last told that this task waits or runs."""
-        return self._shown.get(f"progress {task}", {}).get("state") in ("waiting", "running")
+        return self._shown.get(f"progress {task}", {}).get("state") in ACTIVE
 
     def fail(
         self, where: str, title: str, error: BaseException, action: str = "", dataset: str = ""

@@ -13,6 +13,7 @@ from typing import Any
 
 from neuron_widget.durable import Record
 from neuron_widget.errors import StoreError
+from neuron_widget.names import as_path
 from neuron_widget.store.folder import Entry, Folder, Pruned, Verified
 from neuron_widget.store.keys import ModelKeys
 from neuron_widget.store.locks import Locks
@@ -61,9 +62,9 @@ class Folders:
         self.failure: StoreError | None = None
         self._lock = threading.Lock()
         self.limit = limit
-        self.own = Folder(Path(folder).expanduser(), writable=True, report=report)
+        self.own = Folder(_folder(folder), writable=True, report=report)
         self.folders = [
-            *(Folder(Path(f).expanduser(), writable=False, report=report) for f in read_only),
+            *(Folder(_folder(f), writable=False, report=report) for f in read_only),
             self.own,
         ]
         self.packaged: Folder | None = None
@@ -137,6 +138,10 @@ class Folders:
         """Keep the writable folder to ``limit`` bytes (default: the store's)."""
         self.locks.tidy(time.time())
         return self.own.prune(self.limit if limit is None else limit)
+
+
+def _folder(given: str | os.PathLike[str]) -> Path:
+    return as_path(given, "store", StoreError, example="~/store")
 
 
 def number_in(name: str, letter: str) -> int:

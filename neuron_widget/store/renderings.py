@@ -120,7 +120,7 @@ class Renderings(Folders):
             state: RenderState | None = self.find(
                 "states",
                 f"{key}-s{steps}.safetensors",
-                lambda record: state_from_arrays(*read_state(record, wanted.options["size"])),
+                lambda record: state_from_arrays(*read_state(record, wanted.size)),
             )
             if state and (state.steps[0], result.steps) == (steps, steps):
                 return replace(result, state=state)

@@ -88,7 +88,6 @@ export function Header() {
 			{network?.note && <p class="nw-header-note">{network.note}</p>}
 			{opening && (
 				<p class="nw-opening" role="status">
-					<span class="nw-spinner" aria-hidden="true" />
 					{opening}
 				</p>
 			)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from PIL import Image
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.decode import as_image, to_rgb
 from neuron_widget.scanning.foreign import ItemReader
+from neuron_widget.scanning.groups import check_groups, groups_state
 from neuron_widget.scanning.image_dataset import ImageDataset, digest, digest_images, file_state
 from neuron_widget.scanning.items import class_name, item_parts, item_state
 from neuron_widget.scanning.kinds import DatasetKind
@@ -31,7 +32,7 @@ class TorchDataset(ImageDataset):
     A list of such items, or a stack of images (array or tensor), is one too. Class names come from
     ``classes``, labels and paths from ``samples`` and ``targets`` where the data set (or the one
     under a ``Subset`` or ``ConcatDataset``) has them as torchvision does, else from the item
-    itself.
+    itself. ``groups``, a sequence with one entry a photo, says which photos belong together.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -47,6 +48,7 @@ class TorchDataset(ImageDataset):
         self._count = len(dataset)
         self._reader = ItemReader()
         self.name = _torch_name(dataset)
+        self.groups = _groups(dataset)
         self._in_memory = all(_is_in_memory(part) for part in _parts(dataset))
         if not self._in_memory:
             self.note = self._reader.settle(self)
@@ -85,7 +87,7 @@ class TorchDataset(ImageDataset):
         transforms of the same files apart.
         """
         everything = self._states() if self._in_memory else (*self._files(), *digest_images(self))
-        return digest([self.name, len(self), *everything])
+        return digest([self.name, len(self), *everything, *groups_state(self)])
 
     def _states(self) -> list[object]:
         with self._reader.looking():
@@ -150,6 +152,26 @@ def _sample(base: Any, j: int) -> tuple[str | None, Any]:
     if isinstance(sample, tuple | list) and len(sample) > 1 and isinstance(sample[0], str | Path):
         return str(sample[0]), sample[1]
     return None, None
+
+
+def _groups(dataset: Any) -> Sequence[Hashable] | None:
+    """The groups that a data set declares, or those under a ``Subset`` or ``ConcatDataset``.
+
+    Equal entries of two data sets joined are one group. What is no sequence is something else.
+    """
+    own = getattr(dataset, "groups", None)
+    listed = isinstance(own, Sequence) or hasattr(own, "tolist") or hasattr(own, "to_list")
+    if listed and not isinstance(own, str | bytes):
+        return check_groups(own, len(dataset))
+    if is_torchs(dataset, _CONCAT):
+        parts = [(_groups(part), len(part)) for part in dataset.datasets]
+        if all(groups is None for groups, _ in parts):
+            return None
+        return [group for groups, n in parts for group in groups or [None] * n]
+    if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+        below = _groups(dataset.dataset)
+        return None if below is None else [below[int(i)] for i in dataset.indices]
+    return None
 
 
 def _torch_name(dataset: Any) -> str:

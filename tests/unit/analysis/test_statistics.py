@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -138,6 +139,26 @@ def test_names_are_drawn_as_they_are(name: str, tmp_path: Path) -> None:
     ours = [text for text in figure.findobj(Text) if name in text.get_text()]
     assert len(ours) == 3
     assert not any(text.get_usetex() for text in ours)
+
+
+def test_long_names_stay_within_their_places() -> None:
+    long = [
+        "golden retriever",
+        "x" * 200,
+        "a line\nbreak",
+        "Wissenschaftliche Hilfskraft beim Bau",
+        "",
+    ]
+    layer = "features.denseblock3.denselayer24.norm1"
+    figure = neuron_figure(layer, 1023, flat(1, 2, 3) / 255, rows(5), labels=long)
+    figure.canvas.draw()
+    drawn = {text.get_text(): text.get_window_extent().width for text in figure.findobj(Text)}
+    inch = figure.dpi
+    titles = {text: width / inch for text, width in drawn.items() if re.match(r"\d  ", text)}
+    assert len(titles) == 5
+    assert "3  a line break" in titles
+    assert max(titles.values()) < 1.95  # a photo and the gap beside it
+    assert drawn[f"{layer} neuron 1023"] / inch < 3.0
 
 
 def test_a_figure_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from neuron_widget import load_model
 from neuron_widget.errors import WeightsRefused
+from neuron_widget.networks.checkpoints import fit
 from neuron_widget.networks.inception import InceptionV1, lucent_name
 
 State = dict[str, Tensor]
@@ -166,3 +167,9 @@ def test_a_torchscript_archive_is_told_as_one(tmp_path: Path) -> None:
     torch.jit.save(program, tmp_path / "net.pt")
     with pytest.raises(WeightsRefused, match=r"TorchScript program.*state_dict\(\)"):
         load_model("timm/resnet10t", weights=tmp_path / "net.pt", device="cpu")
+
+
+def test_sparse_weights_are_refused() -> None:
+    plain = {"fc.weight": torch.eye(3)}
+    with pytest.raises(WeightsRefused, match=r"w\.pt: fc\.weight is a sparse .*\.to_dense\(\)"):
+        fit({"fc.weight": plain["fc.weight"].to_sparse()}, plain, "w.pt")

@@ -119,7 +119,7 @@ def test_a_users_module_comes_back_as_it_was(training: bool, layer: str) -> None
         finished = copy.finished
     assert finished == 1, "the forward pass must end at the layer (1 = the probe of layers)"
     assert state_of(own) == before
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ModelError, match="RuntimeError: The size of tensor"):
         read(torch.rand(2, 5, 16, 16))
     assert state_of(own) == before
 
@@ -173,6 +173,7 @@ def test_a_users_module_on_another_device_is_copied_not_moved() -> None:
     ("call", "error", "says"),
     [
         (lambda _: load_model("inceptoinv1"), ModelError, "did you mean 'inceptionv1'"),
+        (lambda _: load_model("resnet18"), ModelError, "write 'torchvision/resnet18' or 'timm/res"),
         (lambda _: load_model(3), ModelError, "got int"),
         (lambda _: load_model("torchvision/resnet19"), ModelError, "resnet18"),
         (lambda _: load_model("timm/resnet19"), ModelError, "resnet18"),

@@ -129,7 +129,7 @@ def test_a_network_knows_which_sizes_it_takes(
 def test_a_wrong_size_names_the_one_that_works() -> None:
     model = opened(Strict(lambda s: s == 64), 64)
     with pytest.raises(ModelError, match=r"Strict takes no images of 224 px .*size=64"):
-        render(model, "conv", [1], steps=1, progress=False)
+        render(model, "conv", [1], size=224, steps=1, progress=False)
     vgg = load_model("torchvision/vgg11", weights="random", device="cpu")
     with pytest.raises(ModelError, match=r"no images of 16 px .*size=32"):
         render(vgg, "features", [1], size=16, steps=1, progress=False)
@@ -142,7 +142,7 @@ def test_a_network_opened_at_a_wrong_size_says_which_works() -> None:
         _ = load_model(Strict(lambda s: s == 64), preprocess=HALF).layers
 
 
-def test_errors_inside_a_network_are_its_own() -> None:
+def test_errors_inside_a_network_are_told_in_our_words_with_theirs_behind() -> None:
     module = small()
     model = opened(module)
     _ = model.layers
@@ -151,8 +151,35 @@ def test_errors_inside_a_network_are_its_own() -> None:
         raise KeyError("mine")
 
     module[0].register_forward_hook(fails)
-    with pytest.raises(KeyError, match="mine"):
+    words = r"Sequential fails on images \(1, 3, 32, 32\), up to layer 2: KeyError: 'mine'\. It ran"
+    with pytest.raises(ModelError, match=words) as told:
         model.reader("2")(torch.rand(1, 3, 32, 32))
+    assert isinstance(told.value.__cause__, KeyError)
+
+
+def test_a_network_that_is_run_in_inference_mode_can_be_scanned_and_says_why_not_rendered() -> None:
+    class Runs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = small()
+
+        def forward(self, x: Any) -> Any:
+            with torch.inference_mode():
+                return self.body(x)
+
+    model = opened(Runs())
+    assert scan(model, "body.2", [torch.rand(3, 32, 32)] * 3, progress=False).scanned == 3
+    with pytest.raises(ModelError, match=r"no gradient leads from layer 'body.2'"):
+        render(model, "body.2", 1, steps=1, size=32, progress=False)
+
+
+def test_a_network_without_numbers_says_how_to_load_them() -> None:
+    with torch.device("meta"):
+        empty = small()
+    with pytest.raises(
+        ModelError, match=r"'meta' device .*net.load_state_dict\(weights, assign=True"
+    ):
+        opened(empty)
 
 
 # ------------------------------------------------------------------ the menu of layers
