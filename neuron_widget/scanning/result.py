@@ -106,8 +106,6 @@ class ScanResult:
         self._groups = groups if groups is not None else group_numbers(dataset)
         # Results of one running scan share theirs.
         self._reader = reader or PhotoReader(model, layer, dataset, model_identity, batch_size)
-        # Results of one running scan share theirs.
-        self._reader = reader or PhotoReader(model, layer, dataset, model_identity, batch_size)
         self._looked_up = NeuronCache(self._look)
         # Maps made before, by (neuron, photos); None where they are not at hand.
         self.stored_maps: StoredMaps | None = None
