@@ -9,6 +9,7 @@ from neuron_widget.errors import NeuronWidgetError
 from neuron_widget.names import EMBEDDED
 from neuron_widget.session import messages
 from neuron_widget.session.cache import SessionCache
+from neuron_widget.session.openmp import short_look_out
 from neuron_widget.session.pace import Throttle
 from neuron_widget.session.state import State
 from neuron_widget.targets import Channel, Target
@@ -63,7 +64,8 @@ class Opening:
 
     def _steps(self) -> Generator[None, None, VisionModel]:
         yield  # the view is on its way before torch is imported, which takes seconds
-        from neuron_widget.networks.zoo import load_model
+        with short_look_out():
+            from neuron_widget.networks.zoo import load_model
 
         state = self._state
         settings = state.settings
