@@ -17,7 +17,7 @@ __all__ = ["Reader", "fast_reader"]
 class Reader(Protocol):
     """A function from images to an activation, in place of :meth:`VisionModel.reading`'s."""
 
-    def serves(self, images: int, size: int) -> bool:
+    def serves(self, images: int, size: int, /) -> bool:
         """Whether it can be called with so many images of that side, now."""
 
     def __call__(

@@ -76,7 +76,7 @@ class FusedReader:
     def __init__(self, model: VisionModel, network: FusedInception):
         self._model, self._network = model, network
 
-    def serves(self, images: int, size: int) -> bool:
+    def serves(self, _images: int, _size: int) -> bool:
         """Always."""
         return True
 

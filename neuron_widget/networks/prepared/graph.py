@@ -1,4 +1,4 @@
-"""What a network computes, as a graph: nodes that know what they read, and no node what reads it."""
+"""What a network computes, as a graph whose nodes know what they read."""
 
 from __future__ import annotations
 

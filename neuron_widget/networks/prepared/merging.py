@@ -35,7 +35,7 @@ _aten = torch.ops.aten
 def merged(output: Node, dtype: torch.dtype) -> Node:
     """The same graph in fewer operations, its convolutions computed in ``dtype``."""
 
-    def known(node: Node, reads: Counter[Node]) -> Node:
+    def known(node: Node, _reads: Counter[Node]) -> Node:
         rule = _RULES.get(node.target)
         found = rule(node, dtype) if rule is not None else None
         return found or node
@@ -71,9 +71,16 @@ def _convolution(node: Node, dtype: torch.dtype) -> Node | None:
         return None
     if bias is not None and not _is_constant(bias):
         return None
-    pairs = [[*v] * 2 if len(v) == 1 else [*v] for v in (stride, padding, dilation)]
-    bias = bias.detach() if bias is not None else None
-    return Node(Convolution(weight.detach(), bias, *pairs, groups, dtype), (x,), {}, node.shape)
+    conv = Convolution(
+        weight.detach(),
+        bias.detach() if bias is not None else None,
+        stride=_pair(stride),
+        padding=_pair(padding),
+        dilation=_pair(dilation),
+        groups=groups,
+        dtype=dtype,
+    )
+    return Node(conv, (x,), {}, node.shape)
 
 
 def _normalisation(node: Node, _dtype: torch.dtype) -> Node | None:
@@ -101,12 +108,12 @@ def _pooled(node: Node) -> Node | None:
     several, i = node.args
     if i != 0 or several.target is not _aten.max_pool2d_with_indices.default:
         return None
-    x, kernel, *rest = several.args
-    stride, padding, dilation, ceil = [*rest, *([], [0], [1], False)[len(rest) :]]
-    if several.kwargs or not _is_map(x):
+    if several.kwargs or not _is_map(several.args[0]):
         return None
-    pairs = [[*v] * 2 if len(v) == 1 else [*v] for v in (kernel, stride or kernel, padding, dilation)]
-    return Node(MaxPool((*pairs, ceil)), (x,), {}, node.shape)
+    left_out: tuple[Any, ...] = (None, None, [], [0], [1], False)
+    x, kernel, stride, padding, dilation, ceil = several.args + left_out[len(several.args) :]
+    sizes = [_pair(v) for v in (kernel, stride or kernel, padding, dilation)]
+    return Node(MaxPool((*sizes, ceil)), (x,), {}, node.shape)
 
 
 def _first_of_several(node: Node, dtype: torch.dtype) -> Node | None:
@@ -156,12 +163,16 @@ def _concatenated(node: Node, _dtype: torch.dtype) -> Node | None:
     return Node(Concatenate(), tuple(parts), {}, node.shape)
 
 
+def _pair(value: list[int]) -> list[int]:
+    return [*value] * 2 if len(value) == 1 else [*value]
+
+
 def _is_map(x: object) -> bool:
     return isinstance(x, Node) and len(x.shape) == 4
 
 
 def _is_constant(value: object) -> bool:
-    return isinstance(value, Tensor) and value.dtype == torch.float32
+    return isinstance(value, Tensor) and value.dtype in (torch.float32, torch.float64)
 
 
 _NORMALISATIONS = (

@@ -62,12 +62,13 @@ class PreparedNetwork:
         images = images.contiguous(memory_format=torch.channels_last)
         tape = Tape() if gradient else None
         if neurons is None:
-            (found,) = self._whole([images], tape)
-            return found, _Tapes(self._whole, tape) if tape is not None else None
+            (activation,) = self._whole([images], tape)
+            return activation, _Tapes(self._whole, tape) if tape is not None else None
         tails = [self._tail(neuron) for neuron in neurons]
         trunk = self._trunk(tuple(dict.fromkeys(node for tail in tails for node in tail.given)))
         values = dict(zip(trunk.wanted, trunk([images], tape), strict=True))
-        found, tapes = [], []
+        found: list[Tensor] = []
+        tapes: list[Tape | None] = []
         # Image by image: its last bits must not depend on what others need.
         for i, tail in enumerate(tails):
             tapes.append(Tape() if gradient else None)

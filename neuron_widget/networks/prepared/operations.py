@@ -17,7 +17,16 @@ from torch import Tensor
 
 from neuron_widget.networks.arithmetic import onednn_takes
 
-__all__ = ["Add", "Affine", "Concatenate", "Convolution", "Gradient", "MaxPool", "Operation", "ReLU"]
+__all__ = [
+    "Add",
+    "Affine",
+    "Concatenate",
+    "Convolution",
+    "Gradient",
+    "MaxPool",
+    "Operation",
+    "ReLU",
+]
 
 Gradient = Callable[[Tensor, bool], Sequence[Tensor | None]]
 
@@ -43,7 +52,7 @@ class Convolution:
     Attributes
     ----------
     weight, bias
-        In float32; copies from the first call on.
+        In full precision; copies from the first call on.
     stride, padding, dilation, groups
         As in :func:`torch.conv2d`.
     dtype
@@ -87,7 +96,7 @@ class Convolution:
         return y, to_input
 
     def _transposed(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The input's gradient, from the result's; a convolution itself where nothing is skipped."""
+        """The input's gradient from the result's: a convolution too where nothing is skipped."""
         out, inner, *kernel = self.weight.shape
         weight = self.weight.to(self.dtype)
         pad = [d * (k - 1) - p for d, k, p in zip(self.dilation, kernel, self.padding, strict=True)]
@@ -97,12 +106,14 @@ class Convolution:
             turned = turned.reshape(groups * inner, out // groups, *kernel)
             one = _Kernel(turned, None, self.stride, pad, self.dilation, groups, None)
             return lambda grad, _x: one(grad)
-        weight = weight.clone(memory_format=torch.channels_last)
+        # Of a convolution in groups with steps oneDNN has no fast gradient in bfloat16.
+        dtype = torch.float32 if self.groups > 1 else self.dtype
+        weight = self.weight.to(dtype).clone(memory_format=torch.channels_last)
 
         def back(grad: Tensor, x: Tensor) -> Tensor:
             found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-                grad, x, weight, None, self.stride, self.padding, self.dilation,
-                False, [0, 0], self.groups, (True, False, False),
+                grad.to(dtype), x.to(dtype), weight, None, self.stride, self.padding,
+                self.dilation, False, [0, 0], self.groups, (True, False, False),
             )  # fmt: skip
             return found[0]
 
@@ -115,7 +126,8 @@ class Convolution:
         bias = shift.double()
         if self.bias is not None:
             bias = bias + self.bias.double() * scale.double()
-        return replace(self, weight=weight.float(), bias=bias.float())
+        kind = self.weight.dtype
+        return replace(self, weight=weight.to(kind), bias=bias.to(kind))
 
     def of_channel(self, channel: int) -> Convolution:
         """That channel alone: of a depthwise convolution it reads one channel alone too."""
@@ -233,7 +245,9 @@ def rectified_gradient(grad: Tensor, y: Tensor, top: float, redirect: bool) -> T
 class Add:
     """The sum of two tensors of one shape."""
 
-    def __call__(self, x: Tensor, other: Tensor, *, gradient: bool) -> tuple[Tensor, Gradient | None]:
+    def __call__(
+        self, x: Tensor, other: Tensor, *, gradient: bool
+    ) -> tuple[Tensor, Gradient | None]:
         """Any shape."""
         return x + other, (lambda grad, _redirect: (grad, grad)) if gradient else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,7 +70,7 @@ class Program:
         func: Any = node.target
         if tape is None:
             return func(*_filled(node.args, values), **_filled(node.kwargs, values))
-        reads = [read for read in dict.fromkeys(inputs_of(node))]
+        reads = list(dict.fromkeys(inputs_of(node)))
         leaves = {read: values[read].detach() for read in reads}
         inputs = [read for read in reads if leaves[read].is_floating_point()]
         for read in inputs:
@@ -86,7 +85,9 @@ class Program:
             tensors = [t for _, t in reached]
 
             def to_inputs(grads: Sequence[Tensor | None], _redirect: bool) -> Sequence[Any]:
-                pairs = [(t, g.to(t.dtype)) for t, g in zip(tensors, grads, strict=True) if g is not None]
+                pairs = [
+                    (t, g.to(t.dtype)) for t, g in zip(tensors, grads, strict=True) if g is not None
+                ]
                 return torch.autograd.grad(
                     [t for t, _ in pairs],
                     [leaves[read] for read in inputs],

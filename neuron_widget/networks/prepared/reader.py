@@ -10,7 +10,8 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,6 @@ from neuron_widget.networks.identity import quick_look, weights_version
 from neuron_widget.networks.layers import layer_reader
 from neuron_widget.networks.prepared.network import PreparedNetwork
 from neuron_widget.networks.prepared.recording import CannotPrepare, record
-
-if TYPE_CHECKING:
-    from neuron_widget.networks.model import VisionModel
 
 __all__ = ["PreparedNetworks", "PreparedReader"]
 
@@ -36,6 +34,23 @@ _SAME_ACTIVATION, _SAME_GRADIENT = 1e-4, 1e-2
 _SAME_IN_BFLOAT16 = 0.2
 
 
+class _Model(Protocol):
+    """What is asked of a :class:`..model.VisionModel`."""
+
+    module: nn.Module
+    title: str
+    reads_alone: bool
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def preprocess(self, images: Tensor) -> Tensor: ...
+
+    def private_copy(self) -> AbstractContextManager[nn.Module]: ...
+
+    def is_channels_last(self, layer: str) -> bool: ...
+
+
 class PreparedNetworks:
     """The prepared copies of one network."""
 
@@ -44,7 +59,7 @@ class PreparedNetworks:
         self._state: tuple[list[object], object] | None = None
         self._known: OrderedDict[object, PreparedNetwork | None] = OrderedDict()
 
-    def reader(self, model: VisionModel, layer: str, dtype: torch.dtype) -> PreparedReader | None:
+    def reader(self, model: _Model, layer: str, dtype: torch.dtype) -> PreparedReader | None:
         """From images to a layer's activation, with the weights as they are now.
 
         None where only the module itself will do: where somebody's hooks or forward methods are on
@@ -90,7 +105,7 @@ class PreparedReader:
     def __init__(
         self,
         networks: PreparedNetworks,
-        model: VisionModel,
+        model: _Model,
         layer: str,
         dtype: torch.dtype,
         known: OrderedDict[object, PreparedNetwork | None],
@@ -112,7 +127,7 @@ class PreparedReader:
     def __call__(
         self, images: Tensor, redirect: bool = False, neurons: Sequence[int] | None = None
     ) -> Tensor:
-        """Images ``(N, 3, H, W)`` in 0..1 -> the activation; see :class:`..fused.Reader`."""
+        """Images ``(N, 3, H, W)`` in 0..1 -> the activation; see :class:`..fast.Reader`."""
         network = self._network(len(images), images.shape[-1])
         assert network is not None
         return network(self._model.preprocess(images), redirect, neurons)
@@ -137,7 +152,7 @@ class PreparedReader:
                         for part in torch.split(noise, images)
                     )
                 return _prepared(read, first.clone(), second, self._dtype)
-        except Exception as error:  # noqa: BLE001  # somebody's classes; it is run as it is written
+        except Exception as error:  # somebody's classes; it is run as it is written
             if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
                 raise
             _log.info("%s up to %s is run as written: %s", model.title, self._layer, error)

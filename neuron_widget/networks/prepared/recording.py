@@ -47,9 +47,9 @@ def record(read: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Node, Node
     return recorder.images, node
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, images: Tensor):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         # By id; the tensors are kept, so that no id is used twice.
         self._known: dict[int, Node] = {}
         self._kept: list[Tensor] = []
