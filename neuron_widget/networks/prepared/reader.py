@@ -27,6 +27,7 @@ __all__ = ["PreparedNetworks", "PreparedReader"]
 _log = logging.getLogger("neuron_widget.networks")
 
 _MOST = 8  # of a layer, a size and a precision each
+_ANY_NUMBER = 0
 
 # Of the largest activation, and of the gradient's length. Merged numbers differ in the last bits;
 # another gradient (of a function with one of its own, of a part without) differs in the first.
@@ -82,18 +83,21 @@ class PreparedNetworks:
         known: OrderedDict[object, PreparedNetwork | None],
         key: tuple[object, ...],
         images: int,
-        make: Callable[[], PreparedNetwork | None],
+        make: Callable[[int], PreparedNetwork | None],
     ) -> PreparedNetwork | None:
         """The one for so many images, made if need be; None if it cannot be made."""
         with self._lock:
-            for place in ((*key, 0), (*key, images)):
-                if place in known:
-                    known.move_to_end(place)
-                    return known[place]
-        made = make()  # somebody's code: not under the lock
-        place = (*key, 0 if made is None or made.any_number else images)
+            for number in (_ANY_NUMBER, images):
+                if (*key, number) in known:
+                    known.move_to_end((*key, number))
+                    return known[*key, number]
+        # Somebody's code: not under the lock. With one image, which mostly serves all numbers.
+        made = make(1)
+        for_all = made is None or made.any_number
+        if not for_all and images != 1:
+            made = make(images)
         with self._lock:
-            known[place] = made
+            known[*key, _ANY_NUMBER if for_all else images] = made
             while len(known) > _MOST:
                 known.popitem(last=False)
         return made
@@ -134,7 +138,7 @@ class PreparedReader:
 
     def _network(self, images: int, size: int) -> PreparedNetwork | None:
         key = (self._layer, self._dtype, size)
-        return self._networks.find(self._known, key, images, lambda: self._prepare(images, size))
+        return self._networks.find(self._known, key, images, lambda n: self._prepare(n, size))
 
     def _prepare(self, images: int, size: int) -> PreparedNetwork | None:
         model = self._model
