@@ -31,7 +31,7 @@ class _Run:
     """One rendering, from its request to its end.
 
     ``here``: made here, whoever else makes it. ``elsewhere``: another process makes it just now.
-    ``left`` is what there was when it was stopped.
+    ``left`` is what there was when it was stopped. ``told``: the page knows how it ended.
     """
 
     recipe: Recipe
@@ -43,6 +43,7 @@ class _Run:
     note: str = ""
     said: tuple[int, str] | None = None
     left: RenderResult | None = None
+    told: bool = False
     stopped_by_person: bool = False
     rate: Rate = field(default_factory=Rate)
     throttle: Throttle = field(default_factory=lambda: Throttle(0.2))
@@ -158,7 +159,7 @@ class Rendering:
         return (yield from self._store.share(run.target, run.steps, run.recipe, make, on_wait))
 
     def _make(self, run: _Run) -> Steps:
-        """Render it here. What is there at the end is kept before another process may go on."""
+        """Render it here. What is there at the end is shown, then kept, before others may go on."""
         from neuron_widget.rendering import render_steps
 
         model = self._state.model
@@ -195,8 +196,11 @@ class Rendering:
             except GeneratorExit:
                 if last is not None and not self._state.closed:
                     run.left = last.result()
+                    self._tell_stopped(run)
                     self._store.keep(run.left)
                 raise
+        if not self._state.closed:
+            self._tell_done(run, result)
         self._store.keep(result)
         return result
 
@@ -228,11 +232,21 @@ class Rendering:
                     state.send(*part)
 
     def _on_done(self, run: _Run, result: RenderResult) -> None:
+        if not run.told:
+            self._tell_done(run, result)
+
+    def _tell_done(self, run: _Run, result: RenderResult) -> None:
+        run.told = True
         self._stopped.pop((run.recipe, run.target), None)
         self._show(run.recipe, run.target, result)
         self._progress(run, result.steps, "done")
 
     def _on_stop(self, run: _Run) -> None:
+        if not run.told:
+            self._tell_stopped(run)
+
+    def _tell_stopped(self, run: _Run) -> None:
+        run.told = True
         state = self._state
         self._stopped[run.recipe, run.target] = _Stopped(run.steps, run.stopped_by_person)
         result = run.left
