@@ -8,9 +8,9 @@ A cell that had used PyTorch once so made every later step of the worker take up
 
 Looking out for work has its price where other programs want the cores: by default a thread that has
 done its part of a loop looks out for 3 ms and more, and takes that time from the very thread that
-it waits for, when that was pushed aside. With seven programs on each of two cores a step took 100
+it waits for, when that was pushed aside. With seven programs on each of two cores a step took 16
 times the processor time of one without helpers. A look-out of 50 microseconds, a loop's length,
-costs hardly more than one thread alone, and changes no result, as fewer threads would.
+costs hardly more there than one thread alone, and changes no result, as fewer threads would.
 """
 
 from __future__ import annotations
