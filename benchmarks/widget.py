@@ -67,9 +67,9 @@ WAIT_FOR_FRAME = """() => {
       const released = performance.now();
       const slider = document.querySelector("input[type=range]");
       const look = () => {
-        const image = document.querySelector("img.nw-image");
+        const live = document.querySelector("canvas.nw-image");
         const forming = document.querySelector(".nw-badge")?.textContent === "forming";
-        if (forming && image?.complete && image.alt.endsWith(` ${slider.value}`))
+        if (forming && live?.ariaLabel.endsWith(` ${slider.value}`))
           done([performance.now() - released, Number(slider.value)]);
         else requestAnimationFrame(look);
       };

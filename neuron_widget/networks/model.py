@@ -21,6 +21,7 @@ from neuron_widget.networks.layer_info import LayerInfo
 from neuron_widget.networks.layers import layer_reader
 from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.menu import main_layers, middle_layer
+from neuron_widget.networks.prepared import PreparedNetworks, PreparedReader
 from neuron_widget.networks.private_copy import PrivateCopies
 from neuron_widget.networks.probing import (
     Probed,
@@ -115,6 +116,7 @@ class VisionModel:
         self._sizes = Sizes(input_size)
         self._identity: tuple[object, str] = (None, "")
         self._copies = PrivateCopies(module)
+        self._prepared = PreparedNetworks()
         if loaded_here:
             module.eval()
             # Convolutions run three times faster on the CPU in this memory format.
@@ -413,6 +415,17 @@ class VisionModel:
         """
         with self._copies.borrow() as network:
             yield network
+
+    def prepared(self, layer: str, dtype: torch.dtype) -> PreparedReader | None:
+        """A faster way to the same activation and its gradient; see :mod:`.prepared`.
+
+        With the weights as they are now. ``None`` where only the network itself will do.
+        """
+        return self._prepared.reader(self, self.layer(layer).name, dtype)
+
+    def is_channels_last(self, layer: str) -> bool:
+        """Whether a layer gives ``(N, h, w, C)``, known after it was looked up."""
+        return layer in self._channels_last
 
     @property
     def copy_refusal(self) -> str:

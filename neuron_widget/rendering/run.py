@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.errors import NeuronWidgetError, RenderError
-from neuron_widget.networks.fused import fused_reader
+from neuron_widget.networks.fast import fast_reader
 from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
@@ -75,9 +75,7 @@ class RenderRun:
         with torch.inference_mode(False):
             self._image = FourierImage.of(settings.options, model.device, grey=model.grey)
             precision = getattr(torch, str(settings.options["precision"]))
-            self._fused = {
-                layer: fused_reader(model, layer, precision) for layer in settings.layers
-            }
+            self._fast = {layer: fast_reader(model, layer, precision) for layer in settings.layers}
         state_bytes = 12 * len(settings.targets) * int(np.prod(self._image.shape))
         self._keep_state = state_bytes <= _MAX_STATE_BYTES
         self._seconds = resume.seconds if resume is not None else 0.0
@@ -145,8 +143,8 @@ class RenderRun:
             device = self.model.device
             start = Snapshot(first, self._resumed.spectra.each(lambda t: t[rows].to(device)))
         with torch.inference_mode(False):
-            fused = self._fused[self.settings.targets[places[0]].layer]
-            return Batch(self.model, self.settings, self._image, places, start, fused)
+            fast = self._fast[self.settings.targets[places[0]].layer]
+            return Batch(self.model, self.settings, self._image, places, start, fast)
 
     def _now(self, batch: Batch, done: int) -> RenderStep:
         steps = self.settings.options["steps"]

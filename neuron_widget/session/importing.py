@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Generator
 from importlib import import_module
 
+from neuron_widget.session.openmp import short_look_out
+
 __all__ = ["import_torch", "torch_is_there"]
 
 # What opening a network, rendering and scanning import, in this order.
@@ -52,8 +54,9 @@ def import_torch(wanted: Callable[[], bool]) -> Generator[None, None, None]:
 
 
 def _import() -> None:
-    for module in _MODULES:
-        try:
-            import_module(module)
-        except Exception:  # noqa: BLE001  # who needs it says what is wrong
-            return
+    with short_look_out():
+        for module in _MODULES:
+            try:
+                import_module(module)
+            except Exception:  # noqa: BLE001  # who needs it says what is wrong
+                return

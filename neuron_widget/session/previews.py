@@ -74,7 +74,8 @@ class Previews:
             "preview",
             self._steps(layer, recipe, on_batch),
             lambda _: on_end(total, "done"),
-            priority=3,
+            # Beside the image and the scan, not after them: an empty gallery is nothing to look at.
+            priority=2,
             on_stop=lambda: on_end(count(), "stopped"),
         )
 
