@@ -26,7 +26,7 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning import ImageDataset, ScanResult
 from neuron_widget.scanning.pairs import QUESTIONS, REFERENCES, source_of
 from neuron_widget.scanning.tables import PandasMissing, Ranks
-from neuron_widget.settings import check_int
+from neuron_widget.setting import check_int
 from neuron_widget.store import Store, StoreLike, open_store
 
 if TYPE_CHECKING:

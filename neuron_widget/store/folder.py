@@ -41,6 +41,7 @@ LARGEST = {
     "checkpoints": 2048 * 2**20,  # 25 kB a neuron
     "maps": 1024 * 2**20,  # .maps.LARGEST_MAPS, and what is beside them
     "vectors": 1024 * 2**20,  # 0.5 kB a photo for the embedded observer
+    "networks": 2**20,  # some hundred layers
     "galleries": 256 * 2**20,  # 64 x 64 px a neuron: 3 kB
 }
 """Bytes that a file of each room can have at most; a larger one is not ours."""
