@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_widget.scanning import ImageDataset, ScanResult
+from neuron_widget.scanning.pairs import counted
 
 __all__ = ["absent", "copies", "one_class", "only_class", "too_small"]
 
@@ -18,9 +19,13 @@ def only_class(photos: ImageDataset, wanted: NDArray[np.int64]) -> str:
 
 def too_small(scan: ScanResult, references: int, needed: int) -> str:
     """The photos asked about would overlap."""
+    photos = scan._photos
+    count, few = counted(photos, scan.scanned), f"{scan.scanned:,} photos are"
+    if count < scan.scanned:
+        few = f"{scan.scanned:,} photos of few {photos.group_name}s, which count as {count}, are"
     return (
-        f"{scan.scanned:,} photos are too few for fair questions: with {references} references at "
-        f"either end, those that fire a neuron most and least would overlap; {needed:,} would do"
+        f"{few} too few for fair questions: with {references} references at either end, those that "
+        f"fire a neuron most and least would overlap; {needed:,} would do"
     )
 
 

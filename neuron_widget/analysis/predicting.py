@@ -24,7 +24,7 @@ from neuron_widget.analysis.observers import Observer, ObserverLike, open_observ
 from neuron_widget.errors import DatasetError
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning import ImageDataset, ScanResult
-from neuron_widget.scanning.pairs import QUESTIONS, REFERENCES, source_of
+from neuron_widget.scanning.pairs import QUARTER, QUESTIONS, REFERENCES, counted, source_of
 from neuron_widget.scanning.tables import PandasMissing, Ranks
 from neuron_widget.setting import check_int
 from neuron_widget.store import Store, StoreLike, open_store
@@ -37,9 +37,7 @@ __all__ = ["Predictability", "Watching", "predictability", "predictability_steps
 NEAR_CHANCE = 0.6
 """Below this share, or within two standard errors of a half, pictures tell little."""
 
-# Photos asked about come from the upper and the lower quarter: nearer to the middle, a pair asks
-# for a difference that the neuron itself hardly makes.
-_QUARTER = 4
+# With fewer photos to ask about, a share says too little.
 _FEWEST = 20
 
 
@@ -79,7 +77,7 @@ class Predictability:
     ...     "efficientnet_lite0", "blocks.0", "samples", num_samples=40, progress=False
     ... )
     >>> predictability(found, observer="efficientnet_lite0", store=False, progress=False).reason
-    '40 photos are too few for fair questions: ...'
+    '40 photos of few photographs, which count as ..., are too few for fair questions: ...'
     """
 
     layer: str
@@ -252,10 +250,10 @@ def predictability(
     >>> def colours(images):  # an observer: images (N, 3, 224, 224) to vectors (N, D)
     ...     return images.mean(dim=(2, 3))
     >>> told = predictability(
-    ...     found, observer=colours, references=3, questions=10, store=False, progress=False
+    ...     found, observer=colours, references=2, questions=5, store=False, progress=False
     ... )
-    >>> told.share("photos").shape, told.observer
-    ((16,), 'colours')
+    >>> told.share("photos").shape, told.observer, told.reason
+    ((16,), 'colours', '')
     """
     steps = predictability_steps(
         scan,
@@ -324,7 +322,7 @@ def _steps(
         raise DatasetError(absent(scan))
     yield Watching("look", 0, 0)
     observer, note = open_observer(chosen, model)
-    room = scan.scanned // _QUARTER - references
+    room = counted(photos, scan.scanned) // QUARTER - references
     plain = Predictability(
         scan.layer,
         scan.dataset,
@@ -336,7 +334,7 @@ def _steps(
         note=note,
     )
     if room < min(questions, _FEWEST):
-        needed = _QUARTER * (references + min(questions, _FEWEST))
+        needed = QUARTER * (references + min(questions, _FEWEST))
         return replace(plain, reason=too_small(scan, references, needed))
     depth = references + plain.questions
     ranks = yield from _ranks(scan, model, photos, depth, store)

@@ -20,7 +20,7 @@ from neuron_widget.rendering import RenderResult
 from neuron_widget.scanning import ScanResult
 from neuron_widget.scanning.examples import Example
 from neuron_widget.scanning.kinds.samples import SampleCrops
-from neuron_widget.scanning.pairs import FEWEST, QUESTIONS, new_ranks, source_of
+from neuron_widget.scanning.pairs import FEWEST, QUARTER, QUESTIONS, counted, new_ranks, source_of
 
 __all__ = ["CONDITIONS", "Question", "check_conditions", "depth", "make_questions"]
 
@@ -92,8 +92,8 @@ def depth(dataset_name: str, photos: int, references: int) -> int:
     find several photographs.
     """
     wanted = references + 2
-    if photos // 4 >= references + FEWEST:
-        wanted = min(references + QUESTIONS, photos // 4)
+    if dataset_name != SampleCrops.name and photos // QUARTER >= references + FEWEST:
+        wanted = min(references + QUESTIONS, photos // QUARTER)
     if dataset_name == SampleCrops.name:
         wanted *= 8
     return max(1, min(wanted, photos // 2))
@@ -190,9 +190,12 @@ def _draft(
     def source(example: Example) -> Hashable:
         return at(example.index)
 
-    high = _draw(top, source, references, None, rng)
-    low = _draw(bottom, source, references, source(high), rng) if high is not None else None
-    if high is None or low is None or not high.score > low.score:
+    photos = counted(found._photos, found.scanned)
+    high = _draw(top, source, new_ranks(photos, len(top), references), None, rng)
+    if high is None:
+        return None
+    low = _draw(bottom, source, new_ranks(photos, len(bottom), references), source(high), rng)
+    if low is None or not high.score > low.score:
         return None
     # No reference may come from where the two new photos come from.
     asked = {source(high), source(low)}
@@ -206,12 +209,11 @@ def _draft(
 def _draw(
     examples: Sequence[Example],
     source: Callable[[Example], Hashable],
-    references: int,
+    ranks: range,
     taken: Hashable,
     rng: np.random.Generator,
 ) -> Example | None:
     """A photo out of the ranks that are asked about, the strongest of its source."""
-    ranks = new_ranks(len(examples), references)
     strongest: dict[Hashable, Example] = {}
     for place, example in enumerate(examples[ranks.start :]):
         if place + ranks.start not in ranks and len(strongest) > 1:
