@@ -1,5 +1,4 @@
 import type { PageState } from "./page-state";
-import { predictedOf } from "./predicted";
 import type * as P from "./protocol";
 import { strengthOf } from "./strength";
 import { sameTarget } from "./target";
@@ -61,10 +60,7 @@ export function applyMessage(
 			);
 			return;
 		case "predicted":
-			state.predicted.value = new Map(state.predicted.value).set(
-				message.layer,
-				predictedOf(message),
-			);
+			state.predicted.value = new Map(state.predicted.value).set(message.layer, message);
 			return;
 		case "photos":
 			state.media.addPhotos(message, buffers);

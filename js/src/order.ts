@@ -1,4 +1,4 @@
-import type { Predicted } from "./predicted";
+import type { Predicted } from "./protocol";
 import type { Strength } from "./strength";
 
 export type Sort = "index" | "strength" | "alive" | "predicted";

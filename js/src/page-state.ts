@@ -8,7 +8,6 @@ import { Frames, type LiveFrame } from "./frames";
 import { InView } from "./in-view";
 import { type Group, type LargeShot, Media } from "./media";
 import { Pins } from "./pins";
-import type { Predicted } from "./predicted";
 import type * as P from "./protocol";
 import { RenderSettings } from "./render-settings";
 import { RunningCurve } from "./running-curve";
@@ -35,7 +34,7 @@ export class PageState {
 	/** undefined: not told yet; null: told that there is none. */
 	readonly dataset: Signal<P.Dataset | null | undefined> = signal(undefined);
 	readonly strengths: Signal<ReadonlyMap<string, Strength>> = signal(new Map());
-	readonly predicted: Signal<ReadonlyMap<string, Predicted>> = signal(new Map());
+	readonly predicted: Signal<ReadonlyMap<string, P.Predicted>> = signal(new Map());
 	readonly tasks = new Tasks();
 	readonly errors = new Errors();
 	readonly curve = new RunningCurve();

@@ -392,18 +392,18 @@ export interface Strengths {
  *
  * ``photos[neuron]`` is the share of right answers in 0..1 from its most and least activating
  * photos, ``image[neuron]`` from its rendered image alone; null where there is no number, and
- * ``reasons[i]`` says why of ``unknown[i]``, ``reason`` of all. ``pairs`` is how many questions
- * most neurons were asked; ``near`` are the neurons whose image tells little more than chance.
- * ``observer`` is who was asked, ``note`` what has to be known of it.
+ * ``reasons[i]`` says why of ``unknown[i]``, ``reason`` of all. ``near`` are the neurons whose
+ * image tells little more than chance. ``bins`` are the numbers of neurons below 50 %, then in
+ * steps of 5 %; ``summary`` says the layer in a line, ``note`` what has to be known of who was
+ * asked.
  */
 export interface Predicted {
 	kind: "predicted";
 	layer: string;
-	observer: string;
+	summary: string;
 	note: string;
 	reason: string;
-	references: number;
-	pairs: number;
+	bins: number[];
 	photos: (number | null)[];
 	image: (number | null)[];
 	near: number[];

@@ -248,16 +248,16 @@ def strengths(scan: ScanResult, layer: str) -> Message:
 def predicted(found: Predictability) -> Message:
     """See :class:`.protocol.Predicted`."""
     neurons = range(len(found.answers))
-    pairs = found.pairs()
     unknown = [] if found.reason else [n for n in neurons if found.reason_of(n)]
+    known = found.share("photos")
+    bins, _ = np.histogram(known[np.isfinite(known)], [0, *np.linspace(0.5, 1, 11)])
     return {
         "kind": "predicted",
         "layer": found.layer,
-        "observer": found.observer,
+        "summary": f"{found.observer}: {found.reason or found.summary()}",
         "note": found.note,
         "reason": found.reason,
-        "references": found.references,
-        "pairs": int(np.median(pairs[pairs > 0])) if (pairs > 0).any() else 0,
+        "bins": bins.tolist(),
         "photos": _shares(found.share("photos")),
         "image": _shares(found.share("image")),
         "near": [n for n in neurons if found.near_chance(n)],

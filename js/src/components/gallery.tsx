@@ -2,7 +2,6 @@ import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
 import { count } from "../format";
 import { galleryOrder, moveInGrid, parseFilter, placesInView, type Sort } from "../order";
-import { summary } from "../predicted";
 import { channelKey, channelTarget, nameOf } from "../target";
 import { useView } from "../view-context";
 import { ErrorPanel } from "./error-panel";
@@ -257,7 +256,7 @@ function Measuring({ asked }: { asked: boolean }) {
 	const layer = state.selection.layer.value;
 	const predicted = state.predicted.value.get(layer);
 	if (!asked || !predicted) return error;
-	return <p class="nw-caption">{predicted.reason || summary(predicted)}</p>;
+	return <p class="nw-caption">{predicted.summary}</p>;
 }
 
 function Previews() {
