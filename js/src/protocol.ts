@@ -199,7 +199,7 @@ export interface OpenEmbedded {
 	kind: "open_embedded";
 }
 
-/** Frame ``index`` was drawn. */
+/** Frame ``index`` was drawn; so were, or never will be, those before it. */
 export interface Ack {
 	kind: "ack";
 	index: number;
@@ -320,6 +320,7 @@ export interface Progress {
  *
  * ``value`` is the objective at this step (on augmented images, as in ``Image.history``); with it
  * the page draws the curve while the picture forms, without it when the picture is finished.
+ * With ``ack: false`` no acknowledgement is waited for.
  */
 export interface Frame {
 	kind: "frame";
@@ -328,6 +329,7 @@ export interface Frame {
 	step: number;
 	steps: number;
 	value?: number;
+	ack?: boolean;
 }
 
 /**

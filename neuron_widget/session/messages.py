@@ -166,9 +166,9 @@ def snapshot(parts: Sequence[Part]) -> Part:
 # ------------------------------------------------------------------ rendering
 
 
-def frame(index: int, step: RenderStep) -> Part:
+def frame(index: int, step: RenderStep, *, ack: bool = True) -> Part:
     """See :class:`.protocol.Frame`. Reads the image and the objective from the device."""
-    message = {
+    message: Message = {
         "kind": "frame",
         "index": index,
         "target": step.targets[0].as_dict(),
@@ -178,6 +178,8 @@ def frame(index: int, step: RenderStep) -> Part:
     values = step.values()
     if values is not None and np.isfinite(values[0]):  # JSON knows no NaN
         message["value"] = float(values[0])
+    if not ack:
+        message["ack"] = False
     return message, [jpeg(to_pil(step.images()[0]))]
 
 

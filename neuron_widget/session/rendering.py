@@ -225,7 +225,8 @@ class Rendering:
                 "render", layer, run.target, step.step, step.steps, rate, left, note=run.note
             )
         if state.frames.due():
-            part = messages.frame(state.frames.sent(), step)
+            index = state.frames.sent()
+            part = messages.frame(index, step, ack=state.frames.full)
             with state.lock:
                 # After a change of settings the page must see no picture made before it.
                 if state.cache.recipe == run.recipe:
