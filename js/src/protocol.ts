@@ -338,9 +338,8 @@ export interface Frame {
  * ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
  * that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
  * ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
- * ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
- * came with the package, nothing was rendered here. ``note``, where it is there, is what to know
- * before trusting the picture.
+ * ``packaged``: it came with the package, nothing was rendered here. ``note``, where it is there,
+ * is what to know before trusting the picture.
  */
 export interface Image {
 	kind: "image";
@@ -351,7 +350,6 @@ export interface Image {
 	seconds: number;
 	activation: number;
 	comparable: boolean;
-	best_photo: number | null;
 	history: number[][];
 	packaged: boolean;
 	look: Look;
@@ -385,7 +383,7 @@ export interface Strengths {
 }
 
 /**
- * The photos of one neuron.
+ * The photos of one neuron; while its layer is scanned, the best of the ``scanned`` so far.
  *
  * Buffers: for each of ``most`` then ``least``: a JPEG of the square the network saw, then the
  * activation map bytes (255 = ``scale``). ``quantile`` is the 99 % quantile of the neuron's

@@ -410,9 +410,8 @@ class Image(TypedDict):
     ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
     that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
     ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
-    ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
-    came with the package, nothing was rendered here. ``note``, where it is there, is what to know
-    before trusting the picture.
+    ``packaged``: it came with the package, nothing was rendered here. ``note``, where it is there,
+    is what to know before trusting the picture.
     """
 
     kind: Literal["image"]
@@ -423,7 +422,6 @@ class Image(TypedDict):
     seconds: float
     activation: float
     comparable: bool
-    best_photo: float | None
     history: list[list[float]]
     packaged: bool
     look: Look
@@ -457,7 +455,7 @@ class Strengths(TypedDict):
 
 
 class Photos(TypedDict):
-    """The photos of one neuron.
+    """The photos of one neuron; while its layer is scanned, the best of the ``scanned`` so far.
 
     Buffers: for each of ``most`` then ``least``: a JPEG of the square the network saw, then the
     activation map bytes (255 = ``scale``). ``quantile`` is the 99 % quantile of the neuron's

@@ -281,7 +281,7 @@ class Rendering:
         from neuron_widget.settings import PREVIEW
 
         state = self._state
-        part = messages.image(result, None)
+        part = messages.image(result)
         # One that was stopped is worth no more than a preview, and less before it has its steps.
         whole = result.steps >= result.settings["steps"]
         made: dict[int, Thumb] = {}
