@@ -66,7 +66,9 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	}, [shot]);
 
 	useEffect(() => {
-		if (shot) commands.enlarge(now.group, rank);
+		if (!shot) return;
+		commands.enlarge(now.group, rank);
+		open.value = { ...now, rank, index: shot.photo.index };
 	}, [now.group, rank, shot?.photo.index]);
 
 	// Escape closes it wherever the focus is by now, and from the first moment.
