@@ -144,6 +144,8 @@ export class FakeModel {
 		if (this.options.error || this.options.opening) return;
 		if (this.options.scanning) {
 			this.tell(this.progress("scan", 203, 560, 31, 11.5));
+			this.options.scanned = 203;
+			this.sendPhotos();
 		} else if (this.options.dataset) {
 			this.sendPhotos();
 		}
