@@ -180,9 +180,11 @@ export class PageState {
 		return !!dataset && scanned + dataset.skipped_count < dataset.photos;
 	}
 
-	/** Whether photos are what a scan that goes on found so far. */
+	/** Whether photos are what a scan found that goes on, or has just ended: more are to come. */
 	soFar(info: P.Photos): boolean {
-		return this.scans(info.target.layer) && this.partly(info);
+		const scan = this.tasks.scan.progress.value;
+		const ended = scan?.state === "done" && scan.layer === info.target.layer;
+		return this.partly(info) && (ended || this.scans(info.target.layer));
 	}
 
 	isDead(neuron: number): boolean {

@@ -388,6 +388,10 @@ describe("the page", () => {
 		expect(all("button").map((b) => b.textContent)).not.toContain("Scan all 10 photos");
 		model.tell(strengths({ best: [1, 2, 3, 1599], dead: [] }));
 		model.tell(progress("scan", "done", 10));
+		await drawn();
+		// Until the last ones are there it offers no scan of what has been scanned.
+		expect(head()).toContain("6 photos scanned so far, of 10");
+		expect(all("button").map((b) => b.textContent)).not.toContain("Scan all 10 photos");
 		model.tell(...photos(3));
 		await drawn();
 		expect(head()).toContain("10 photos scanned");

@@ -43,7 +43,7 @@ export function Photos() {
 	const unscanned = !set && !scanning && !state.strength.value;
 	const total = dataset?.photos ?? 0;
 	const soFar = !!set && state.soFar(set.info);
-	const partly = !!set && !scanning && state.partly(set.info);
+	const partly = !!set && !scanning && !soFar && state.partly(set.info);
 	const reason = state.gone.value
 		? "not here, and the kernel does not answer"
 		: scanning
