@@ -178,6 +178,23 @@ export class PageState {
 		return this.media.largeShot(this.selection.target.value, group, rank);
 	}
 
+	/** Whether the scan of a layer goes on, or is to. */
+	scans(layer: string): boolean {
+		const { busy, progress } = this.tasks.scan;
+		return busy.value && progress.value?.layer === layer;
+	}
+
+	/** Whether photos were found in a part of the data set. */
+	partly({ scanned }: P.Photos): boolean {
+		const dataset = this.dataset.value;
+		return !!dataset && scanned + dataset.skipped_count < dataset.photos;
+	}
+
+	/** Whether photos are what a scan that goes on found so far. */
+	soFar(info: P.Photos): boolean {
+		return this.scans(info.target.layer) && this.partly(info);
+	}
+
 	isDead(neuron: number): boolean {
 		return this.strength.value?.dead.has(neuron) ?? false;
 	}

@@ -416,7 +416,6 @@ export class FakeModel {
 				seconds: step / speed,
 				activation: 3198.4,
 				comparable: target.kind === "channel" && this.settings.objective === "channel",
-				best_photo: this.options.dataset ? 132.5 : null,
 				history,
 				look: {
 					mean_rgb: [118.2, 107.9, 131.1],
