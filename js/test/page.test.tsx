@@ -211,6 +211,21 @@ describe("the page", () => {
 		expect(more().getAttribute("aria-disabled")).toBe("true");
 	});
 
+	it("resumes what was stopped before its first step", async () => {
+		await open();
+		const more = (): HTMLElement => one(".nw-buttons > button:nth-of-type(3)");
+		model.tell(progress("render", "stopped", 0));
+		await drawn();
+		expect(one(".nw-render-state").textContent).toContain("stopped");
+		expect(more().textContent).toBe("Resumeto 512");
+		more().click();
+		expect(model.of("more")).toEqual([{ kind: "more", target: channel(3), steps: 512 }]);
+		model.tell(selected(-1, 4, 512));
+		await drawn();
+		expect(more().getAttribute("aria-disabled")).toBe("true");
+		expect(one(".nw-render-state").textContent).not.toContain("stopped");
+	});
+
 	it("says of a photo that the neuron does not fire in it, and marks no peak there", async () => {
 		await open();
 		const [info, buffers] = photos(3);

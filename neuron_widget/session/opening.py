@@ -91,7 +91,9 @@ class Opening:
 
     def say_waiting(self) -> None:
         """Say that what was asked for needs the network, which is not open yet."""
-        self._state.show("opening", messages.opening("Loading the network: then it goes on"))
+        self._state.show(
+            "opening", messages.opening("Loading the network: what is not stored yet begins then")
+        )
 
     def start(self) -> None:
         """Open the network that the settings name."""
@@ -219,6 +221,10 @@ class Opening:
         state = self._state
         state.problem = error
         state.show("network", messages.opening(""))
+        for task in ("render", "scan"):
+            if state.shows_active(task):  # it waited for the network
+                target = state.target if task == "render" else None
+                state.show_progress(task, state.layer, target, 0, 0, state="stopped")
         action = "embedded" if state.settings.model != EMBEDDED else ""
         state.fail("network", "The network could not be opened", error, action)
 

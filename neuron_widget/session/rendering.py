@@ -106,7 +106,7 @@ class Rendering:
         state = self._state
         target, recipe = state.target, state.settings.recipe
         steps = state.steps if steps is None else steps
-        result = self._store.find(target, steps, recipe, packaged=packaged)
+        result = self._store.find(target, steps, recipe, packaged)
         if result is None:
             return False
         # A choice in the middle of another one (while the network opens) looks it up as well.

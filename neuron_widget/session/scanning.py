@@ -140,8 +140,14 @@ class Scanning:
             return self._store.scan(layer, self._dataset)
 
         def found(scan: ScanResult | None) -> None:
-            if scan is not None and state.layer == layer:
+            if state.layer != layer or state.model is not None:
+                return
+            photos, how = len(self._dataset) if self._dataset is not None else 0, "waiting"
+            if scan is not None:
                 self._keep(layer, scan)
+                photos, how = scan.scanned, "done"
+            done = photos if scan is not None else 0
+            state.show_progress("scan", layer, None, done, photos, state=how)
 
         # What is wrong with the data set is said when it is to be scanned.
         state.submit("recall", steps(), found, priority=1, on_error=lambda _: None)

@@ -200,6 +200,9 @@ class Session:
             known = self._rendering.known() or self._rendering.recall(packaged=True)
             if wanted and not known:
                 self._opening.say_waiting()
+                state.show_progress(
+                    "render", state.layer, state.target, 0, state.steps, state="waiting"
+                )
         state.on_change()
 
     def _show_stopped(self, task: Task) -> None:

@@ -55,7 +55,7 @@ class StoreAdapter:
         self._store, self._opened = None, True
 
     def find(
-        self, target: Target, steps: int, recipe: Recipe, *, packaged: bool = False
+        self, target: Target, steps: int, recipe: Recipe, packaged: bool = False
     ) -> RenderResult | None:
         """The stored image of a target: one file read, some milliseconds.
 

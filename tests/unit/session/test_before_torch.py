@@ -113,6 +113,25 @@ def test_what_needs_the_network_waits_with_a_word(store: Path, gate: Gate) -> No
     session.close()
 
 
+def test_what_is_not_stored_is_shown_as_waiting(store: Path, gate: Gate) -> None:
+    page = Page()
+    session = start(store, page, auto=True, previews=False, steps=17, top_k=3)
+
+    def last(task: str) -> str:
+        told = [m["state"] for m in page.of("progress") if m["task"] == task]
+        return told[-1] if told else ""
+
+    page.wait(lambda: last("render") == last("scan") == "waiting")
+    assert len(page.of("opening")) == 1
+    session.select(neuron=1, steps=16, auto=False)  # one that is
+    assert last("render") == "done"
+    session.stop()
+    gate.open = True
+    page.wait(lambda: session.state.model is not None and not session.foreground())
+    assert last("scan") == "stopped"
+    session.close()
+
+
 def test_what_turns_out_to_be_of_other_weights_is_taken_back(
     store: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,8 @@ from torch import nn
 
 from neuron_widget import load_model
 from neuron_widget.errors import StoreError
-from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset
+from neuron_widget.scanning import ImageDataset, open_dataset
+from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.session import Session, Settings
 from neuron_widget.session.arguments import check_arguments
 from neuron_widget.session.jobs import Worker
@@ -93,7 +94,7 @@ def no_rendering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr("neuron_widget.rendering.batch.Batch.advance", fail)
         monkeypatch.setattr("neuron_widget.scanning.running.ScanPass.take", fail)
         if maps:
-            monkeypatch.setattr(ScanResult, "_forward", fail)
+            monkeypatch.setattr(PhotoReader, "maps", fail)
 
     return forbid
 
