@@ -60,7 +60,7 @@ export class Commands {
 	/** Let a stopped task go on. */
 	resume(task: TaskName): void {
 		this.state.tasks[task].asked.value = "start";
-		if (task !== "preview") this.state.errors.remove(task);
+		if (task === "render" || task === "scan") this.state.errors.remove(task);
 		this.connection.ask({ kind: "resume", task });
 	}
 
@@ -74,7 +74,6 @@ export class Commands {
 	/** Ask how far pictures predict the layer. */
 	measure(): void {
 		this.state.tasks.measure.asked.value = "start";
-		this.state.errors.remove("measure");
 		this.connection.ask({ kind: "measure" });
 	}
 

@@ -183,6 +183,25 @@ export class PageState {
 		return this.media.largeShot(this.selection.target.value, group, rank);
 	}
 
+	/** Whether the scan of a layer goes on, or is to. */
+	scans(layer: string): boolean {
+		const { busy, progress } = this.tasks.scan;
+		return busy.value && progress.value?.layer === layer;
+	}
+
+	/** Whether photos were found in a part of the data set. */
+	partly({ scanned }: P.Photos): boolean {
+		const dataset = this.dataset.value;
+		return !!dataset && scanned + dataset.skipped_count < dataset.photos;
+	}
+
+	/** Whether photos are what a scan found that goes on, or has just ended: more are to come. */
+	soFar(info: P.Photos): boolean {
+		const scan = this.tasks.scan.progress.value;
+		const ended = scan?.state === "done" && scan.layer === info.target.layer;
+		return this.partly(info) && (ended || this.scans(info.target.layer));
+	}
+
 	isDead(neuron: number): boolean {
 		return this.strength.value?.dead.has(neuron) ?? false;
 	}

@@ -7,9 +7,7 @@ export const share = (x: number): string =>
 /** What is known of one neuron, in a line. */
 export function sentence(p: Predicted, neuron: number): string {
 	const photos = p.photos[neuron] ?? null;
-	if (photos === null)
-		return `How far pictures predict it: ${p.reason || p.reasons[p.unknown.indexOf(neuron)]}.`;
+	if (photos === null) return `No number: ${p.reason || p.reasons[p.unknown.indexOf(neuron)]}.`;
 	const image = p.image[neuron] ?? null;
-	const alone = image === null ? "" : `; from the image alone in ${share(image)}`;
-	return `A machine that knows these photos is right in ${share(photos)} of new pairs${alone}.`;
+	return `A machine that knows these photos is right in ${share(photos)} of new pairs${image === null ? "" : `; from the image alone in ${share(image)}`}.`;
 }

@@ -204,7 +204,7 @@ export interface OpenEmbedded {
 	kind: "open_embedded";
 }
 
-/** Frame ``index`` was drawn. */
+/** Frame ``index`` was drawn; so were, or never will be, those before it. */
 export interface Ack {
 	kind: "ack";
 	index: number;
@@ -325,6 +325,7 @@ export interface Progress {
  *
  * ``value`` is the objective at this step (on augmented images, as in ``Image.history``); with it
  * the page draws the curve while the picture forms, without it when the picture is finished.
+ * With ``ack: false`` no acknowledgement is waited for.
  */
 export interface Frame {
 	kind: "frame";
@@ -333,6 +334,7 @@ export interface Frame {
 	step: number;
 	steps: number;
 	value?: number;
+	ack?: boolean;
 }
 
 /**
@@ -341,9 +343,8 @@ export interface Frame {
  * ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
  * that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
  * ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
- * ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
- * came with the package, nothing was rendered here. ``note``, where it is there, is what to know
- * before trusting the picture.
+ * ``packaged``: it came with the package, nothing was rendered here. ``note``, where it is there,
+ * is what to know before trusting the picture.
  */
 export interface Image {
 	kind: "image";
@@ -354,7 +355,6 @@ export interface Image {
 	seconds: number;
 	activation: number;
 	comparable: boolean;
-	best_photo: number | null;
 	history: number[][];
 	packaged: boolean;
 	look: Look;
@@ -393,9 +393,9 @@ export interface Strengths {
  * ``photos[neuron]`` is the share of right answers in 0..1 from its most and least activating
  * photos, ``image[neuron]`` from its rendered image alone; null where there is no number, and
  * ``reasons[i]`` says why of ``unknown[i]``, ``reason`` of all. ``near`` are the neurons whose
- * image tells little more than chance. ``bins`` are the numbers of neurons below 50 %, then in
- * steps of 5 %; ``summary`` says the layer in a line, ``note`` what has to be known of who was
- * asked.
+ * image tells little more than chance. ``chart`` draws the numbers of neurons below 50 %, then in
+ * steps of 5 %, as eleven block characters; ``summary`` says the layer in a line, ``note`` what
+ * has to be known of who was asked.
  */
 export interface Predicted {
 	kind: "predicted";
@@ -403,7 +403,7 @@ export interface Predicted {
 	summary: string;
 	note: string;
 	reason: string;
-	bins: number[];
+	chart: string;
 	photos: (number | null)[];
 	image: (number | null)[];
 	near: number[];
@@ -412,7 +412,7 @@ export interface Predicted {
 }
 
 /**
- * The photos of one neuron.
+ * The photos of one neuron; while its layer is scanned, the best of the ``scanned`` so far.
  *
  * Buffers: for each of ``most`` then ``least``: a JPEG of the square the network saw, then the
  * activation map bytes (255 = ``scale``). ``quantile`` is the 99 % quantile of the neuron's
@@ -461,7 +461,7 @@ export interface Pulse {
  */
 export interface Error {
 	kind: "error";
-	where: "network" | "render" | "scan" | "measure" | "select" | "save";
+	where: "network" | "render" | "scan" | "select" | "save";
 	title: string;
 	message: string;
 	traceback: string;

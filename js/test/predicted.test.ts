@@ -9,7 +9,7 @@ const known: Predicted = {
 	summary: "EfficientNet-Lite0: 3 neurons",
 	note: "",
 	reason: "",
-	bins: [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+	chart: " ▄        █",
 	photos: [0.97, null, 0.99, 0.52],
 	image: [0.77, null, null, 0.51],
 	near: [3],
@@ -22,7 +22,7 @@ test.each([
 		0,
 		"A machine that knows these photos is right in 97 % of new pairs; from the image alone in 77 %.",
 	],
-	[1, "How far pictures predict it: it never fires on these photos."],
+	[1, "No number: it never fires on these photos."],
 	[2, "A machine that knows these photos is right in 99 % of new pairs."],
 ])("neuron %i is told in a line", (neuron, line) => {
 	expect(sentence(known, neuron).replace(/\u00a0/g, " ")).toBe(line);
@@ -31,7 +31,7 @@ test.each([
 test("where no question is fair the line says why", () => {
 	const photos = [null, null, null, null];
 	const none = { ...known, photos, unknown: [], reason: "40 photos are too few" };
-	expect(sentence(none, 0)).toBe("How far pictures predict it: 40 photos are too few.");
+	expect(sentence(none, 0)).toBe("No number: 40 photos are too few.");
 });
 
 test("best predicted first, those without a number last; unknown layers by number", () => {

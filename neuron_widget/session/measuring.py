@@ -42,7 +42,7 @@ class Measuring:
             return None
         if state.running("measure"):
             return next(job for job in state.jobs() if job.task == "measure" and job.active)
-        state.no_error("measure")
+        state.no_error("save")
         rate, throttle = Rate(), Throttle(0.2)
         last = {"done": 0, "total": 0}
 
@@ -58,7 +58,7 @@ class Measuring:
 
         def on_error(error: BaseException) -> None:
             show("failed")
-            state.fail("measure", "How far pictures predict neurons could not be measured", error)
+            state.fail("save", "How far pictures predict neurons could not be measured", error)
 
         def on_done(found: Predictability) -> None:
             show("done")

@@ -167,9 +167,9 @@ def snapshot(parts: Sequence[Part]) -> Part:
 # ------------------------------------------------------------------ rendering
 
 
-def frame(index: int, step: RenderStep) -> Part:
+def frame(index: int, step: RenderStep, *, ack: bool = True) -> Part:
     """See :class:`.protocol.Frame`. Reads the image and the objective from the device."""
-    message = {
+    message: Message = {
         "kind": "frame",
         "index": index,
         "target": step.targets[0].as_dict(),
@@ -179,15 +179,17 @@ def frame(index: int, step: RenderStep) -> Part:
     values = step.values()
     if values is not None and np.isfinite(values[0]):  # JSON knows no NaN
         message["value"] = float(values[0])
+    if not ack:
+        message["ack"] = False
     return message, [jpeg(to_pil(step.images()[0]))]
 
 
-def image(result: RenderResult, best_photo: float | None) -> Part:
+def image(result: RenderResult) -> Part:
     """See :class:`.protocol.Image`; of the first (only) target of ``result``."""
-    return image_facts(result, best_photo), [png(result.to_pil(0))]
+    return image_facts(result), [png(result.to_pil(0))]
 
 
-def image_facts(result: RenderResult, best_photo: float | None) -> Message:
+def image_facts(result: RenderResult) -> Message:
     """The message of :func:`image`, without the picture."""
     from neuron_widget.analysis.statistics import colour_statistics, pattern_labels
 
@@ -203,7 +205,6 @@ def image_facts(result: RenderResult, best_photo: float | None) -> Message:
         "seconds": result.seconds,
         "activation": float(result.activation[0]),
         "comparable": isinstance(target, Channel) and settings["objective"] == "channel",
-        "best_photo": best_photo,
         "history": [[step, float(values[0])] for step, values in result.history],
         "packaged": result.packaged,
         "look": {
@@ -245,6 +246,9 @@ def strengths(scan: ScanResult, layer: str) -> Message:
     }
 
 
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
 def predicted(found: Predictability) -> Message:
     """See :class:`.protocol.Predicted`."""
     neurons = range(len(found.answers))
@@ -257,7 +261,7 @@ def predicted(found: Predictability) -> Message:
         "summary": f"{found.observer}: {found.reason or found.summary()}",
         "note": found.note,
         "reason": found.reason,
-        "bins": bins.tolist(),
+        "chart": "".join(_BLOCKS[-(-8 * n // max(1, bins.max()))] for n in bins.tolist()),
         "photos": _shares(found.share("photos")),
         "image": _shares(found.share("image")),
         "near": [n for n in neurons if found.near_chance(n)],

@@ -61,7 +61,7 @@ class Session:
         self._rendering = Rendering(self.state, self.store, self._measuring.look)
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
-        self._scanning = Scanning(self.state, self.store, self._photos.find)
+        self._scanning = Scanning(self.state, self.store, self._photos.find, self._photos.look)
         self.state.show("configured", messages.configured(settings))
         self._opening.start()
 

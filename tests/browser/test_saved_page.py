@@ -133,8 +133,7 @@ def test_how_far_pictures_predict_neurons_is_in_the_page(open_page: Open) -> Non
     )
     assert sorted(order) == list(range(40)) != order
     page.get_by_role("button", name="Save and share").click()
-    chart = page.get_by_role("region", name="How far pictures predict neurons")
-    expect(chart.get_by_role("img")).to_be_visible()
+    expect(page.locator(".nw-chart")).to_contain_text("█")
     # A page of which nothing was measured offers nothing.
     bare = open_page("bare")
     expect(bare.locator(".nw-predicted")).to_have_count(0)

@@ -4,7 +4,6 @@ import { count } from "../format";
 import { galleryOrder, moveInGrid, parseFilter, placesInView, type Sort } from "../order";
 import { channelKey, channelTarget, nameOf } from "../target";
 import { useView } from "../view-context";
-import { ErrorPanel } from "./error-panel";
 import { ProgressRow } from "./progress-row";
 
 const TILE = 56;
@@ -34,7 +33,7 @@ export function Gallery() {
 	const entry = hidden ? order[0] : undefined;
 
 	// Once the order is asked for, and again for another layer; not after a stop.
-	const wanted = sort.value === "predicted" && !!strength && !predicted && !state.saved;
+	const wanted = sort.value === "predicted" && !!strength && !predicted;
 	useEffect(() => {
 		if (wanted && !state.tasks.measure.busy.peek()) commands.measure();
 	}, [wanted, layer, state, commands]);
@@ -252,11 +251,8 @@ function Measuring({ asked }: { asked: boolean }) {
 	const { state } = useView();
 	const p = state.measureRow.value;
 	if (p) return <ProgressRow task="measure" p={p} />;
-	const error = <ErrorPanel where="measure" />;
-	const layer = state.selection.layer.value;
-	const predicted = state.predicted.value.get(layer);
-	if (!asked || !predicted) return error;
-	return <p class="nw-caption">{predicted.summary}</p>;
+	const predicted = state.predicted.value.get(state.selection.layer.value);
+	return asked && predicted ? <p class="nw-caption">{predicted.summary}</p> : null;
 }
 
 function Previews() {

@@ -76,7 +76,8 @@ def test_a_page_asks_once_and_hears_of_photos_then_of_each_image(open_session: A
     assert all(0 <= share <= 1 for share in first["photos"])
     assert (first["layer"], first["reason"]) == ("1", "")
     assert first["summary"].startswith("EfficientNet-Lite0: 4 neurons, right in")
-    assert sum(first["bins"]) == 4
+    assert len(first["chart"]) == 11
+    assert "█" in first["chart"]
     # Neuron 0 was rendered before, neuron 2 is rendered now.
     assert [share is not None for share in last["image"]] == [True, False, False, False]
     session.select(neuron=2)
