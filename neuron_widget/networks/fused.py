@@ -54,19 +54,20 @@ def fused_reader(
     ``None`` where only the module itself will do (see :meth:`VisionModel.reading`): for another
     network, one with parts replaced, a layer that is no block, where somebody's hooks are on the
     module, for weights that are not finite (what they give must not be rectified away), and on
-    other devices than the CPU, where this was not measured.
+    devices where this was not measured. On a GPU ``chunk`` means nothing.
     """
     module = model.module
     if type(module) is not InceptionV1 or not isinstance(getattr(module, layer, None), Inception):
         return None
     if _shape(module) != _as_published() or any("forward" in vars(m) for m in module.modules()):
         return None
-    if model.device.type != "cpu" or any(
+    if model.device.type not in ("cpu", "cuda") or any(
         m._forward_hooks or m._forward_pre_hooks for m in module.modules()
     ):
         return None
     if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
         return None
+    chunk = chunk if model.device.type == "cpu" else 0
     return FusedReader(model, FusedInception(module, layer, dtype, chunk))
 
 

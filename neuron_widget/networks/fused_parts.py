@@ -11,7 +11,7 @@ __all__ = ["Conv", "Kernel", "MaxPool3", "empty_like", "masked", "rectify"]
 
 
 class Kernel:
-    """A convolution with fixed weights, laid out once as oneDNN reads them.
+    """A convolution with fixed weights, on the CPU laid out once as oneDNN reads them.
 
     ``torch.conv2d`` lays them out again at every call, which for a single image takes as long as
     the work itself. Where oneDNN does not take the type (bfloat16 on a CPU without AVX-512, or a
@@ -22,7 +22,7 @@ class Kernel:
         # Copies: they stay what they are, whatever becomes of the network's.
         self._weight = weight.detach().clone(memory_format=torch.channels_last)
         self._bias = bias.detach().clone() if bias is not None else None
-        self._laid_out = onednn_takes(weight.dtype)
+        self._laid_out = weight.device.type == "cpu" and onednn_takes(weight.dtype)
         self._pad, self._stride = [pad, pad], [stride, stride]
         # The best layout depends on the input's size.
         self._packed: dict[torch.Size, Tensor] = {}
@@ -76,8 +76,8 @@ class Conv:
 
 
 def _bits(x: Tensor) -> Tensor:
-    """bfloat16 as 16 bit integers, the same memory; other types as they are."""
-    return x.view(torch.int16) if x.dtype == torch.bfloat16 else x
+    """On the CPU bfloat16 as 16 bit integers, the same memory; all else as it is."""
+    return x.view(torch.int16) if x.dtype == torch.bfloat16 and x.device.type == "cpu" else x
 
 
 def rectify(x: Tensor, into: Tensor | None = None) -> Tensor:
@@ -103,6 +103,9 @@ def masked(grad: Tensor, rectified: Tensor, redirect: bool, into: Tensor | None 
 def _redirected(grad: Tensor, rectified: Tensor) -> Tensor:
     """The rule of :class:`neuron_widget.networks.layers.RedirectedReLU`, from ReLU's output."""
     found = masked(grad, rectified, redirect=False)
+    if grad.device.type != "cpu":  # nothing may be read there: it would wait
+        alive = torch.linalg.vector_norm(found, torch.inf, dim=(1, 2, 3), keepdim=True) > 0
+        return torch.where(alive, found, grad.clamp(max=0))
     # Reading numbers makes nobody wait: this is a CPU's arithmetic. A few pixels show most alive.
     if 0 in _strongest(found[:, :, ::8, ::8]):
         for i, strength in enumerate(_strongest(found)):
@@ -131,9 +134,12 @@ class MaxPool3:
 
     def __call__(self, x: Tensor, for_gradient: bool) -> tuple[Tensor, Tensor | None]:
         """The maxima, and their places where these are worth keeping."""
-        if for_gradient and x.dtype == torch.float32:
+        on_cpu = x.device.type == "cpu"
+        if for_gradient and (x.dtype == torch.float32 or not on_cpu):
             found: tuple[Tensor, Tensor] = self._maxima_and_places(x)
             return found
+        if not on_cpu:
+            return torch.max_pool2d(x, *self._window), None
         # Along one axis and then the other. In bfloat16 the places are eight tenths of what would
         # be written, and read again for the gradient: to find them again is faster.
         return self._along(self._along(_bits(x), 2), 3).view(x.dtype), None

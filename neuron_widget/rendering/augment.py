@@ -107,7 +107,9 @@ class AugmentationStream:
                 dim=1,
             )
             matrices = self.augmentation.matrices(draws, self.height, self.width)
-            self._matrices = matrices.to(self.device)
+            if self.device.type == "cuda":  # from pinned memory the host need not wait
+                matrices = matrices.pin_memory()
+            self._matrices = matrices.to(self.device, non_blocking=True)
             self._block = block
         return self._matrices[row]
 

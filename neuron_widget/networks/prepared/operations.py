@@ -107,7 +107,8 @@ class Convolution:
             one = _Kernel(turned, None, self.stride, pad, self.dilation, groups, None)
             return lambda grad, _x: one(grad)
         # Of a convolution in groups with steps oneDNN has no fast gradient in bfloat16.
-        dtype = torch.float32 if self.groups > 1 else self.dtype
+        slow = self.groups > 1 and self.weight.device.type == "cpu"
+        dtype = torch.float32 if slow else self.dtype
         weight = self.weight.to(dtype).clone(memory_format=torch.channels_last)
 
         def back(grad: Tensor, x: Tensor) -> Tensor:
@@ -161,7 +162,7 @@ class _Kernel:
         self._after: tuple[str, list[float]] = {
             None: ("none", []), math.inf: ("relu", []), 6.0: ("hardtanh", [0.0, 6.0])
         }[top]  # fmt: skip
-        self._laid_out = onednn_takes(weight.dtype)
+        self._laid_out = weight.device.type == "cpu" and onednn_takes(weight.dtype)
         # The best layout depends on the input's size.
         self._packed: dict[torch.Size, Tensor] = {}
 
@@ -210,7 +211,8 @@ class ReLU:
 
     def __call__(self, x: Tensor, *, gradient: bool) -> tuple[Tensor, Gradient | None]:
         """Any shape."""
-        bits = x.view(torch.int16) if self.top == math.inf and x.dtype == torch.bfloat16 else x
+        low = self.top == math.inf and x.dtype == torch.bfloat16 and x.device.type == "cpu"
+        bits = x.view(torch.int16) if low else x
         y = bits.clamp(0, self.top if self.top < math.inf else None).view(x.dtype)
         if not gradient:
             return y, None
@@ -226,12 +228,19 @@ def rectified_gradient(grad: Tensor, y: Tensor, top: float, redirect: bool) -> T
     found: Tensor
     if top < math.inf:
         found = torch.ops.aten.hardtanh_backward(grad, y, 0.0, top)
-    elif y.dtype == torch.bfloat16:
+    elif y.dtype == torch.bfloat16 and y.device.type == "cpu":
         # As the integers that they also are: the processor has instructions for these.
         bits = (t.view(torch.int16) for t in (grad, y))
         found = torch.ops.aten.threshold_backward(*bits, 0).view(y.dtype)
     else:
         found = torch.ops.aten.threshold_backward(grad, y, 0)
+    if redirect and y.device.type != "cpu":  # nothing may be read there: it would wait
+        alive = torch.linalg.vector_norm(
+            found, torch.inf, dim=tuple(range(1, y.ndim)), keepdim=True
+        )
+        up = torch.where(y <= 0, grad.clamp(max=0), grad)
+        up = torch.where(y >= top, up.clamp(min=0), up)
+        return torch.where(alive > 0, found, up)
     if redirect:
         strongest = torch.linalg.vector_norm(found.flatten(1), torch.inf, dim=1).tolist()
         for i, strength in enumerate(strongest):
