@@ -208,7 +208,7 @@ class _Stem:
         conv = module.conv2d0
         self._dtype = dtype
         bias = conv.bias.to(dtype) if conv.bias is not None else None
-        self._conv = Kernel(conv.weight.to(dtype), bias, pad=0, stride=2)
+        self._conv = Kernel(conv.weight.to(dtype), bias, pad=0, stride=2, rectified=True)
         self._pool = MaxPool3(2)
         # Gradient of pixel 2 a + p: the outputs a - i (i = 0..3) through the weights 2 i + p.
         weight = F.pad(conv.weight.detach(), (0, 1, 0, 1))  # (64, 3, 8, 8)
@@ -223,7 +223,8 @@ class _Stem:
         padded[:, :, 2:-3, 2:-3] = images
         x = self._conv(padded)
         y, places = self._pool(x, gradients is not None)
-        rectify(y)
+        if not self._conv.rectifies:
+            rectify(y)
         if gradients is not None:
 
             def gradient(grad: Tensor, redirect: bool) -> Tensor:
@@ -248,7 +249,9 @@ class _Rectified:
         self._conv = Conv([conv], dtype, channel)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
-        y = rectify(self._conv(x))
+        y = self._conv(x)
+        if not self._conv.rectifies:
+            rectify(y)
         if gradients is not None:
             gradients.append(
                 lambda grad, redirect: self._conv.gradient(masked(grad, y, redirect, grad))
@@ -261,7 +264,9 @@ class _Norm:
 
     def __init__(self, norm: LocalResponseNorm, dtype: torch.dtype):
         band, bias = norm.band.to(dtype), norm.bias.to(dtype)
-        self._sums, self._spread = Kernel(band, bias, pad=0), Kernel(band, None, pad=0)
+        # Sums of squares: to rectify them changes nothing.
+        self._sums = Kernel(band, bias, pad=0, rectified=True)
+        self._spread = Kernel(band, None, pad=0)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
         r = self._sums(x.square()).rsqrt_()

@@ -152,7 +152,7 @@ class Batch:
             fused=one_kernel,
             capturable=device.type == "cuda",
         )
-        adam._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  # on purpose
+        adam._warned_capturable_if_run_uncaptured = True  # on purpose
         for parameter, average, of_squares in parts:
             adam.state[parameter] = {
                 "step": torch.tensor(float(self.step), device=device if one_kernel else "cpu"),
@@ -217,7 +217,7 @@ class Batch:
             values = self.settings.objective(maps, channels * 0 if only_neurons else channels)
             with self._modes(redirect, fast):
                 gradient = _gradient(-values.sum(), spectrum)
-        if len(self._parameters) < len(self.places):
+        if self._parameters[0].ndim == gradient.ndim:
             self._parameters[0].grad = gradient
             return values.detach()
         for parameter, own in zip(self._parameters[part], gradient.unbind(), strict=True):

@@ -35,8 +35,8 @@ class Captured:
     Parameters
     ----------
     module
-        The network that the function reads. Once its weights were changed or moved the graph is left, whose
-        weights would be those of before.
+        The network that the function reads. Once its weights were changed or moved the graph is
+        left, whose weights would be those of before.
     device
         Where it works.
     """
@@ -72,7 +72,7 @@ class Captured:
         self._version = weights_version(self._module)
         graph = torch.cuda.CUDAGraph()
         # A stream of its own; another thread's work on the GPU is nothing that forbids capturing.
-        stream = torch.cuda.Stream(self._device)
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         try:
             with (
                 _CAPTURING,

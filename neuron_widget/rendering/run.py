@@ -16,6 +16,7 @@ from neuron_widget.errors import NeuronWidgetError, RenderError
 from neuron_widget.networks.fast import fast_reader
 from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.pace import Pace
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
 from neuron_widget.rendering.memory import free_memory, keep_blocks
 from neuron_widget.rendering.objective import Objective, at_positions
@@ -72,6 +73,7 @@ class RenderRun:
     ):
         self.model, self.settings = model, settings
         keep_blocks(model.device)
+        self._pace = Pace(model.device)
         with torch.inference_mode(False):
             self._image = FourierImage.of(settings.options, model.device, grey=model.grey)
             precision = getattr(torch, str(settings.options["precision"]))
@@ -125,6 +127,7 @@ class RenderRun:
                 self._open.pop()
             elif self._advance(batch):
                 done += 1
+                self._pace.keep()
                 if batch.step % CHECK_EVERY == 0 or batch.step == steps:
                     self._stop_if_not_finite(batch)
                 now = self._now(batch, done)

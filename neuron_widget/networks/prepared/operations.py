@@ -168,6 +168,11 @@ class _Kernel:
 
     def __call__(self, x: Tensor) -> Tensor:
         padding, stride, dilation, groups = self._numbers
+        if self._top == math.inf and self._bias is not None and x.device.type == "cuda":
+            found: Tensor = torch.cudnn_convolution_relu(
+                x, self._weight, self._bias, stride, padding, dilation, groups
+            )
+            return found
         if not self._laid_out:
             y = torch.conv2d(x, self._weight, self._bias, stride, padding, dilation, groups)
             return y if self._top is None else y.clamp_(0.0, self._top)
@@ -178,7 +183,7 @@ class _Kernel:
                 self._weight.to_mkldnn(), padding, stride, dilation, groups, list(x.shape)
             )
         name, numbers = self._after
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        found = torch.ops.mkldnn._convolution_pointwise(
             x, weight, self._bias, padding, stride, dilation, groups, name, numbers, ""
         )
         return found
