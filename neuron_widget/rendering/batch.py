@@ -278,6 +278,10 @@ class Batch:
         step, place = min((int(s), i) for i, s in enumerate(bad) if s)
         return step, self.targets[place]
 
+    def let_go(self) -> None:
+        """Give up memory that another step would need, but not the state."""
+        self._captured.leave("its memory is needed")
+
     def split(self) -> tuple[Batch, Batch]:
         """Two halves that go on from the present state."""
         now, half = self.snapshot(), (len(self.places) + 1) // 2

@@ -7,6 +7,7 @@ when the graph was captured, and nothing in it may depend on the host.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -54,7 +55,7 @@ class Captured:
             work()
             return
         if self._graph is not None and weights_version(self._module) != self._version:
-            self._leave("the network's weights were changed")
+            self.leave("the network's weights were changed")
         elif self._graph is None and self._runs >= _RUNS_BEFORE:
             self._capture(work)
         if self._graph is not None:
@@ -63,7 +64,8 @@ class Captured:
             work()
             self._runs += 1
 
-    def _leave(self, why: str) -> None:
+    def leave(self, why: str) -> None:
+        """Run as it is written from now on; what the graph held is free."""
         _log.info("a step is run as it is written: %s", why)
         self._graph, self._left = None, True
 
@@ -71,16 +73,23 @@ class Captured:
         """Note what the work asks of the GPU; nothing is computed."""
         self._version = weights_version(self._module)
         graph = torch.cuda.CUDAGraph()
-        # A stream of its own; another thread's work on the GPU is nothing that forbids capturing.
-        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        # Another thread's work on the GPU is nothing that forbids capturing.
         try:
             with (
                 _CAPTURING,
                 torch.cuda.device(self._device),
-                torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),
+                torch.cuda.graph(
+                    graph, stream=_stream(self._device), capture_error_mode="thread_local"
+                ),
             ):
                 work()
         except Exception as error:  # noqa: BLE001  # nothing was computed: it is run as it is
-            self._leave(f"it cannot be captured ({type(error).__name__}: {error})")
+            self.leave(f"it cannot be captured ({type(error).__name__}: {error})")
             return
         self._graph = graph
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream to capture on: one, because libraries keep a workspace for each that they saw."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

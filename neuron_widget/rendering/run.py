@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.errors import NeuronWidgetError, RenderError
+from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.fast import fast_reader
 from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
@@ -128,8 +129,6 @@ class RenderRun:
             elif self._advance(batch):
                 done += 1
                 self._pace.keep()
-                if batch.step % CHECK_EVERY == 0 or batch.step == steps:
-                    self._stop_if_not_finite(batch)
                 now = self._now(batch, done)
                 self._seconds += time.perf_counter() - since
                 yield now
@@ -169,9 +168,12 @@ class RenderRun:
         """One step; False if it does not fit into memory and the batch can be halved."""
         try:
             batch.advance()
+            if batch.step % CHECK_EVERY == 0 or batch.step == self.settings.options["steps"]:
+                self._stop_if_not_finite(batch)
             return True
         except NeuronWidgetError as error:
-            error.result = self._what_is_there()
+            if error.result is None:
+                error.result = self._what_is_there()
             raise
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -190,8 +192,10 @@ class RenderRun:
     def _halve(self) -> None:
         """Go on with half the images, and with no larger batch from now on."""
         # Outside any except block: a traceback keeps the failed step's tensors alive.
+        batch = self._open.pop()
+        batch.let_go()
         free_memory(self.model.device)
-        now, later = self._open.pop().split()
+        now, later = batch.split()
         self._open += [later, now]
         limit = len(now.places)
         self._waiting = deque(
@@ -290,7 +294,8 @@ def clean_activation(
     if model.loaded_here:
         images = images.contiguous(memory_format=torch.channels_last)
     off = torch.autocast(images.device.type, enabled=False)
-    with torch.inference_mode(), model.reading(info.name) as read, off:
+    exact = full_float32(images.device)
+    with torch.inference_mode(), model.reading(info.name) as read, off, exact:
         maps = at_positions(read(images), targets, info.height, info.width)
         channels = torch.tensor([t.neuron for t in targets], device=images.device)
         values = objective(maps, channels)

@@ -214,14 +214,13 @@ def test_a_stop_takes_effect_within_a_few_steps(gpu):
 
 
 def test_memory_is_given_back(model):
-    render(model, LAYER, range(8), **HOW)
-    gc.collect()
-    torch.cuda.empty_cache()
-    before = torch.cuda.memory_reserved()
-    render(model, LAYER, range(64), size=224, steps=24, progress=False)
-    gc.collect()
-    torch.cuda.empty_cache()
-    assert torch.cuda.memory_reserved() - before < 64 * 2**20
+    held = []
+    for _ in range(4):
+        render(model, LAYER, range(64), size=224, steps=24, progress=False)
+        gc.collect()
+        torch.cuda.empty_cache()
+        held.append(torch.cuda.memory_reserved() / 2**20)
+    assert held[-1] - held[0] <= 2, held
 
 
 @pytest.mark.data
@@ -236,7 +235,7 @@ def test_scan_as_on_the_cpu(model, inception_weights, test_data, precision):
     for neuron in range(0, 508, 12):
         ours, theirs = here.top(neuron), there.top(neuron)
         scores = [e.score for e in ours], [e.score for e in theirs]
-        np.testing.assert_allclose(*scores, rtol=5e-3, atol=1e-2)
+        np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-3)
         same += {e.path for e in ours} == {e.path for e in theirs}
     assert same >= 40  # of 43; near ties may change places
     np.testing.assert_allclose(here.mean, there.mean, rtol=2e-2, atol=0.05)

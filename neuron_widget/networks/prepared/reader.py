@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.copying import State
 from neuron_widget.networks.identity import quick_look, weights_version
 from neuron_widget.networks.layers import layer_reader
@@ -156,7 +157,7 @@ class PreparedReader:
                         model.preprocess(part).contiguous(memory_format=torch.channels_last)
                         for part in torch.split(noise, images)
                     )
-                with _exact_arithmetic():
+                with full_float32(model.device):
                     return _prepared(read, first.clone(), second, self._dtype)
         except Exception as error:  # somebody's classes; it is run as it is written
             if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
@@ -187,12 +188,6 @@ def _prepared(
     if not (found.float() - expected).norm() <= _SAME_IN_BFLOAT16 * expected.norm():
         raise CannotPrepare(f"a prepared copy in {dtype} gives another activation")
     return low
-
-
-def _exact_arithmetic() -> AbstractContextManager[None]:
-    """Convolutions in float32 as they are on the CPU, where a GPU would take TF32."""
-    found: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    return found
 
 
 def _activation_and_gradient(
