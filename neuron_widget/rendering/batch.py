@@ -281,13 +281,16 @@ class Batch:
     def let_go(self) -> None:
         """Give up memory that another step would need, but not the state."""
         self._captured.leave("its memory is needed")
+        for parameter in self._parameters:
+            parameter.grad = None
 
     def split(self) -> tuple[Batch, Batch]:
         """Two halves that go on from the present state."""
-        now, half = self.snapshot(), (len(self.places) + 1) // 2
+        half = (len(self.places) + 1) // 2
         parts = []
         for part in (slice(0, half), slice(half, None)):
-            start = Snapshot(now.step, now.spectra.each(lambda t, part=part: t[part]))  # type: ignore[misc]
+            # No copy: a batch makes its own.
+            start = Snapshot(self.step, self._spectra.each(lambda t, part=part: t[part]))  # type: ignore[misc]
             batch = Batch(
                 self.model, self.settings, self.image, self.places[part], start, self._fast
             )
