@@ -13,6 +13,7 @@ from neuron_widget.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from neuron_widget.analysis import Analyzer
+    from neuron_widget.looking import Look, look
     from neuron_widget.networks import VisionModel, load_model
     from neuron_widget.page import export_html
     from neuron_widget.quiz.widget import NeuronQuiz
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analyzer",
+    "Look",
     "NeuronQuiz",
     "NeuronWidget",
     "RenderResult",
@@ -29,6 +31,7 @@ __all__ = [
     "VisionModel",
     "export_html",
     "load_model",
+    "look",
     "open_dataset",
     "render",
     "render_steps",
@@ -38,6 +41,7 @@ __all__ = [
 
 _HOME = {
     "Analyzer": "analysis",
+    "Look": "looking",
     "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
     "RenderResult": "rendering",
@@ -45,6 +49,7 @@ _HOME = {
     "VisionModel": "networks",
     "export_html": "page",
     "load_model": "networks.zoo",
+    "look": "looking",
     "open_dataset": "scanning",
     "render": "rendering",
     "render_steps": "rendering",
