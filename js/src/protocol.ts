@@ -9,6 +9,10 @@ export const MAX_FRAMES_IN_FLIGHT = 2;
 
 export const ACK_TIMEOUT_S = 1;
 
+export const PIECE_BYTES = 4e+06;
+
+export const PHOTO_BYTES = 5e+07;
+
 /** One layer of the network: its name and the shape of its activation. */
 export interface Layer {
 	name: string;
@@ -84,8 +88,21 @@ export type Target =
 
 export type Settings = Record<string, string | number | boolean>;
 
+/**
+ * One class of the network's answer: its probabilities 0..1, and its place after (from 0).
+ *
+ * ``label`` is empty where the outputs have no names.
+ */
+export interface ClassChange {
+	output: number;
+	label: string;
+	before: number;
+	after: number;
+	rank_after: number;
+}
+
 /** Colour and contrast of the rendered image on 0..255, with the pattern labels. */
-export interface Look {
+export interface Appearance {
 	mean_rgb: number[];
 	std_rgb: number[];
 	patterns: string[];
@@ -231,6 +248,59 @@ export interface Enlarge {
 	rank: number;
 }
 
+/**
+ * The person brought a photo: one piece of its file. Buffers: the piece's bytes.
+ *
+ * A file is cut into ``pieces`` of ``PIECE_BYTES``, numbered from 0. ``upload`` tells it from
+ * others that the page brings; a newer one takes its place. When all pieces are there the kernel
+ * looks at it and answers with ``looked``, or with an ``error`` at ``photo``.
+ */
+export interface Bring {
+	kind: "bring";
+	upload: string;
+	name: string;
+	piece: number;
+	pieces: number;
+}
+
+/** The person wants to look at a photo that is shown: one of the data set's. */
+export interface BringShown {
+	kind: "bring_shown";
+	target: Target;
+	group: "most" | "least";
+	rank: number;
+}
+
+/** The person put the photo away: the kernel forgets it and answers with ``put_away``. */
+export interface PutAway {
+	kind: "put_away";
+}
+
+/** Show where on the photo a neuron fires: the kernel answers with ``map``. */
+export interface AskMap {
+	kind: "map";
+	target: Target;
+}
+
+/** The person points at a position of the photo: the kernel answers with ``place``. */
+export interface AskPlace {
+	kind: "place";
+	row: number;
+	column: number;
+}
+
+/**
+ * What would the network answer with these neurons changed? The kernel says it: ``answer``.
+ *
+ * ``to``: off (``zero``), at their mean over the data set, or ``times`` what they are.
+ */
+export interface AskAnswer {
+	kind: "answer";
+	targets: Target[];
+	to: "zero" | "mean" | "times";
+	times: number;
+}
+
 /** What is selected now (``seq`` of the ``select`` that caused it, -1 if Python did). */
 export interface Selected {
 	kind: "selected";
@@ -342,7 +412,7 @@ export interface Image {
 	comparable: boolean;
 	best_photo: number | null;
 	history: number[][];
-	look: Look;
+	look: Appearance;
 }
 
 /**
@@ -403,6 +473,72 @@ export interface LargePhoto {
 	photo: Photo;
 }
 
+/**
+ * A photo that was brought, as the selected layer sees it. Buffers: JPEG of the square.
+ *
+ * ``look`` counts up with each: what speaks of an older one is out of date. ``order`` is every
+ * neuron, those first whose score is most unusual for them; ``percentiles`` are the percentages
+ * of the data set's photos that they score lower, none without a scan, and ``measure`` says which
+ * of both it is. The five best classes follow as an ``answer`` without targets, the neurons that
+ * fire most as a ``place`` without a position.
+ */
+export interface Looked {
+	kind: "looked";
+	look: number;
+	name: string;
+	layer: string;
+	measure: string;
+	order: number[];
+	percentiles: number[];
+	scores: number[];
+	map_height: number;
+	map_width: number;
+}
+
+/** There is no photo that was brought any more. */
+export interface PhotoGone {
+	kind: "put_away";
+}
+
+/** Where on the photo a neuron fires. Buffers: the map bytes. */
+export interface PhotoMap {
+	kind: "map";
+	look: number;
+	target: Target;
+}
+
+/**
+ * The neurons that fire most at a position, against what is usual for each of them.
+ *
+ * Without a ``position``: on the whole photo, each with its largest activation. ``usual`` is what
+ * 99 % of a neuron's positions over the data set lie below (0: it fires more rarely); empty
+ * without a scan. Buffers: the map bytes of each.
+ */
+export interface Place {
+	kind: "place";
+	look: number;
+	position: number[];
+	neurons: number[];
+	activations: number[];
+	usual: number[];
+}
+
+/**
+ * What the network answers for the photo, before and after neurons were changed.
+ *
+ * The five best classes before, then those that are among the five best only after. ``note``: why
+ * there are none.
+ */
+export interface Answer {
+	kind: "answer";
+	look: number;
+	targets: Target[];
+	to: "zero" | "mean" | "times";
+	times: number;
+	classes: ClassChange[];
+	note: string;
+}
+
 /** All that was held was sent. */
 export interface Polled {
 	kind: "polled";
@@ -421,7 +557,7 @@ export interface Pulse {
  */
 export interface Error {
 	kind: "error";
-	where: "network" | "render" | "scan" | "select" | "save";
+	where: "network" | "render" | "scan" | "select" | "save" | "photo";
 	title: string;
 	message: string;
 	traceback: string;
@@ -458,7 +594,13 @@ export type FromPage =
 	| Ack
 	| Poll
 	| InView
-	| Enlarge;
+	| Enlarge
+	| Bring
+	| BringShown
+	| PutAway
+	| AskMap
+	| AskPlace
+	| AskAnswer;
 
 export type ToPage =
 	| Selected
@@ -476,6 +618,11 @@ export type ToPage =
 	| Strengths
 	| Photos
 	| LargePhoto
+	| Looked
+	| PhotoGone
+	| PhotoMap
+	| Place
+	| Answer
 	| Polled
 	| Pulse
 	| Error

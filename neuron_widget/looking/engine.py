@@ -23,7 +23,7 @@ from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning.loading import to_images
 from neuron_widget.scanning.result import ScanResult
 
-__all__ = ["Firing", "Look", "look"]
+__all__ = ["Firing", "Look", "look", "look_at"]
 
 Numbers = NDArray[np.float32]
 
@@ -127,6 +127,15 @@ class Look:
         other = Look(self._model, self.layer, self.image, self.name, self.maps, scan)
         other._identity = self._identity
         return other
+
+    def is_of(self, model: VisionModel | None, layer: str) -> bool:
+        """Whether this is of that layer of that network."""
+        return model is not None and model is self._model and layer == self.layer
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the network is what it was when it was shown the photo."""
+        return self._model.identity == self._identity
 
     @property
     def measure(self) -> str:
@@ -289,7 +298,7 @@ class Look:
         return self._run(None)
 
     def _run(self, change: Callable[[Tensor], Tensor] | None) -> Numbers:
-        if self._model.identity != self._identity:
+        if not self.is_current:
             raise ModelError(
                 f"this look is of {self._identity}, and the network has been changed since (it is "
                 f"{self._model.identity} now): look again"
@@ -357,11 +366,17 @@ def look(
     if scan is not None:
         _check_scan(scan, vision, info.name)
     name = name or name_of(photo)
-    image = square_of(photo, vision.input_size, name)
+    return look_at(vision, info.name, square_of(photo, vision.input_size, name), name, scan)
+
+
+def look_at(
+    vision: VisionModel, layer: str, image: Image.Image, name: str, scan: ScanResult | None
+) -> Look:
+    """The look at a square that is cut already; see :func:`look`."""
     off = torch.autocast(vision.device.type, enabled=False)
     with torch.inference_mode(), off:
-        found = vision.reader(info.name)(_as_batch(image, vision)).float()
-    return Look(vision, info.name, image, name, np.ascontiguousarray(found[0].cpu().numpy()), scan)
+        found = vision.reader(layer)(_as_batch(image, vision)).float()
+    return Look(vision, layer, image, name, np.ascontiguousarray(found[0].cpu().numpy()), scan)
 
 
 def _as_batch(image: Image.Image, model: VisionModel) -> Tensor:

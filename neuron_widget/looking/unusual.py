@@ -22,7 +22,7 @@ def percentiles(tables: ScanTables, scores: Numbers) -> Numbers:
     the histogram of the scores, evenly within a bar: there are 256 from minus to plus the power of
     two above the largest.
     """
-    counts, edges = tables.counts, tables.edges
+    counts, edges, scores = tables.counts, tables.edges, np.nan_to_num(scores)
     total = counts.sum(axis=1)
     rows = np.arange(len(scores))
     width = edges[:, 1] - edges[:, 0]

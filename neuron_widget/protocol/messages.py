@@ -27,10 +27,10 @@ in the data set, so that a weak map looks weak; maps are never stretched one by 
 
 * To the page: hosts hand them over as DataView, Uint8Array or ArrayBuffer; the page makes DataViews
   of them, with the offset, in one place (``js/src/buffers.ts``).
-* To the kernel: the page sends them with ``Connection.ask(message, buffers)``
-  (``model.send(content, callbacks, buffers)``); they come to ``handle_message(session, message,
-  buffers)`` as memoryviews (bytes in some hosts). Notebook servers close the connection at about
-  10 MB a message: what may be larger is made smaller before it is sent.
+* To the kernel, so far the bytes of a photo only (``bring``): the page sends them with
+  ``Connection.ask(message, buffers)`` (``model.send(content, callbacks, buffers)``); they come to
+  ``handle_message(session, message, buffers)`` as memoryviews (bytes in some hosts). Notebook
+  servers close the connection at about 10 MB a message: what may be larger comes in pieces.
 
 Never use the key ``id``: ipykernel 7.4 keeps one entry for every message that has it.
 
@@ -45,6 +45,9 @@ MAX_PINS = 4
 MAX_FRAMES_PER_SECOND = 10
 MAX_FRAMES_IN_FLIGHT = 2
 ACK_TIMEOUT_S = 1.0
+# A photo's file: its pieces, and all of it. Notebook servers take about 10 MB a message.
+PIECE_BYTES = 4_000_000
+PHOTO_BYTES = 50_000_000
 
 # ------------------------------------------------------------------ parts of messages
 
@@ -129,7 +132,20 @@ Target = ChannelTarget | UnitTarget
 Settings = dict[str, str | float | bool]
 
 
-class Look(TypedDict):
+class ClassChange(TypedDict):
+    """One class of the network's answer: its probabilities 0..1, and its place after (from 0).
+
+    ``label`` is empty where the outputs have no names.
+    """
+
+    output: int
+    label: str
+    before: float
+    after: float
+    rank_after: int
+
+
+class Appearance(TypedDict):
     """Colour and contrast of the rendered image on 0..255, with the pattern labels."""
 
     mean_rgb: list[float]
@@ -291,6 +307,63 @@ class Enlarge(TypedDict):
     rank: int
 
 
+class Bring(TypedDict):
+    """The person brought a photo: one piece of its file. Buffers: the piece's bytes.
+
+    A file is cut into ``pieces`` of ``PIECE_BYTES``, numbered from 0. ``upload`` tells it from
+    others that the page brings; a newer one takes its place. When all pieces are there the kernel
+    looks at it and answers with ``looked``, or with an ``error`` at ``photo``.
+    """
+
+    kind: Literal["bring"]
+    upload: str
+    name: str
+    piece: int
+    pieces: int
+
+
+class BringShown(TypedDict):
+    """The person wants to look at a photo that is shown: one of the data set's."""
+
+    kind: Literal["bring_shown"]
+    target: Target
+    group: Literal["most", "least"]
+    rank: int
+
+
+class PutAway(TypedDict):
+    """The person put the photo away: the kernel forgets it and answers with ``put_away``."""
+
+    kind: Literal["put_away"]
+
+
+class AskMap(TypedDict):
+    """Show where on the photo a neuron fires: the kernel answers with ``map``."""
+
+    kind: Literal["map"]
+    target: Target
+
+
+class AskPlace(TypedDict):
+    """The person points at a position of the photo: the kernel answers with ``place``."""
+
+    kind: Literal["place"]
+    row: int
+    column: int
+
+
+class AskAnswer(TypedDict):
+    """What would the network answer with these neurons changed? The kernel says it: ``answer``.
+
+    ``to``: off (``zero``), at their mean over the data set, or ``times`` what they are.
+    """
+
+    kind: Literal["answer"]
+    targets: list[Target]
+    to: Literal["zero", "mean", "times"]
+    times: float
+
+
 # ------------------------------------------------------------------ kernel -> page
 
 
@@ -412,7 +485,7 @@ class Image(TypedDict):
     comparable: bool
     best_photo: float | None
     history: list[list[float]]
-    look: Look
+    look: Appearance
 
 
 class Thumbs(TypedDict):
@@ -474,6 +547,74 @@ class LargePhoto(TypedDict):
     photo: Photo
 
 
+class Looked(TypedDict):
+    """A photo that was brought, as the selected layer sees it. Buffers: JPEG of the square.
+
+    ``look`` counts up with each: what speaks of an older one is out of date. ``order`` is every
+    neuron, those first whose score is most unusual for them; ``percentiles`` are the percentages
+    of the data set's photos that they score lower, none without a scan, and ``measure`` says which
+    of both it is. The five best classes follow as an ``answer`` without targets, the neurons that
+    fire most as a ``place`` without a position.
+    """
+
+    kind: Literal["looked"]
+    look: int
+    name: str
+    layer: str
+    measure: str
+    order: list[int]
+    percentiles: list[float]
+    scores: list[float]
+    map_height: int
+    map_width: int
+
+
+class PhotoGone(TypedDict):
+    """There is no photo that was brought any more."""
+
+    kind: Literal["put_away"]
+
+
+class PhotoMap(TypedDict):
+    """Where on the photo a neuron fires. Buffers: the map bytes."""
+
+    kind: Literal["map"]
+    look: int
+    target: Target
+
+
+class Place(TypedDict):
+    """The neurons that fire most at a position, against what is usual for each of them.
+
+    Without a ``position``: on the whole photo, each with its largest activation. ``usual`` is what
+    99 % of a neuron's positions over the data set lie below (0: it fires more rarely); empty
+    without a scan. Buffers: the map bytes of each.
+    """
+
+    kind: Literal["place"]
+    look: int
+    position: list[int]
+    neurons: list[int]
+    activations: list[float]
+    usual: list[float]
+
+
+class Answer(TypedDict):
+    """What the network answers for the photo, before and after neurons were changed.
+
+    The five best classes before, then those that are among the five best only after. ``note``: why
+    there are none.
+    """
+
+    kind: Literal["answer"]
+    look: int
+    targets: list[Target]
+    to: Literal["zero", "mean", "times"]
+    times: float
+    classes: list[ClassChange]
+    note: str
+
+
 class Polled(TypedDict):
     """All that was held was sent."""
 
@@ -494,7 +635,7 @@ class Error(TypedDict):
     """
 
     kind: Literal["error"]
-    where: Literal["network", "render", "scan", "select", "save"]
+    where: Literal["network", "render", "scan", "select", "save", "photo"]
     title: str
     message: str
     traceback: str
@@ -532,6 +673,12 @@ FromPage = (
     | Poll
     | InView
     | Enlarge
+    | Bring
+    | BringShown
+    | PutAway
+    | AskMap
+    | AskPlace
+    | AskAnswer
 )
 ToPage = (
     Selected
@@ -549,6 +696,11 @@ ToPage = (
     | Strengths
     | Photos
     | LargePhoto
+    | Looked
+    | PhotoGone
+    | PhotoMap
+    | Place
+    | Answer
     | Polled
     | Pulse
     | Error

@@ -10,6 +10,7 @@ from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
 from neuron_widget.session.jobs import Job, Worker, shared_worker
+from neuron_widget.session.looking import Looking
 from neuron_widget.session.messages import Message
 from neuron_widget.session.opening import Opening
 from neuron_widget.session.photos import Photos
@@ -57,7 +58,8 @@ class Session:
         self._rendering = Rendering(self.state, self.store)
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
-        self._scanning = Scanning(self.state, self.store, self._photos.find)
+        self.looking = Looking(self.state)
+        self._scanning = Scanning(self.state, self.store, self._on_scanned)
         self.state.show("configured", messages.configured(settings))
         self._opening.start()
 
@@ -135,6 +137,7 @@ class Session:
             stopped, self._not_to_begin = self._not_to_begin, set()
         if new_layer:
             state.stop("preview", "scan", "photos")
+            self.looking.refresh()
             self._previews.show_stored()
             if "preview" in stopped:
                 self._show_stopped("preview")
@@ -155,6 +158,10 @@ class Session:
                 else:
                     self._rendering.start(delay=SETTLE_S)
         state.on_change()
+
+    def _on_scanned(self) -> None:
+        self._photos.find()
+        self.looking.refresh()
 
     def _show_stopped(self, task: Task) -> None:
         """Show a task that has not begun as one that can be resumed."""
@@ -257,6 +264,13 @@ class Session:
         """Send one photo of a target's neuron large."""
         self._photos.enlarge(target, group, rank)
 
+    def look(self, photo: Any, name: str = "") -> Job | None:
+        """Show a photo to the selected layer; see :func:`neuron_widget.look`."""
+        self.state.check_open()
+        if self._opening.postpones("look", lambda: self.look(photo, name)):
+            return None
+        return self.looking.start(photo, name)
+
     def stop(self, task: Task | None = None) -> None:
         """Stop a task, or everything; it takes effect within one step and keeps what is there.
 
@@ -295,7 +309,7 @@ class Session:
         if why and not state.closed:
             state.fail("select", "This view has ended", WidgetError(why))
         state.close()
-        for part in (self._opening, self._rendering, self._scanning, self.store):
+        for part in (self._opening, self._rendering, self._scanning, self.looking, self.store):
             part.let_go()
 
     # -------------------------------------------------------------- who looks on
