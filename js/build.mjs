@@ -1,7 +1,7 @@
 // Bundles into neuron_widget/static/ the page of the widget and that of the quiz, each one ES module
 // and one style sheet, nothing loaded from elsewhere; and what a saved page needs beside the widget
 // (page.js, page.css). The same sources and lock file give the same bytes (CI compares them).
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -19,8 +19,46 @@ const scripts = {
 	logLevel: "warning",
 };
 
+/** Leaves out of elements what jsx.ts puts into each of them. */
+const withoutRepetition = {
+	name: "without-repetition",
+	setup: ({ onLoad }) =>
+		onLoad({ filter: /\.tsx$/ }, async ({ path }) => ({
+			contents: (await readFile(path, "utf8"))
+				.replaceAll(' type="button"', "")
+				.replaceAll('\ttype="button"\n', "")
+				.replace(/(?<= |\t)class="[^"]*"/g, (text) => text.replaceAll("nw-", "")),
+			loader: "tsx",
+		})),
+};
+
+// Names of ours that are long and often said: in no message, in no library, and none of the browser's.
+const ours = [
+	"applyTraits",
+	"clearPhotos",
+	"clearPictures",
+	"commands",
+	"datasetOpen",
+	"largeShot",
+	"layerInfo",
+	"liveFrame",
+	"looking",
+	"mapMode",
+	"media",
+	"openEmbedded",
+	"previewsOff",
+	"renderSettings",
+	"scanRow",
+	"selection",
+	"settingsOpen",
+	"tasks",
+	"viewVisible",
+];
+
 await build({
 	...scripts,
+	plugins: [withoutRepetition],
+	mangleProps: new RegExp(`^(${ours.join("|")})$`),
 	entryPoints: { widget: "src/index.ts", quiz: "src/quiz/index.tsx" },
 	// Classic JSX makes the smaller bundle, but a tsconfig.json, where there is one, would decide.
 	tsconfigRaw: {},

@@ -89,16 +89,15 @@ export type Target =
 export type Settings = Record<string, string | number | boolean>;
 
 /**
- * One class of the network's answer: its probabilities 0..1, and its place after (from 0).
+ * One class of the network's answer: its probability before and after, and the difference.
  *
- * ``label`` is empty where the outputs have no names.
+ * Written out, in percent. ``name`` is the output's number where the outputs have no names.
  */
 export interface ClassChange {
-	output: number;
-	label: string;
-	before: number;
-	after: number;
-	rank_after: number;
+	name: string;
+	before: string;
+	after: string;
+	change: string;
 }
 
 /** Colour and contrast of the rendered image on 0..255, with the pattern labels. */
@@ -292,12 +291,14 @@ export interface AskPlace {
 /**
  * What would the network answer with these neurons changed? The kernel says it: ``answer``.
  *
- * ``to``: off (``zero``), at their mean over the data set, or ``times`` what they are.
+ * They fire ``times`` as strongly (0: off), or everywhere with their ``mean`` over the data set.
+ * ``question`` names all of this, and comes back with the answer.
  */
 export interface AskAnswer {
 	kind: "answer";
+	question: string;
 	targets: Target[];
-	to: "zero" | "mean" | "times";
+	mean: boolean;
 	times: number;
 }
 
@@ -477,10 +478,10 @@ export interface LargePhoto {
  * A photo that was brought, as the selected layer sees it. Buffers: JPEG of the square.
  *
  * ``look`` counts up with each: what speaks of an older one is out of date. ``order`` is every
- * neuron, those first whose score is most unusual for them; ``percentiles`` are the percentages
- * of the data set's photos that they score lower, none without a scan, and ``measure`` says which
- * of both it is. The five best classes follow as an ``answer`` without targets, the neurons that
- * fire most as a ``place`` without a position.
+ * neuron, those first whose score is most unusual for them. ``worth`` says for each neuron how
+ * unusual: the percentage of the data set's photos that it scores lower, or without a scan the
+ * score; ``measure`` tells which. The five best classes follow as an ``answer`` to no question,
+ * the neurons that fire most as a ``place`` that is nowhere.
  */
 export interface Looked {
 	kind: "looked";
@@ -489,8 +490,7 @@ export interface Looked {
 	layer: string;
 	measure: string;
 	order: number[];
-	percentiles: number[];
-	scores: number[];
+	worth: string[];
 	map_height: number;
 	map_width: number;
 }
@@ -508,19 +508,19 @@ export interface PhotoMap {
 }
 
 /**
- * The neurons that fire most at a position, against what is usual for each of them.
+ * The neurons that fire most at a position, or (``whole``) on all of the photo.
  *
- * Without a ``position``: on the whole photo, each with its largest activation. ``usual`` is what
- * 99 % of a neuron's positions over the data set lie below (0: it fires more rarely); empty
- * without a scan. Buffers: the map bytes of each.
+ * ``worth`` says how much, in units of what 99 % of a neuron's positions over the data set lie
+ * below; without a scan it is the activation. ``title`` says what is listed. Buffers: the map
+ * bytes of each neuron.
  */
 export interface Place {
 	kind: "place";
 	look: number;
-	position: number[];
+	whole: boolean;
+	title: string;
 	neurons: number[];
-	activations: number[];
-	usual: number[];
+	worth: string[];
 }
 
 /**
@@ -532,9 +532,7 @@ export interface Place {
 export interface Answer {
 	kind: "answer";
 	look: number;
-	targets: Target[];
-	to: "zero" | "mean" | "times";
-	times: number;
+	question: string;
 	classes: ClassChange[];
 	note: string;
 }

@@ -133,16 +133,15 @@ Settings = dict[str, str | float | bool]
 
 
 class ClassChange(TypedDict):
-    """One class of the network's answer: its probabilities 0..1, and its place after (from 0).
+    """One class of the network's answer: its probability before and after, and the difference.
 
-    ``label`` is empty where the outputs have no names.
+    Written out, in percent. ``name`` is the output's number where the outputs have no names.
     """
 
-    output: int
-    label: str
-    before: float
-    after: float
-    rank_after: int
+    name: str
+    before: str
+    after: str
+    change: str
 
 
 class Appearance(TypedDict):
@@ -355,12 +354,14 @@ class AskPlace(TypedDict):
 class AskAnswer(TypedDict):
     """What would the network answer with these neurons changed? The kernel says it: ``answer``.
 
-    ``to``: off (``zero``), at their mean over the data set, or ``times`` what they are.
+    They fire ``times`` as strongly (0: off), or everywhere with their ``mean`` over the data set.
+    ``question`` names all of this, and comes back with the answer.
     """
 
     kind: Literal["answer"]
+    question: str
     targets: list[Target]
-    to: Literal["zero", "mean", "times"]
+    mean: bool
     times: float
 
 
@@ -551,10 +552,10 @@ class Looked(TypedDict):
     """A photo that was brought, as the selected layer sees it. Buffers: JPEG of the square.
 
     ``look`` counts up with each: what speaks of an older one is out of date. ``order`` is every
-    neuron, those first whose score is most unusual for them; ``percentiles`` are the percentages
-    of the data set's photos that they score lower, none without a scan, and ``measure`` says which
-    of both it is. The five best classes follow as an ``answer`` without targets, the neurons that
-    fire most as a ``place`` without a position.
+    neuron, those first whose score is most unusual for them. ``worth`` says for each neuron how
+    unusual: the percentage of the data set's photos that it scores lower, or without a scan the
+    score; ``measure`` tells which. The five best classes follow as an ``answer`` to no question,
+    the neurons that fire most as a ``place`` that is nowhere.
     """
 
     kind: Literal["looked"]
@@ -563,8 +564,7 @@ class Looked(TypedDict):
     layer: str
     measure: str
     order: list[int]
-    percentiles: list[float]
-    scores: list[float]
+    worth: list[str]
     map_height: int
     map_width: int
 
@@ -584,19 +584,19 @@ class PhotoMap(TypedDict):
 
 
 class Place(TypedDict):
-    """The neurons that fire most at a position, against what is usual for each of them.
+    """The neurons that fire most at a position, or (``whole``) on all of the photo.
 
-    Without a ``position``: on the whole photo, each with its largest activation. ``usual`` is what
-    99 % of a neuron's positions over the data set lie below (0: it fires more rarely); empty
-    without a scan. Buffers: the map bytes of each.
+    ``worth`` says how much, in units of what 99 % of a neuron's positions over the data set lie
+    below; without a scan it is the activation. ``title`` says what is listed. Buffers: the map
+    bytes of each neuron.
     """
 
     kind: Literal["place"]
     look: int
-    position: list[int]
+    whole: bool
+    title: str
     neurons: list[int]
-    activations: list[float]
-    usual: list[float]
+    worth: list[str]
 
 
 class Answer(TypedDict):
@@ -608,9 +608,7 @@ class Answer(TypedDict):
 
     kind: Literal["answer"]
     look: int
-    targets: list[Target]
-    to: Literal["zero", "mean", "times"]
-    times: float
+    question: str
     classes: list[ClassChange]
     note: str
 

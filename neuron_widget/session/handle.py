@@ -79,6 +79,6 @@ def handle_message(
             session.looking.send_place(m["row"], m["column"])
         case "answer":
             targets = [from_dict(target) for target in m["targets"]]
-            session.looking.answer(targets, m["to"], m["times"])
+            session.looking.answer(m["question"], targets, mean=m["mean"], times=m["times"])
         case other:  # "poll" is answered by who sends the messages
             raise ValueError(f"no session answers {other!r}")

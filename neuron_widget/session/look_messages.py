@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neuron_widget.protocol.encode import jpeg, map_bytes
 from neuron_widget.session.messages import Message, Part
-from neuron_widget.targets import Channel, Target
+from neuron_widget.targets import Channel
 
 if TYPE_CHECKING:
     from neuron_widget.looking import Changed, Firing, Look
 
-__all__ = ["answer", "looked", "no_answer", "photo_map", "place"]
+__all__ = ["answer", "looked", "no_answer", "photo_map", "place", "whole"]
 
 SQUARE_PX = 448
 
@@ -22,7 +21,6 @@ SQUARE_PX = 448
 def looked(look: Look, number: int) -> Part:
     """See :class:`.protocol.Looked`."""
     _, height, width = look.maps.shape
-    percentiles = look.percentile
     message = {
         "kind": "looked",
         "look": number,
@@ -30,12 +28,23 @@ def looked(look: Look, number: int) -> Part:
         "layer": look.layer,
         "measure": look.measure,
         "order": look.order.tolist(),
-        "percentiles": [] if percentiles is None else [round(float(p), 2) for p in percentiles],
-        "scores": np.nan_to_num(look.scores).tolist(),
+        "worth": _worth(look),
         "map_height": height,
         "map_width": width,
     }
     return message, [jpeg(look.image, SQUARE_PX, quality=92)]
+
+
+def _worth(look: Look) -> list[str]:
+    """How unusual each neuron's score is."""
+    if look.percentile is None:
+        return [f"{score:.3g}" for score in look.scores]
+    return [f"{_percent(p)}\u00a0%" for p in look.percentile]
+
+
+def _percent(x: float) -> str:
+    """With one digit; what is not all of it is not rounded up to that."""
+    return f"{x if x >= 100 else min(x, 99.9):.1f}"
 
 
 def photo_map(look: Look, number: int, neuron: int) -> Part:
@@ -44,46 +53,68 @@ def photo_map(look: Look, number: int, neuron: int) -> Part:
     return message, [_bytes(look, neuron)]
 
 
-def place(look: Look, number: int, firing: Sequence[Firing], position: Sequence[int]) -> Part:
-    """See :class:`.protocol.Place`."""
+def whole(look: Look, number: int, neurons: int) -> Part:
+    """See :class:`.protocol.Place`: the most unusual neurons on all of the photo."""
+    worth = _worth(look)
+    chosen = look.order[:neurons].tolist()
+    title = "Most unusual on this photo" if look.scan else "Strongest on this photo"
+    return _place(look, number, chosen, [worth[i] for i in chosen], title, whole=True)
+
+
+def place(look: Look, number: int, row: int, column: int, neurons: int) -> Part:
+    """See :class:`.protocol.Place`: the neurons that fire most at a position."""
+    firing = look.at(row, column, neurons)
+    title = f"{'Firing' if firing else 'No neuron fires'} at row {row}, column {column}"
+    if firing and look.scan is not None:
+        title += ", in units of the level that 1 % of its positions pass"
+    return _place(
+        look, number, [one.neuron for one in firing], [_times(one) for one in firing], title
+    )
+
+
+def _times(one: Firing) -> str:
+    if one.ratio is None:
+        return f"{one.activation:.3g}"
+    return f"{one.ratio:.1f}\N{MULTIPLICATION SIGN}" if one.usual else "rare"
+
+
+def _place(
+    look: Look,
+    number: int,
+    neurons: list[int],
+    worth: list[str],
+    title: str,
+    *,
+    whole: bool = False,
+) -> Part:
     message = {
         "kind": "place",
         "look": number,
-        "position": [int(p) for p in position],
-        "neurons": [one.neuron for one in firing],
-        "activations": np.nan_to_num([one.activation for one in firing]).tolist(),
-        "usual": [one.usual for one in firing if one.usual is not None],
+        "whole": whole,
+        "title": title,
+        "neurons": neurons,
+        "worth": worth,
     }
-    return message, [_bytes(look, one.neuron) for one in firing]
+    return message, [_bytes(look, neuron) for neuron in neurons]
 
 
-def answer(number: int, targets: Sequence[Target], to: str, times: float, made: Changed) -> Message:
+def answer(number: int, question: str, made: Changed) -> Message:
     """See :class:`.protocol.Answer`."""
     classes = [
         {
-            "output": one.output,
-            "label": one.label,
-            # JSON knows no NaN.
-            "before": float(np.nan_to_num(one.before)),
-            "after": float(np.nan_to_num(one.after)),
-            "rank_after": one.rank_after,
+            "name": one.name.split(",")[0],
+            "before": f"{100 * one.before:.1f}\u00a0%",
+            "after": f"{100 * one.after:.1f}\u00a0%",
+            "change": f"{100 * one.change:+.1f}".replace("-", "\N{MINUS SIGN}"),
         }
         for one in made.best()
     ]
-    return {**no_answer(number, targets, to, times, ""), "classes": classes}
+    return {**no_answer(number, question, ""), "classes": classes}
 
 
-def no_answer(number: int, targets: Sequence[Target], to: str, times: float, why: str) -> Message:
+def no_answer(number: int, question: str, why: str) -> Message:
     """An answer without classes."""
-    return {
-        "kind": "answer",
-        "look": number,
-        "targets": [target.as_dict() for target in targets],
-        "to": to,
-        "times": times,
-        "classes": [],
-        "note": why,
-    }
+    return {"kind": "answer", "look": number, "question": question, "classes": [], "note": why}
 
 
 def _bytes(look: Look, neuron: int) -> bytes:

@@ -175,14 +175,14 @@ class Looking:
             return
         self._number += 1
         first = look_messages.looked(look, self._number)
-        strongest = look_messages.place(look, self._number, look.strongest(SHOWN), ())
+        strongest = look_messages.whole(look, self._number, SHOWN)
         with state.lock:
             self._look = look
             state.looked = [first, strongest]
         state.no_error("photo")
         for part in (first, strongest):
             state.send(*part)
-        self.answer([], "zero", 1.0)
+        self.answer("", [])
 
     def _failed(self, error: BaseException) -> None:
         self._state.fail("photo", "This photo cannot be looked at", error)
@@ -207,10 +207,11 @@ class Looking:
         """Say which neurons fire most at a position; NeuronOutOfRange for none of the map."""
         look = self._look
         if look is not None:
-            firing = look.at(row, column, SHOWN)
-            self._state.send(*look_messages.place(look, self._number, firing, (row, column)))
+            self._state.send(*look_messages.place(look, self._number, row, column, SHOWN))
 
-    def answer(self, targets: Sequence[Target], to: str, times: float) -> Job | None:
+    def answer(
+        self, question: str, targets: Sequence[Target], *, mean: bool = False, times: float = 0.0
+    ) -> Job | None:
         """Say what the network answers with these neurons changed; with none of them, as it is."""
         look, number = self._look, self._number
         if look is None:
@@ -220,10 +221,10 @@ class Looking:
         def steps() -> Generator[None, None, Message]:
             yield
             try:
-                made = look.times(neurons, times) if to == "times" else look.without(neurons, to)
+                made = look.without(neurons, "mean") if mean else look.times(neurons, times)
             except (NeuronWidgetError, ValueError) as error:
-                return look_messages.no_answer(number, targets, to, times, str(error))
-            return look_messages.answer(number, targets, to, times, made)
+                return look_messages.no_answer(number, question, str(error))
+            return look_messages.answer(number, question, made)
 
         def send(message: Message) -> None:
             with self._state.lock:

@@ -182,6 +182,7 @@ function Marks({ shot, scale, quantile }: { shot: Shot; scale: number; quantile:
 
 function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: number }) {
 	const { shot, large, quantile } = props;
+	const { state, commands, open, tab } = useView();
 	const { photo } = shot;
 	const fires = photo.peak > 0;
 	const rare = photo.peak >= quantile && quantile > 0;
@@ -231,6 +232,20 @@ function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: numb
 					<dd class="nw-filename">{photo.path || `photo ${photo.index}`}</dd>
 				</div>
 			</dl>
+			{!state.saved && (
+				<button
+					type="button"
+					class="nw-button nw-small"
+					onClick={() => {
+						const { group, rank } = open.value as OpenPhoto;
+						commands.bringShown(group, rank);
+						tab.value = true;
+						open.value = null;
+					}}
+				>
+					Look at this one
+				</button>
+			)}
 		</div>
 	);
 }

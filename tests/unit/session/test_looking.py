@@ -122,12 +122,11 @@ def test_a_photo_is_looked_at_in_pieces_and_its_neurons_are_told(page: Page) -> 
     assert looked["name"] == "my photo.png"
     assert looked["layer"] == "late"
     assert looked["order"] == expected.order.tolist()
-    assert looked["scores"] == pytest.approx(expected.scores.tolist())
-    assert looked["percentiles"] == []
+    assert looked["worth"] == [f"{score:.3g}" for score in expected.scores]
     assert "raw scores" in looked["measure"]
     assert Image.open(io.BytesIO(jpeg)).size == (32, 32)
     place, maps = page.last("place")
-    assert place["position"] == []
+    assert place["whole"] is True
     assert place["neurons"] == expected.order.tolist()
     assert maps[0] == bytes(
         (np.clip(expected.map(place["neurons"][0]) / expected.maps.max(), 0, 1) * 255 + 0.5).astype(
@@ -135,9 +134,9 @@ def test_a_photo_is_looked_at_in_pieces_and_its_neurons_are_told(page: Page) -> 
         )
     )
     answer = page.said("answer")
-    assert answer["targets"] == []
-    assert [c["output"] for c in answer["classes"]] == [
-        c.output for c in expected.without([]).best()
+    assert answer["question"] == ""
+    assert [c["name"] for c in answer["classes"]] == [
+        c.name for c in expected.without([]).best()
     ]
 
     page.send("scan", dataset="", download=False)
@@ -145,7 +144,10 @@ def test_a_photo_is_looked_at_in_pieces_and_its_neurons_are_told(page: Page) -> 
     expected = look(page.model, "late", photo, scan=scan)
     assert expected.percentile is not None
     looked = page.said("looked")
-    assert looked["percentiles"] == pytest.approx(expected.percentile.tolist(), abs=0.01)
+    assert looked["worth"] == [
+        f"{p if p == 100 else min(p, 99.9):.1f}\u00a0%" for p in expected.percentile
+    ]
+    assert "12 photos" in looked["measure"]
     assert looked["order"] == expected.order.tolist()
 
 
@@ -156,9 +158,13 @@ def test_places_maps_and_answers(page: Page) -> None:
     expected = look(page.model, "late", photo, scan=page.session.state.scan_result)
     page.send("place", row=3, column=14)
     place, maps = page.last("place")
-    assert place["position"] == [3, 14]
-    assert place["neurons"] == [f.neuron for f in expected.at(3, 14, 12)]
-    assert len(maps) == len(place["usual"]) == len(place["neurons"]) > 2
+    assert place["title"].startswith("Firing at row 3, column 14")
+    firing = expected.at(3, 14, 12)
+    assert place["neurons"] == [f.neuron for f in firing]
+    assert place["worth"] == [
+        f"{f.ratio:.1f}\N{MULTIPLICATION SIGN}" if f.usual else "rare" for f in firing
+    ]
+    assert len(maps) == len(place["neurons"]) > 2
     page.send("map", target=Channel("late", 5).as_dict())
     shown, (data,) = page.last("map")
     assert shown["target"]["neuron"] == 5
@@ -167,16 +173,16 @@ def test_places_maps_and_answers(page: Page) -> None:
         np.clip(expected.map(5)[2, 3] / peak, 0, 1) * 255 + 0.5
     )
     targets = [Channel("late", n).as_dict() for n in (5, 2)]
-    for to, times, made in (
-        ("zero", 1.0, expected.without([5, 2])),
-        ("mean", 1.0, expected.without([5, 2], to="mean")),
-        ("times", 4.0, expected.times([5, 2], 4)),
+    for mean, times, made in (
+        (False, 0.0, expected.without([5, 2])),
+        (True, 0.0, expected.without([5, 2], to="mean")),
+        (False, 4.0, expected.times([5, 2], 4)),
     ):
-        page.send("answer", targets=targets, to=to, times=times)
+        question = f"{mean} {times}"
+        page.send("answer", question=question, targets=targets, mean=mean, times=times)
         answer = page.said("answer")
-        assert (answer["to"], answer["note"]) == (to, "")
-        assert answer["classes"][0]["after"] == pytest.approx(made.best()[0].after, abs=1e-6)
-        assert answer["targets"] == targets
+        assert (answer["question"], answer["note"]) == (question, "")
+        assert answer["classes"][0]["after"] == f"{100 * made.best()[0].after:.1f}\u00a0%"
 
 
 def test_a_photo_of_the_data_set_is_looked_at_as_it_is_shown(page: Page) -> None:
@@ -186,8 +192,10 @@ def test_a_photo_of_the_data_set_is_looked_at_as_it_is_shown(page: Page) -> None
     assert scan is not None
     best = scan.top(3)[0]
     looked = page.said("looked")
-    assert looked["scores"][3] == pytest.approx(best.score, abs=1e-5)
-    assert looked["percentiles"][3] == pytest.approx(100 * 11 / 12, abs=0.01)
+    assert looked["worth"][3] == f"{100 * 11 / 12:.1f}\u00a0%"
+    seen = page.session.looking.look
+    assert seen is not None
+    assert seen.scores[3] == pytest.approx(best.score, abs=1e-5)
 
 
 def test_another_layer_and_another_scan_look_again(page: Page) -> None:
@@ -195,7 +203,7 @@ def test_another_layer_and_another_scan_look_again(page: Page) -> None:
     page.session.select(layer="stem")
     page.wait()
     looked = page.said("looked")
-    assert (looked["layer"], len(looked["scores"]), looked["map_height"]) == ("stem", 6, 16)
+    assert (looked["layer"], len(looked["worth"]), looked["map_height"]) == ("stem", 6, 16)
     assert looked["look"] == 2
     assert page.snapshot_kinds().count("looked") == 1
 
@@ -209,7 +217,7 @@ def test_it_is_forgotten_when_it_is_put_away(page: Page) -> None:
     before = len(page.heard)
     page.send("place", row=0, column=0)
     page.send("map", target=Channel("late", 0).as_dict())
-    page.send("answer", targets=[], to="zero", times=1.0)
+    page.send("answer", question="", targets=[], mean=False, times=0.0)
     assert len(page.heard) == before
     page.session.close()
     assert page.session.looking.look is None
@@ -317,13 +325,14 @@ def test_a_network_that_is_trained_meanwhile_is_asked_anew() -> None:
     with torch.no_grad():
         network.late[0].weight *= 1.5
     before = copy.deepcopy(page.said("looked"))
-    page.send("answer", targets=[Channel("late", 1).as_dict()], to="zero", times=1.0)
+    targets = [Channel("late", 1).as_dict()]
+    page.send("answer", question="?", targets=targets, mean=False, times=0.0)
     assert "look again" in page.said("answer")["note"]
     page.session.select(layer="stem", auto=False)
     page.wait()
     page.session.select(layer="late", auto=False)
     page.wait()
-    assert page.said("looked")["scores"] != before["scores"]
+    assert page.said("looked")["worth"] != before["worth"]
     page.session.close()
     page.worker.close()
 
