@@ -479,8 +479,8 @@ export interface LargePhoto {
  *
  * ``look`` counts up with each: what speaks of an older one is out of date. ``order`` is every
  * neuron, those first whose score is most unusual for them. ``worth`` says for each neuron how
- * unusual: the percentage of the data set's photos that it scores lower, or without a scan the
- * score; ``measure`` tells which. The five best classes follow as an ``answer`` to no question,
+ * unusual, in ``unit``: the percentile among the data set's photos, or without a scan the score.
+ * The five best classes follow as an ``answer`` to no question,
  * the neurons that fire most as a ``place`` that is nowhere.
  */
 export interface Looked {
@@ -488,7 +488,7 @@ export interface Looked {
 	look: number;
 	name: string;
 	layer: string;
-	measure: string;
+	unit: string;
 	order: number[];
 	worth: string[];
 	map_height: number;
@@ -511,14 +511,15 @@ export interface PhotoMap {
  * The neurons that fire most at a position, or (``whole``) on all of the photo.
  *
  * ``worth`` says how much, in units of what 99 % of a neuron's positions over the data set lie
- * below; without a scan it is the activation. ``title`` says what is listed. Buffers: the map
- * bytes of each neuron.
+ * below; without a scan it is the activation. ``title`` says what is listed, ``note`` by what.
+ * Buffers: the map bytes of each neuron.
  */
 export interface Place {
 	kind: "place";
 	look: number;
 	whole: boolean;
 	title: string;
+	note: string;
 	neurons: number[];
 	worth: string[];
 }

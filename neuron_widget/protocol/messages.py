@@ -553,8 +553,8 @@ class Looked(TypedDict):
 
     ``look`` counts up with each: what speaks of an older one is out of date. ``order`` is every
     neuron, those first whose score is most unusual for them. ``worth`` says for each neuron how
-    unusual: the percentage of the data set's photos that it scores lower, or without a scan the
-    score; ``measure`` tells which. The five best classes follow as an ``answer`` to no question,
+    unusual, in ``unit``: the percentile among the data set's photos, or without a scan the score.
+    The five best classes follow as an ``answer`` to no question,
     the neurons that fire most as a ``place`` that is nowhere.
     """
 
@@ -562,7 +562,7 @@ class Looked(TypedDict):
     look: int
     name: str
     layer: str
-    measure: str
+    unit: str
     order: list[int]
     worth: list[str]
     map_height: int
@@ -587,14 +587,15 @@ class Place(TypedDict):
     """The neurons that fire most at a position, or (``whole``) on all of the photo.
 
     ``worth`` says how much, in units of what 99 % of a neuron's positions over the data set lie
-    below; without a scan it is the activation. ``title`` says what is listed. Buffers: the map
-    bytes of each neuron.
+    below; without a scan it is the activation. ``title`` says what is listed, ``note`` by what.
+    Buffers: the map bytes of each neuron.
     """
 
     kind: Literal["place"]
     look: int
     whole: bool
     title: str
+    note: str
     neurons: list[int]
     worth: list[str]
 

@@ -26,7 +26,7 @@ def looked(look: Look, number: int) -> Part:
         "look": number,
         "name": look.name,
         "layer": look.layer,
-        "measure": look.measure,
+        "unit": "score" if look.scan is None else "percentile",
         "order": look.order.tolist(),
         "worth": _worth(look),
         "map_height": height,
@@ -39,12 +39,8 @@ def _worth(look: Look) -> list[str]:
     """How unusual each neuron's score is."""
     if look.percentile is None:
         return [f"{score:.3g}" for score in look.scores]
-    return [f"{_percent(p)}\u00a0%" for p in look.percentile]
-
-
-def _percent(x: float) -> str:
-    """With one digit; what is not all of it is not rounded up to that."""
-    return f"{x if x >= 100 else min(x, 99.9):.1f}"
+    # What some photo passes is not rounded up to 100.
+    return [f"{p if p >= 100 else min(p, 99.9):.1f}" for p in look.percentile]
 
 
 def photo_map(look: Look, number: int, neuron: int) -> Part:
@@ -58,18 +54,19 @@ def whole(look: Look, number: int, neurons: int) -> Part:
     worth = _worth(look)
     chosen = look.order[:neurons].tolist()
     title = "Most unusual on this photo" if look.scan else "Strongest on this photo"
-    return _place(look, number, chosen, [worth[i] for i in chosen], title, whole=True)
+    note = f"Compared by {look.measure}."
+    return _place(look, number, chosen, [worth[i] for i in chosen], title, note, whole=True)
 
 
 def place(look: Look, number: int, row: int, column: int, neurons: int) -> Part:
     """See :class:`.protocol.Place`: the neurons that fire most at a position."""
     firing = look.at(row, column, neurons)
     title = f"{'Firing' if firing else 'No neuron fires'} at row {row}, column {column}"
-    if firing and look.scan is not None:
-        title += ", in units of the level that 1 % of its positions pass"
-    return _place(
-        look, number, [one.neuron for one in firing], [_times(one) for one in firing], title
-    )
+    note = "Compared by activation: without a scan it is unknown what is usual."
+    if look.scan is not None:
+        note = "Compared with the level that 1 % of a neuron's positions pass in the data set."
+    chosen, worth = [one.neuron for one in firing], [_times(one) for one in firing]
+    return _place(look, number, chosen, worth, title, note)
 
 
 def _times(one: Firing) -> str:
@@ -84,6 +81,7 @@ def _place(
     neurons: list[int],
     worth: list[str],
     title: str,
+    note: str,
     *,
     whole: bool = False,
 ) -> Part:
@@ -92,6 +90,7 @@ def _place(
         "look": number,
         "whole": whole,
         "title": title,
+        "note": note,
         "neurons": neurons,
         "worth": worth,
     }

@@ -117,6 +117,13 @@ export function Gallery() {
 		[state, reveal],
 	);
 
+	// A photo that comes brings its own order: what it fires most is in sight.
+	useEffect(() => {
+		if (sort.value !== "photo" || !box.current) return;
+		box.current.scrollTop = 0;
+		holds.current = false;
+	}, [photo, sort.value]);
+
 	const tileOf = (neuron: number): HTMLElement | null =>
 		box.current?.querySelector(`[data-neuron="${neuron}"]`) ?? null;
 

@@ -22,8 +22,7 @@ export function PhotoTabs() {
 	if (state.saved) return <Photos />;
 	return (
 		<>
-			{/* biome-ignore lint/a11y/useSemanticElements: a fieldset is for form fields */}
-			<div class="nw-tabs" role="group" aria-label="Photos">
+			<div class="nw-tabs">
 				{["Of the data set", "Your photo"].map((text, i) => (
 					<button
 						key={text}

@@ -113,11 +113,11 @@ function Shown() {
 						)}
 					</div>
 					<p class="nw-caption">
-						Map of neuron {neuron}, {photo.worth[neuron]}
+						Map of neuron {neuron}, {photo.unit} {photo.worth[neuron]}
 					</p>
 					<button
 						type="button"
-						class="nw-button nw-small"
+						class="nw-button nw-small nw-narrow"
 						onClick={() => looking.ask({ kind: "put_away" })}
 					>
 						Put it away
@@ -126,21 +126,18 @@ function Shown() {
 				<Answers />
 			</div>
 			{place && <Firing place={place} />}
-			<p class="nw-caption">
-				{box ? (
-					<button
-						type="button"
-						class="nw-button nw-small"
-						onClick={() => {
-							at.value = null;
-						}}
-					>
-						Whole photo
-					</button>
-				) : (
-					`Compared by ${photo.measure}.`
-				)}
-			</p>
+			<p class="nw-caption">{place?.note}</p>
+			{box && (
+				<button
+					type="button"
+					class="nw-button nw-small nw-narrow"
+					onClick={() => {
+						at.value = null;
+					}}
+				>
+					Whole photo
+				</button>
+			)}
 		</>
 	);
 }

@@ -123,10 +123,11 @@ def test_a_photo_is_looked_at_in_pieces_and_its_neurons_are_told(page: Page) -> 
     assert looked["layer"] == "late"
     assert looked["order"] == expected.order.tolist()
     assert looked["worth"] == [f"{score:.3g}" for score in expected.scores]
-    assert "raw scores" in looked["measure"]
+    assert looked["unit"] == "score"
     assert Image.open(io.BytesIO(jpeg)).size == (32, 32)
     place, maps = page.last("place")
     assert place["whole"] is True
+    assert "raw scores" in place["note"]
     assert place["neurons"] == expected.order.tolist()
     assert maps[0] == bytes(
         (np.clip(expected.map(place["neurons"][0]) / expected.maps.max(), 0, 1) * 255 + 0.5).astype(
@@ -135,9 +136,7 @@ def test_a_photo_is_looked_at_in_pieces_and_its_neurons_are_told(page: Page) -> 
     )
     answer = page.said("answer")
     assert answer["question"] == ""
-    assert [c["name"] for c in answer["classes"]] == [
-        c.name for c in expected.without([]).best()
-    ]
+    assert [c["name"] for c in answer["classes"]] == [c.name for c in expected.without([]).best()]
 
     page.send("scan", dataset="", download=False)
     scan = page.session.state.scan_result
@@ -145,9 +144,10 @@ def test_a_photo_is_looked_at_in_pieces_and_its_neurons_are_told(page: Page) -> 
     assert expected.percentile is not None
     looked = page.said("looked")
     assert looked["worth"] == [
-        f"{p if p == 100 else min(p, 99.9):.1f}\u00a0%" for p in expected.percentile
+        f"{p if p == 100 else min(p, 99.9):.1f}" for p in expected.percentile
     ]
-    assert "12 photos" in looked["measure"]
+    assert looked["unit"] == "percentile"
+    assert "12 photos" in page.said("place")["note"]
     assert looked["order"] == expected.order.tolist()
 
 
@@ -158,7 +158,7 @@ def test_places_maps_and_answers(page: Page) -> None:
     expected = look(page.model, "late", photo, scan=page.session.state.scan_result)
     page.send("place", row=3, column=14)
     place, maps = page.last("place")
-    assert place["title"].startswith("Firing at row 3, column 14")
+    assert place["title"] == "Firing at row 3, column 14"
     firing = expected.at(3, 14, 12)
     assert place["neurons"] == [f.neuron for f in firing]
     assert place["worth"] == [
@@ -192,7 +192,7 @@ def test_a_photo_of_the_data_set_is_looked_at_as_it_is_shown(page: Page) -> None
     assert scan is not None
     best = scan.top(3)[0]
     looked = page.said("looked")
-    assert looked["worth"][3] == f"{100 * 11 / 12:.1f}\u00a0%"
+    assert looked["worth"][3] == f"{100 * 11 / 12:.1f}"
     seen = page.session.looking.look
     assert seen is not None
     assert seen.scores[3] == pytest.approx(best.score, abs=1e-5)
