@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { sameTarget } from "../target";
 import { useView } from "../view-context";
 
@@ -24,7 +24,7 @@ export function Answers() {
 	);
 	const targets = [channel.value, ...(pinned.value ? others : [])];
 	const question = JSON.stringify([looking.photo.value?.look, how.value, targets]);
-	useEffect(() => {
+	useLayoutEffect(() => {
 		if (how.value)
 			looking.ask({
 				kind: "answer",

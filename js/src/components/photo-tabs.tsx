@@ -1,4 +1,4 @@
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { useView } from "../view-context";
 import { Photos } from "./photos";
 import { YourPhoto } from "./your-photo";
@@ -9,7 +9,7 @@ export function PhotoTabs() {
 	const there = state.looking.photo.value !== null;
 
 	// A photo that comes is shown, and the gallery is in its order, until it leaves.
-	useEffect(() => {
+	useLayoutEffect(() => {
 		if (!there) return;
 		const before = sort.peek();
 		tab.value = true;

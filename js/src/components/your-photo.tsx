@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import type { Place } from "../protocol";
 import { useView } from "../view-context";
 import { Answers } from "./answers";
@@ -50,31 +50,32 @@ function Shown() {
 	const { looking, selection } = state;
 	const photo = looking.photo.value as NonNullable<typeof looking.photo.value>;
 	const { map_height: h, map_width: w, look } = photo;
-	const at = useSignal<number[] | null>(null);
+	const pointed = useSignal<{ look: number; at: number[] } | null>(null);
+	const at = pointed.value?.look === look ? pointed.value.at : null;
 	const neuron = hovered.value < 0 ? selection.neuron.value : hovered.value;
 	const map = looking.maps.value.get(neuron);
 	const point = (...place: number[]): void => {
 		const inside = place.map((x, i) => Math.min(Math.max(Math.floor(x), 0), (i ? w : h) - 1));
-		at.value = inside;
+		pointed.value = { look, at: inside };
 		looking.point(inside);
 	};
-	useEffect(() => looking.show(photo.layer, neuron), [look, neuron]);
-	useEffect(() => {
-		at.value = null;
-	}, [look]);
+	const leave = (): void => {
+		pointed.value = null;
+	};
+	useLayoutEffect(() => looking.show(photo.layer, neuron), [look, neuron]);
 
 	const onKeyDown = (e: KeyboardEvent): void => {
-		const [row = h / 2, column = w / 2] = at.value ?? [];
+		const [row = h / 2, column = w / 2] = at ?? [];
 		const move = ["Up", "Left", "Down", "Right"].indexOf(e.key.replace("Arrow", ""));
 		const by = move < 2 ? -1 : 1;
 		if (move >= 0) point(move % 2 ? row : row + by, move % 2 ? column + by : column);
-		else if (e.key === "Escape" && at.value) at.value = null;
+		else if (e.key === "Escape" && at) leave();
 		else return;
 		e.preventDefault();
 		e.stopPropagation();
 	};
-	const place = at.value ? looking.place.value : looking.whole.value;
-	const box = at.value && { x: at.value[1], y: at.value[0], width: 1, height: 1 };
+	const place = at ? looking.place.value : looking.whole.value;
+	const box = at && { x: at[1], y: at[0], width: 1, height: 1 };
 	return (
 		<>
 			<div class="nw-photos-head">
@@ -128,13 +129,7 @@ function Shown() {
 			{place && <Firing place={place} />}
 			<p class="nw-caption">{place?.note}</p>
 			{box && (
-				<button
-					type="button"
-					class="nw-button nw-small nw-narrow"
-					onClick={() => {
-						at.value = null;
-					}}
-				>
+				<button type="button" class="nw-button nw-small nw-narrow" onClick={leave}>
 					Whole photo
 				</button>
 			)}
