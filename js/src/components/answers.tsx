@@ -81,7 +81,7 @@ export function Answers() {
 					<thead>
 						<tr>
 							<th scope="col">Best classes</th>
-							<th scope="col">{how.value ? "before" : ""}</th>
+							<th scope="col">{how.value ? "before" : "now"}</th>
 							{how.value && <th scope="col">after</th>}
 							{how.value && <th scope="col">change</th>}
 						</tr>
