@@ -137,9 +137,10 @@ def test_a_photo_is_dropped_and_asked(
     # Silenced: the classes before and after.
     panel.get_by_label(f"Neuron {chosen}").select_option("off: zero")
     change = panel.get_by_role("table").locator("tbody tr").first.get_by_role("cell").nth(2)
-    expect(change).to_have_text(re.compile(r"^[+\N{MINUS SIGN}]\d+\.\d$"), timeout=WAIT)
+    points = re.compile("^[+\N{MINUS SIGN}]\\d+\\.\\d$")
+    expect(change).to_have_text(points, timeout=WAIT)
     page.get_by_role("slider", name="Neuron", exact=True).press("ArrowRight")
-    expect(change).to_have_text(re.compile(r"^[+\N{MINUS SIGN}]\d+\.\d$"), timeout=WAIT)
+    expect(change).to_have_text(points, timeout=WAIT)
 
     # A reload shows it again; put away, all is as before.
     scanned.reload()
