@@ -47,6 +47,8 @@ class Looking:
         self._square: Image.Image | None = None
         self._look: Look | None = None
         self._number = 0
+        # Counts the photos that were put away: a look that was on its way then is not shown.
+        self._gone = 0
 
     @property
     def look(self) -> Look | None:
@@ -111,7 +113,7 @@ class Looking:
 
     def start(self, photo: Any, name: str = "") -> Job:
         """Look at a photo: what :func:`neuron_widget.look` takes."""
-        return self._submit(self._steps(photo, name))
+        return self._submit(photo, name)
 
     def _begin(self, photo: Any) -> None:
         self.start(photo)
@@ -123,7 +125,7 @@ class Looking:
         if self._square is None or state.model is None or state.running("look"):
             return
         if self._look is None or not self._is_now(self._look):
-            self._submit(self._steps(self._photo, self._name, self._square))
+            self._submit(self._photo, self._name, self._square)
 
     def _is_now(self, look: Look) -> bool:
         """Whether a look is of what is selected, against the newest scan of it."""
@@ -137,11 +139,19 @@ class Looking:
             return None
         return scan
 
-    def _submit(self, steps: Generator[None, None, Look]) -> Job:
-        return self._state.submit("look", steps, self._on_looked, priority=0, on_error=self._failed)
+    def _submit(self, photo: Any, name: str, square: Image.Image | None = None) -> Job:
+        gone = self._gone
+
+        def looked(look: Look) -> None:
+            if gone == self._gone:
+                self._photo, self._name, self._square = photo, look.name, look.image
+                self._on_looked(look)
+
+        steps = self._steps(photo, name, square)
+        return self._state.submit("look", steps, looked, priority=0, on_error=self._failed)
 
     def _steps(
-        self, photo: Any, name: str, square: Image.Image | None = None
+        self, photo: Any, name: str, square: Image.Image | None
     ) -> Generator[None, None, Look]:
         yield
         from neuron_widget.looking.engine import look_at
@@ -162,11 +172,8 @@ class Looking:
             and before.is_of(model, layer)
             and before.is_current
         ):
-            made = before.against(scan)
-        else:
-            made = look_at(model, layer, square, name, scan)
-        self._photo, self._name, self._square = photo, name, square
-        return made
+            return before.against(scan)
+        return look_at(model, layer, square, name, scan)
 
     def _on_looked(self, look: Look) -> None:
         state = self._state
@@ -191,6 +198,7 @@ class Looking:
         """Forget the photo, and say so."""
         self._state.stop("look", "answer")
         with self._state.lock:
+            self._gone += 1
             self.let_go()
         self._state.no_error("photo")
         self._state.send({"kind": "put_away"}, [])

@@ -288,7 +288,7 @@ class Session:
         if "preview" in tasks:
             self.state.stop("preview")
         if task is None:
-            self.state.stop("photos")
+            self.state.stop("photos", "look", "answer")
 
     def resume(self, task: Task) -> Job | None:
         """Go on with what was stopped or left of a task: where it was, as far as it was to go."""

@@ -318,6 +318,23 @@ def test_the_newest_photo_wins_and_the_layer_that_is_selected_counts() -> None:
     page.worker.close()
 
 
+def test_a_photo_that_is_put_away_on_its_way_stays_away() -> None:
+    network = Holds().eval()
+    page = Page(network)
+    network.go.clear()
+    page.session.look(noise(50), "a.png")
+    time.sleep(0.05)  # it is in the network now, or not begun: both must do
+    handle_message(page.session, {"kind": "put_away"})
+    network.go.set()
+    page.wait()
+    assert "looked" not in [m["kind"] for m, _ in page.heard]
+    page.session.select(layer="stem", auto=False)
+    page.wait()
+    assert "looked" not in [m["kind"] for m, _ in page.heard]
+    page.session.close()
+    page.worker.close()
+
+
 def test_a_network_that_is_trained_meanwhile_is_asked_anew() -> None:
     network = Tiny()
     page = Page(network)
