@@ -1,6 +1,7 @@
 # make demo   a notebook with the widget in it        make test    everything CI runs
 # make check  lint and types                          make front   rebuild the page's half
 # make docs   the documentation, into site/
+# make prerendered   the results that come with the package; goes on where it was stopped
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 # pip reads the dependencies of a group (demo, test, docs) from pyproject.toml.
 STAMP = $(VENV)/.installed-$(1)-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test check front browser docs here-demo here-test
+.PHONY: demo test check front browser docs prerendered here-demo here-test
 
 demo: here-demo
 	$(BIN)/jupyter lab --no-browser --notebook-dir=notebooks \
@@ -59,3 +60,6 @@ browser:
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(call STAMP,docs)
 	$(BIN)/python -m mkdocs build --strict
+
+prerendered: $(call STAMP,test)
+	$(BIN)/python -m neuron_widget.store.prerender

@@ -1,13 +1,16 @@
 """How fast a picture forms, beside torch-lucent and beside the convolutions that are needed.
 
     python benchmarks/render.py [--device cpu|cuda] [--quick] [--weights FILE]
+                                [--network NAME] [--layer LAYER]
                                 [--peer-in-full] [--picture FILE] [--results FILE]
 
 Pairs run in turn, round after round, in one process, first ours beside the floor, then ours beside
 the peer (what the peer leaves behind in memory must not count as ours), with the seed's settings:
 mixed4a, 224 px, Fourier spectrum, Adam, the seed's augmentations. The tables show the median, the
 spread (least..most) and ratios of medians. Without weights (``NEURON_WIDGET_TEST_DATA`` holds some)
-the network is untrained: the times are the same, the quality is left out.
+the network is untrained: the times are the same, the quality is left out. ``--network`` times
+another one: ``efficientnet_lite0`` (the embedded one), ``resnet50``, ``vgg16`` or any other of
+torchvision's, or ``timm/<name>``; the last two with random weights.
 
 * The peer: torch-lucent's ``render_vis``, one call of several steps, one image at a time (it draws
   one augmentation for a whole batch, so a batch is not the same work), on a fresh module each time
@@ -28,37 +31,59 @@ import copy
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from PIL import Image
-from report import Goal, Times, machine, results, show_goals, test_weights
+from report import (
+    LAYERS,
+    Goal,
+    Times,
+    kind_of_processor,
+    machine,
+    open_network,
+    results,
+    show_goals,
+)
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from neuron_widget.networks.model import VisionModel
-from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render, render_steps
 from neuron_widget.rendering.lucent_engine import RightLRN, lucent_module, lucents, seed_transforms
 from neuron_widget.rendering.settings import REDIRECT_STEPS, default_precision
 
 LUCENT = "lucent render_vis, batch 1"
 BESIDE = "ours beside lucent, batch {}"
-LAYER, SIZE, STEPS = "mixed4a", 224, 512
+SIZE, STEPS = 224, 512
+LAYER = "mixed4a"
 NEURONS = (68, 257, 427, 486, 501)
 # Steps are timed with neurons of the 3x3 branch, the one that costs most (40 % of the neurons).
 FIRST = 252
+
+# Lucent's step / ours, to reach and to aim at, batch 1 and 8.
+SOONER = {
+    "inceptionv1": ((4.5, 8), (7, 12)),
+    "efficientnet_lite0": ((4, 6), (6, 8)),
+    "torchvision/resnet50": ((3, 4), (3.5, 5)),
+    "torchvision/vgg16": ((3.5, 4), (4, 5)),
+}
+OTHERS = ((3, 4), (3.5, 5))
 
 # Clean activations of torch-lucent 0.1.8 after 512 steps (right normalisation), by model.
 PEER = {"inceptionv1-993fe39476bc": (878.0, 2202.0, 596.0, 1350.0, 1213.0)}
 
 
-def peer_steps(model: VisionModel, module: nn.Module, neuron: int, steps: int) -> Tensor:
+def peer_steps(
+    model: VisionModel, module: nn.Module, layer: str, neuron: int, steps: int
+) -> Tensor:
     """One call of ``render_vis``; the image ``(1, 3, H, W)``."""
     param, objectives = lucents("optvis.param"), lucents("optvis.objectives")
     with warnings.catch_warnings(), RightLRN():
         warnings.simplefilter("ignore")
         images = lucents("optvis.render").render_vis(
             module,
-            objectives.channel(LAYER, neuron),
+            objectives.channel(layer.replace(".", "_"), neuron),
             param_f=lambda: param.image(SIZE, fft=True, decorrelate=True),
             optimizer=lambda parameters: torch.optim.Adam(parameters, lr=0.05),
             transforms=[*seed_transforms(), model.preprocess],
@@ -70,12 +95,18 @@ def peer_steps(model: VisionModel, module: nn.Module, neuron: int, steps: int) -
     return torch.from_numpy(images[0]).permute(0, 3, 1, 2)
 
 
-def our_steps(model: VisionModel, batch: int, precision: str) -> Callable[[int], None]:
+def first_neuron(layer: str) -> int:
+    """Of the neurons whose steps are timed."""
+    return FIRST if layer == LAYER else 0
+
+
+def our_steps(model: VisionModel, layer: str, batch: int, precision: str) -> Callable[[int], None]:
     """A rendering under way, past the steps with redirected ReLU: call it to go on."""
+    first = first_neuron(layer)
     work = render_steps(
         model,
-        LAYER,
-        range(FIRST, FIRST + batch),
+        layer,
+        range(first, first + batch),
         size=SIZE,
         steps=100_000,
         batch_size=batch,
@@ -90,57 +121,54 @@ def our_steps(model: VisionModel, batch: int, precision: str) -> Callable[[int],
     return go_on
 
 
-def floor_step(model: VisionModel, batch: int, precision: str) -> Callable[[], None]:
+class _Convolutions(TorchFunctionMode):
+    """Notes the arguments of every convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[Any, ...]] = []
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch.conv2d:
+            self.seen.append((*args, *(None, 1, 0, 1, 1)[len(args) - 2 :]))
+        return func(*args, **(kwargs or {}))
+
+
+def floor_step(model: VisionModel, layer: str, batch: int, precision: str) -> Callable[[], None]:
     """Forward and input gradient of every convolution up to the layer, on dummy activations."""
     dtype = getattr(torch, precision)
-    seen: list[tuple[nn.Conv2d, Tensor]] = []
-    handles = [
-        m.register_forward_hook(lambda m, args, _out: seen.append((m, args[0])))
-        for m in model.module.modules()
-        if isinstance(m, nn.Conv2d)
-    ]
-    with torch.no_grad(), model.reading(LAYER) as read:
+    with torch.no_grad(), model.reading(layer) as read, _Convolutions() as convolutions:
         read(torch.rand(batch, 3, SIZE, SIZE, device=model.device))
-    for handle in handles:
-        handle.remove()
     work = []
-    for conv, x in seen:
-        # The stem pads by itself (TensorFlow's SAME): here its input is padded already.
-        pad = (3, 3) if conv.kernel_size == (7, 7) else conv.padding
+    for x, weight, bias, *numbers in convolutions.seen:
         x = torch.randn_like(x).to(dtype).contiguous(memory_format=torch.channels_last)
-        weight, bias = (p.detach().to(dtype) for p in (conv.weight, conv.bias))
-        out = torch.conv2d(x, weight, bias, conv.stride, pad)
-        work.append((torch.randn_like(out), x, weight, bias, conv.stride, pad))
+        weight = weight.detach().to(dtype)
+        bias = bias.detach().to(dtype) if bias is not None else None
+        out = torch.conv2d(x, weight, bias, *numbers)
+        work.append((torch.randn_like(out), x, weight, bias, *numbers))
 
     def step() -> None:
-        for _, x, weight, bias, stride, pad in work:
-            torch.conv2d(x, weight, bias, stride, pad)
-        for gradient, x, weight, _, stride, pad in reversed(work):
+        for _, x, weight, bias, *numbers in work:
+            torch.conv2d(x, weight, bias, *numbers)
+        for gradient, x, weight, _, stride, pad, dilation, groups in reversed(work):
+            sides = ([v] * 2 if isinstance(v, int) else v for v in (stride, pad, dilation))
             torch.ops.aten.convolution_backward(
-                gradient,
-                x,
-                weight,
-                None,
-                stride,
-                pad,
-                (1, 1),
-                False,
-                (0, 0),
-                1,
-                (True, False, False),
+                gradient, x, weight, None, *sides, False, (0, 0), groups, (True, False, False)
             )
 
     step()
     return step
 
 
-def seconds_a_step(model: VisionModel, quick: bool) -> tuple[Times, dict[str, float]]:
+def seconds_a_step(model: VisionModel, layer: str, quick: bool) -> tuple[Times, dict[str, float]]:
     """The table of milliseconds, and by setting how many times its floor a step takes."""
     times = Times(model.device)
     best = default_precision(model)
     settings = [(b, p) for p in dict.fromkeys((best, "float32")) for b in (1, 8)]
-    ours = {f"ours, batch {b}, {p}": (b, our_steps(model, b, p)) for b, p in settings}
-    floors = {f"floor, batch {b}, {p}": (b, floor_step(model, b, p)) for b, p in settings}
+    ours = {f"ours, batch {b}, {p}": (b, our_steps(model, layer, b, p)) for b, p in settings}
+    floors = {f"floor, batch {b}, {p}": (b, floor_step(model, layer, b, p)) for b, p in settings}
     peers, steps = 4 if quick else 12, 4 if quick else 16
     rounds = range(3 if quick else 9)
     for _ in rounds:
@@ -150,10 +178,11 @@ def seconds_a_step(model: VisionModel, quick: bool) -> tuple[Times, dict[str, fl
             times.take(name, steps * batch, lambda g=go_on: g(steps))
             times.take(floor, steps * batch, lambda s=floors[floor][1]: [s() for _ in range(steps)])
     module = lucent_module(model)
-    peer_steps(model, copy.deepcopy(module), 0, 2)
+    peer_steps(model, copy.deepcopy(module), layer, 0, 2)
     for _ in rounds:
         fresh = copy.deepcopy(module)
-        times.take(LUCENT, peers, lambda m=fresh: peer_steps(model, m, FIRST, peers))
+        first = first_neuron(layer)
+        times.take(LUCENT, peers, lambda m=fresh, n=first: peer_steps(model, m, layer, n, peers))
         for batch in (1, 8):
             go_on = ours[f"ours, batch {batch}, {best}"][1]
             times.take(BESIDE.format(batch), steps * batch, lambda g=go_on: g(steps))
@@ -180,7 +209,7 @@ def quality(
     if peer_seconds is None:
         module = lucent_module(model)
         start = time.perf_counter()
-        images = [peer_steps(model, copy.deepcopy(module), n, steps) for n in NEURONS]
+        images = [peer_steps(model, copy.deepcopy(module), LAYER, n, steps) for n in NEURONS]
         theirs = time.perf_counter() - start
         with torch.no_grad(), model.reading(LAYER) as read:
             pictures = torch.cat(images).to(model.device)
@@ -242,6 +271,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--quick", action="store_true", help="few rounds and steps: under a minute")
+    parser.add_argument("--network", default="inceptionv1", help="its name; see above")
+    parser.add_argument("--layer", help="default: one in the middle")
     parser.add_argument("--weights", help="a state dict of InceptionV1")
     parser.add_argument("--peer-in-full", action="store_true", help="512 steps of torch-lucent")
     parser.add_argument("--picture", help="with --peer-in-full: its images above ours, a PNG file")
@@ -250,35 +281,41 @@ def main() -> None:
     if args.device == "cuda" and not torch.cuda.is_available():
         print("No GPU here: the rows of a GPU were not measured.")
         return
-    weights = args.weights or test_weights()
-    with results(args.results, f"Rendering, {args.device}{', quick' if args.quick else ''}"):
-        model = load_model("inceptionv1", weights=weights or "random", device=args.device)
-        model.layer(LAYER)  # probed before anything is hooked or timed
+    quick = ", quick" if args.quick else ""
+    model, trained = open_network(args.network, args.weights, args.device)
+    layer = model.layer(args.layer or LAYERS.get(model.name, model.default_layer)).name
+    what = "" if model.name == "inceptionv1" else f", {args.network} {layer}"
+    with results(args.results, f"Rendering, {args.device}{what}{kind_of_processor()}{quick}"):
         print(machine(model.device))
-        print(f"{model.title}, {LAYER}, {SIZE} px, precision {default_precision(model)}\n")
-        measure(model, args, trained=weights is not None)
+        print(f"{model.title}, {layer}, {SIZE} px, precision {default_precision(model)}\n")
+        measure(model, layer, args, trained=trained)
 
 
-def measure(model: VisionModel, args: argparse.Namespace, *, trained: bool) -> None:
-    times, shares = seconds_a_step(model, args.quick)
+def measure(model: VisionModel, layer: str, args: argparse.Namespace, *, trained: bool) -> None:
+    times, shares = seconds_a_step(model, layer, args.quick)
     peer = times.median(LUCENT)
     one, eight = (peer / times.median(BESIDE.format(b)) for b in (1, 8))
     goals = [
-        Goal("batch 1: lucent's step / ours", one, 4.5, 8),
-        Goal("batch 8, an image: lucent's step / ours", eight, 7, 12),
+        Goal("batch 1: lucent's step / ours", one, *SOONER.get(model.name, OTHERS)[0]),
+        Goal("batch 8, an image: lucent's step / ours", eight, *SOONER.get(model.name, OTHERS)[1]),
     ]
-    if trained and not args.quick:
+    inception = model.name == "inceptionv1" and layer == LAYER
+    if inception and trained and not args.quick:
         known = model.identity in PEER and not args.peer_in_full
         ratio, sooner = quality(model, STEPS, peer / 1e3 if known else None, args.picture)
         goals += [
             Goal("sooner than lucent at its 512-step clean activation", sooner, 20, 50),
             Goal("clean activation at equal steps: ours / lucent's", ratio, 1, 1.1, ".2f"),
         ]
-    else:
+    elif inception:
         goals.append(Goal("sooner than lucent at its 512-step clean activation", None, 20, 50))
     for name, share in shares.items():
-        goals.append(Goal(f"our step / floor: {name}", share, 1.6, 1.2, ".2f"))
-    if model.device.type == "cuda" and not args.quick:
+        goals.append(
+            Goal(f"our step / floor: {name}", share, 1.6, 1.2 if inception else 1.3, ".2f")
+        )
+    if not inception:
+        pass
+    elif model.device.type == "cuda" and not args.quick:
         goals.append(Goal("whole layer, seconds", whole_layer(model), 60, 20))
     else:
         goals.append(Goal("on a GPU: whole layer, 508 x 512 steps, seconds", None, 60, 20))

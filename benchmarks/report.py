@@ -17,7 +17,18 @@ from pathlib import Path
 
 import torch
 
+from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.zoo import load_model
+
 PACKAGES = ("neuron-widget", "torch", "torch-lucent", "torchvision", "pillow", "numpy")
+
+# Layers in the middle, for the commonest networks.
+LAYERS = {
+    "inceptionv1": "mixed4a",
+    "efficientnet_lite0": "blocks.4",
+    "torchvision/resnet50": "layer3",
+    "torchvision/vgg16": "features.20",
+}
 
 
 class Times:
@@ -105,12 +116,35 @@ def test_weights() -> str | None:
     return test_data("weights", "inceptionv1_google2015.pth")
 
 
+def open_network(name: str, weights: str | None, device: str) -> tuple[VisionModel, bool]:
+    """The network that ``--network`` names, and whether it is trained."""
+    if name == "inceptionv1":
+        weights = weights or test_weights()
+        return load_model(name, weights=weights or "random", device=device), weights is not None
+    if name == "efficientnet_lite0":
+        return load_model(name, weights=weights, device=device), True
+    full = name if "/" in name else f"torchvision/{name}"
+    return load_model(full, weights=weights or "random", device=device), weights is not None
+
+
+def kind_of_processor() -> str:
+    """For titles: empty for the processor as it is, else what it is made to simulate."""
+    isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    if not isa:
+        return ""
+    # oneDNN alone obeys this variable; the other two are of MKL and of torch's own kernels.
+    also = [v for v in ("MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY") if v in os.environ]
+    left = "" if len(also) == 2 else " (in oneDNN alone)"
+    return f", {isa.upper().replace('_', ' ')} simulated{left}"
+
+
 def machine(device: torch.device) -> str:
     """Processor, threads, versions and date; no name of the machine or of a person."""
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
     else:
-        where = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
+        cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
+        where = f"{_processor()}{kind_of_processor()}, {cores}"
     versions = []
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -127,8 +161,10 @@ def _processor() -> str:
         for line in info.read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 text = line.partition(":")[2].strip()
-                flags = [f for f in ("avx512_bf16", "amx_bf16") if f in info.read_text("utf-8")]
-                return " ".join([text, *flags])
+                known = info.read_text("utf-8").split()
+                flags = [f for f in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f in known]
+                best = flags[-1:] if flags[-1:] in (["avx2"], ["avx512f"]) else flags[2:]
+                return " ".join([text, *best])
     return platform.processor() or platform.machine()
 
 

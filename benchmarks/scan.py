@@ -1,7 +1,7 @@
 """How fast a scan is, beside the seed notebook's loop and beside what cannot be avoided.
 
-    python benchmarks/scan.py [--device cpu|cuda] [--quick] [--weights FILE] [--photos FOLDER]
-                              [--results FILE]
+    python benchmarks/scan.py [--device cpu|cuda] [--quick] [--network NAME] [--layer LAYER]
+                              [--weights FILE] [--photos FOLDER] [--results FILE]
 
 Ours and the peers run in turn, round after round, in one process, on the same photos; the table
 shows the median, the spread (least..most) and ratios of medians. Without weights and photos
@@ -28,11 +28,20 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from report import Goal, Times, machine, results, show_goals, test_data, test_weights
+from report import (
+    LAYERS,
+    Goal,
+    Times,
+    kind_of_processor,
+    machine,
+    open_network,
+    results,
+    show_goals,
+    test_data,
+)
 from torchvision import transforms
 
 from neuron_widget.networks.model import VisionModel
-from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering.lucent_engine import lucent_module
 from neuron_widget.scanning import ImageDataset, open_dataset
 from neuron_widget.scanning.engine import sample, scan
@@ -43,17 +52,22 @@ from neuron_widget.store.maps import make_maps
 
 SEED, PRECISIONS = "seed's loop, one neuron", ("exact", "fast")
 ALL_AGAIN = "ours, fast: candidates of all neurons again"
-LAYER, NEURON, BATCH = "mixed4a", 68, 32
+NEURON, BATCH = 68, 32
 SEED_PASSES = 3  # the cost of a pass is the same for every neuron: counted 508 times
 CROPS = 16_000
 
 
-def seed_pass(module: torch.nn.Module, layer: str, neuron: int, photos: Iterable[Image.Image]):
+def seed_pass(
+    peer: tuple[VisionModel, torch.nn.Module],
+    layer: str,
+    neuron: int,
+    photos: Iterable[Image.Image],
+):
     """The seed notebook's loop over the data set for one neuron, its preprocessing put right."""
     prepare = transforms.Compose(
         [transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor()]
     )
-    device = next(module.parameters()).device
+    model, module = peer
     activations: dict[str, torch.Tensor] = {}
     handle = dict(module.named_modules())[layer].register_forward_hook(
         lambda _module, _args, output: activations.update(layer=output)
@@ -62,7 +76,7 @@ def seed_pass(module: torch.nn.Module, layer: str, neuron: int, photos: Iterable
     try:
         with torch.no_grad():
             for photo in photos:
-                x = prepare(photo)[None].to(device) * 255 - 117
+                x = model.preprocess(prepare(photo)[None].to(model.device))
                 module(x)
                 score = activations["layer"][0, neuron].mean().item()
                 module(x)
@@ -72,11 +86,17 @@ def seed_pass(module: torch.nn.Module, layer: str, neuron: int, photos: Iterable
     return sorted(kept, key=lambda entry: entry[1], reverse=True)[:9]
 
 
-def forward_floor(model: VisionModel, squares: torch.Tensor, precision: str) -> Iterator[None]:
+def forward_floor(
+    model: VisionModel,
+    layer: str,
+    dataset: ImageDataset,
+    squares: torch.Tensor,
+    precision: str,
+) -> Iterator[None]:
     """The forward pass of a scan, and nothing of the scan."""
     settings = {"top_k": 9, "precision": precision}
-    info = model.layer(LAYER)
-    scan_pass = ScanPass(model, LAYER, info.channels, None, settings, len(squares))
+    info = model.layer(layer)
+    scan_pass = ScanPass(model, layer, info.channels, dataset, settings, len(squares))
     yield
     while True:
         with torch.inference_mode():
@@ -84,9 +104,11 @@ def forward_floor(model: VisionModel, squares: torch.Tensor, precision: str) -> 
         yield
 
 
-def from_tensors(model: VisionModel, dataset: ImageDataset, squares: torch.Tensor, batches: int):
+def from_tensors(
+    model: VisionModel, layer: str, dataset: ImageDataset, squares: torch.Tensor, batches: int
+):
     """A whole scan but for the files."""
-    info = model.layer(LAYER)
+    info = model.layer(layer)
     settings = {"top_k": 9, "precision": "fast"}
     scan_pass = ScanPass(model, info.name, info.channels, dataset, settings, len(squares))
     for _ in range(batches):
@@ -94,8 +116,12 @@ def from_tensors(model: VisionModel, dataset: ImageDataset, squares: torch.Tenso
 
 
 def compare(
-    model: VisionModel, peer: torch.nn.Module, dataset: ImageDataset, args: argparse.Namespace
+    peer: tuple[VisionModel, torch.nn.Module],
+    layer: str,
+    dataset: ImageDataset,
+    args: argparse.Namespace,
 ) -> list[Goal]:
+    model, _ = peer
     times = Times(model.device)
     photos = min(len(dataset), 192 if args.quick else 512)
     seed_photos = 6 if args.quick else 32
@@ -106,7 +132,7 @@ def compare(
     def ours(precision: str) -> None:
         found[precision] = scan(
             model,
-            LAYER,
+            layer,
             dataset,
             num_samples=photos,
             batch_size=args.batch,
@@ -118,14 +144,17 @@ def compare(
         # The seed's loop opened files itself: its decoding is part of its time.
         return (dataset.load(i) for i in order[:seed_photos])
 
-    floors = {precision: forward_floor(model, squares, precision) for precision in PRECISIONS}
+    floors = {
+        precision: forward_floor(model, layer, dataset, squares, precision)
+        for precision in PRECISIONS
+    }
     for floor in floors.values():
         next(floor), next(floor)  # warm up
-    seed_pass(peer, LAYER, NEURON, (dataset.load(i) for i in order[:2]))
+    seed_pass(peer, layer, NEURON, (dataset.load(i) for i in order[:2]))
     for _ in range(1 if args.quick else 5):
         for neuron in range(NEURON, NEURON + (1 if args.quick else SEED_PASSES)):
             times.take(
-                SEED, seed_photos, lambda n=neuron: seed_pass(peer, LAYER, n, seed_photos_of())
+                SEED, seed_photos, lambda n=neuron: seed_pass(peer, layer, n, seed_photos_of())
             )
         for precision in PRECISIONS:
             times.take(f"ours, {precision}", photos, lambda p=precision: ours(p))
@@ -147,14 +176,14 @@ def compare(
         times.take(
             "ours, fast, from decoded tensors",
             8 * len(squares),
-            lambda: from_tensors(model, dataset, squares, 8),
+            lambda: from_tensors(model, layer, dataset, squares, 8),
         )
     times.take(ALL_AGAIN, photos, lambda: exhaust(make_maps(found["fast"])))
     floor = {p: _floor(times, p, model.device) for p in PRECISIONS}
     times.show("a photo", SEED, {f"ours, {p}": floor[p] for p in PRECISIONS})
     share = candidates(found["fast"]) / photos
     print(f"\n{share:.0%} of the {photos} photos are a candidate of some neuron in the fast scan.")
-    return [*_speed(times, floor, model.layer(LAYER).channels), _agreement(found)]
+    return [*_speed(times, floor, model.layer(layer).channels), _agreement(found)]
 
 
 def candidates(result: ScanResult) -> int:
@@ -180,8 +209,11 @@ class Crops(torch.utils.data.Dataset):
         return (image if random.random() < 0.5 else ImageOps.mirror(image)), 0
 
 
-def many_photos(model: VisionModel, peer: torch.nn.Module, photos: ImageDataset) -> Goal:
+def many_photos(
+    peer: tuple[VisionModel, torch.nn.Module], layer: str, photos: ImageDataset
+) -> Goal:
     """A fast scan of many photos with all candidates of all neurons scored again at once."""
+    model, _ = peer
     times = Times(model.device)
     crops = open_dataset(Crops(photos, CROPS))
     few = 32
@@ -189,19 +221,19 @@ def many_photos(model: VisionModel, peer: torch.nn.Module, photos: ImageDataset)
         times.take(
             SEED,
             few,
-            lambda n=neuron: seed_pass(peer, LAYER, n, (crops.load(i) for i in range(few))),
+            lambda n=neuron: seed_pass(peer, layer, n, (crops.load(i) for i in range(few))),
         )
     found = []
     times.take(
         "ours, fast",
         CROPS,
-        lambda: found.append(scan(model, LAYER, crops, precision="fast", progress=False)),
+        lambda: found.append(scan(model, layer, crops, precision="fast", progress=False)),
     )
     times.take(ALL_AGAIN, CROPS, lambda: exhaust(make_maps(found[0])))
     print(f"\n{CROPS} different squares cut from the photos")
     times.show("a photo", SEED)
     print(f"\n{candidates(found[0]) / CROPS:.0%} of them are a candidate of some neuron.")
-    channels = model.layer(LAYER).channels
+    channels = model.layer(layer).channels
     ours = times.median("ours, fast") + times.median(ALL_AGAIN)
     text = f"fast, {channels} neurons, all candidates at once, {CROPS} squares"
     return Goal(text, times.median(SEED) * channels / ours, 4500, 8000, ".0f")
@@ -268,6 +300,7 @@ def memory(args: argparse.Namespace) -> Goal:
     peaks = []
     for photos in (1_000, 10_000):
         command = [sys.executable, __file__, "--peak-of", str(photos), "--photos", args.photos]
+        command += ["--network", args.network, "--layer", args.layer]
         command += ["--weights", args.weights] if args.weights else []
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         peaks.append(int(re.findall(r"\d+", printed)[-1]))
@@ -276,13 +309,13 @@ def memory(args: argparse.Namespace) -> Goal:
     return Goal("memory, 10,000 photos against 1,000, %", 100 * (peaks[1] / peaks[0] - 1), 2, 0)
 
 
-def peak_of(photos: int, model: VisionModel, dataset: ImageDataset) -> None:
+def peak_of(photos: int, model: VisionModel, layer: str, dataset: ImageDataset) -> None:
     """Scan so many photos (the files repeated) and print the peak memory in kB."""
     import resource
 
     files = [dataset.path(i) for i in range(len(dataset))]
     repeated = (files * (photos // len(files) + 1))[:photos]
-    scan(model, LAYER, repeated, precision="fast", progress=False)
+    scan(model, layer, repeated, precision="fast", progress=False)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
@@ -292,7 +325,9 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="few photos, one round: under a minute"
     )
-    parser.add_argument("--weights", help="state dict of InceptionV1")
+    parser.add_argument("--network", default="inceptionv1", help="see render.py")
+    parser.add_argument("--layer", help="default: one in the middle")
+    parser.add_argument("--weights", help="state dict of the network")
     parser.add_argument("--photos", help="folder of photos")
     parser.add_argument("--batch", type=int, default=0, help="photos in a forward pass")
     parser.add_argument("--results", help="a Markdown file that takes a section of results")
@@ -303,20 +338,22 @@ def main() -> None:
         return
     args.batch = args.batch or (BATCH if args.device == "cpu" else 256)
     args.photos = args.photos or test_data("photos")
-    args.weights = args.weights or test_weights()
-    model = load_model(weights=args.weights or "random", device=torch.device(args.device))
+    model, _ = open_network(args.network, args.weights, args.device)
+    layer = model.layer(args.layer or LAYERS.get(model.name, model.default_layer)).name
+    args.layer = layer
     dataset = open_dataset(args.photos or "samples")
-    model.layer(LAYER)  # probed before anything is timed
     if args.peak_of:
-        peak_of(args.peak_of, model, dataset)
+        peak_of(args.peak_of, model, layer, dataset)
         return
-    with results(args.results, f"Scanning, {args.device}{', quick' if args.quick else ''}"):
+    what = "" if model.name == "inceptionv1" else f", {args.network} {layer}"
+    quick = ", quick" if args.quick else ""
+    with results(args.results, f"Scanning, {args.device}{what}{kind_of_processor()}{quick}"):
         print(machine(model.device))
-        print(f"{model.title}, {LAYER}, batch {args.batch}, {len(dataset)} photos\n")
+        print(f"{model.title}, {layer}, batch {args.batch}, {len(dataset)} photos\n")
         peer = lucent_module(model)
-        goals = compare(model, peer, dataset, args)
+        goals = compare((model, peer), layer, dataset, args)
         if not args.quick:
-            goals.append(many_photos(model, peer, dataset))
+            goals.append(many_photos((model, peer), layer, dataset))
         if not args.quick and args.photos and args.device == "cpu":
             goals.append(memory(args))
         else:

@@ -15,6 +15,8 @@ Everything is measured in the page, with its own clock, with the model loaded by
 
 * The import: a new Python that imports ``neuron_widget``, less one that imports nothing.
 
+With ``--first-minute``: the timeline of a newcomer instead; see ``first_minute.py``.
+
 It needs what ``make browser`` installs; JupyterLab and Chromium are started as in the tests.
 """
 
@@ -29,6 +31,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import first_minute
 import torch
 from playwright.sync_api import Page, sync_playwright
 from report import Goal, Times, machine, results, show_goals, test_weights
@@ -64,9 +67,9 @@ WAIT_FOR_FRAME = """() => {
       const released = performance.now();
       const slider = document.querySelector("input[type=range]");
       const look = () => {
-        const image = document.querySelector("img.nw-image");
+        const live = document.querySelector("canvas.nw-image");
         const forming = document.querySelector(".nw-badge")?.textContent === "forming";
-        if (forming && image?.complete && image.alt.endsWith(` ${slider.value}`))
+        if (forming && live?.ariaLabel.endsWith(` ${slider.value}`))
           done([performance.now() - released, Number(slider.value)]);
         else requestAnimationFrame(look);
       };
@@ -158,7 +161,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds: under a minute")
     parser.add_argument("--weights", help="a state dict of InceptionV1")
     parser.add_argument("--results", help="a Markdown file that takes a section of results")
+    parser.add_argument("--first-minute", action="store_true", help="the timeline of a newcomer")
+    parser.add_argument("--cell", default=first_minute.CELL, help="the newcomer's cell")
+    parser.add_argument("--shots", type=Path, help="a folder for the newcomer's screenshots")
     args = parser.parse_args()
+    if args.first_minute:
+        with results(args.results, "The first minute: a cold kernel, an empty home"):
+            print(machine(torch.device("cpu")))
+            first_minute.show(first_minute.first_minute(args.cell, args.shots))
+        return
     if args.device == "cuda" and not torch.cuda.is_available():
         print("No GPU here: nothing was measured.")
         return

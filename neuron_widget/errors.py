@@ -19,8 +19,11 @@ __all__ = [
     "WeightsRefused",
     "WeightsUnavailable",
     "WidgetError",
+    "WrongType",
+    "WrongValue",
     "first_line",
     "nearest",
+    "shown",
 ]
 
 
@@ -31,6 +34,14 @@ class NeuronWidgetError(Exception):
     """
 
     result: object = None
+
+
+class WrongType(NeuronWidgetError, TypeError):
+    """An argument of a type that is not taken, or one that there is not."""
+
+
+class WrongValue(NeuronWidgetError, ValueError):
+    """An argument out of its range, or one that does not fit the others."""
 
 
 class ModelError(NeuronWidgetError, ValueError):
@@ -96,3 +107,12 @@ def first_line(error: BaseException) -> str:
     """What another library says, cut to be quoted."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A wrong value as messages quote it: cut where it is long, its kind where it has no text."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  (a number of 5,000 digits, somebody's own class)
+        return f"{type(value).__name__} without a text"
+    return text if len(text) <= most else f"{type(value).__name__} {text[: most - 20]}..."

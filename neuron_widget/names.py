@@ -5,11 +5,21 @@ This module imports no torch: the widget checks a cell's arguments with it at on
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from neuron_widget.errors import NeuronOutOfRange, UnknownLayer, nearest
+from neuron_widget.errors import (
+    NeuronOutOfRange,
+    NeuronWidgetError,
+    UnknownLayer,
+    WrongType,
+    WrongValue,
+    nearest,
+    shown,
+)
 
 __all__ = [
     "EFFICIENTNET_LAYERS",
@@ -18,6 +28,7 @@ __all__ = [
     "INCEPTION_BLOCKS",
     "INCEPTION_LAYERS",
     "INCEPTION_MODULES",
+    "as_path",
     "check_neuron",
     "path_as_typed",
     "resolve_layer",
@@ -111,7 +122,7 @@ def check_neuron(neuron: object, channels: int | None, layer: str) -> int:
     """
     if isinstance(neuron, bool) or not hasattr(neuron, "__index__"):
         most = f"from 0 to {channels - 1}" if channels is not None else "0 or more"
-        raise NeuronOutOfRange(f"neuron must be an integer {most}, got {neuron!r}")
+        raise NeuronOutOfRange(f"neuron must be an integer {most}, got {shown(neuron)}")
     number: int = neuron.__index__()
     if channels is None:
         if number < 0:
@@ -125,10 +136,42 @@ def check_neuron(neuron: object, channels: int | None, layer: str) -> int:
     return number
 
 
+def as_path(
+    given: object, what: str, error: type[NeuronWidgetError] = WrongValue, *, example: str
+) -> Path:
+    """The path that is given, ``~`` being the home; whether anything is there is not asked.
+
+    Raises
+    ------
+    WrongType
+        For what is no path, or an empty one; ``what`` names the argument.
+    error
+        For one that the system does not take: unknown home, null byte, a name too long.
+    """
+    text = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    if not isinstance(text, str) or not text:
+        raise WrongType(f"{what} must be a path such as {example!r}, got {shown(given)}")
+    quoted = repr(text) if len(text) <= 120 else f"{text[:100]!r}... ({len(text):,} characters)"
+    way_out = f"expected a path such as {example!r}"
+    if "\0" in text:
+        raise error(f"{what} {quoted} has a null character, which no path has; {way_out}")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as unknown:
+        raise error(f"{what} {quoted} names the home of nobody here; {way_out}") from unknown
+    try:
+        path.exists()
+    except OSError as refusal:
+        why = refusal.strerror or refusal
+        raise error(f"{what} {quoted} cannot be used: {why}; {way_out}") from refusal
+    return path
+
+
 def path_as_typed(text: str) -> str:
     """The path that a person typed or pasted: with spaces or quotes around it, or a file:// URL."""
-    if Path(text).exists():
-        return text
+    with contextlib.suppress(OSError):  # too long for a name
+        if Path(text).exists():
+            return text
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         text = text[1:-1].strip()

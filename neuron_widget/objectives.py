@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["OBJECTIVES", "NamedObjective", "canonical_objective", "objective"]
+__all__ = [
+    "OBJECTIVES",
+    "ImagesObjective",
+    "NamedObjective",
+    "canonical_objective",
+    "each",
+    "objective",
+    "together",
+]
 
 Values = Callable[["Tensor"], "Tensor"]
 
@@ -45,6 +53,47 @@ class NamedObjective:
     help: str
     values: Values
     key: str
+
+
+@dataclass(frozen=True)
+class ImagesObjective:
+    """A function of the activation, with what it speaks of: each image, or all together."""
+
+    function: Callable[[Tensor], Tensor]
+    together: bool
+
+
+def each(function: Callable[[Tensor], Tensor]) -> ImagesObjective:
+    """An objective that is asked of each image alone.
+
+    ``function`` gets one image's activation ``(1, C, h, w)``.
+    """
+    return ImagesObjective(function, together=False)
+
+
+def together(function: Callable[[Tensor], Tensor]) -> ImagesObjective:
+    """An objective that is asked of all images of one call together, and may compare them.
+
+    ``function`` gets the activation ``(n, C, h, w)`` of all images, in the order of the targets.
+    The images form as one group, so each depends on the others.
+
+    Examples
+    --------
+    Four pictures of one neuron that are to differ:
+
+    >>> from neuron_widget import load_model, render
+    >>> from neuron_widget.objectives import together
+    >>> def apart(maps):
+    ...     means = maps.mean(dim=(2, 3))  # (n, C)
+    ...     return means[:, 3].mean() + means.std(dim=0).mean()
+    >>> model = load_model("efficientnet_lite0")
+    >>> result = render(
+    ...     model, "blocks.1", [3] * 4, objective=together(apart), steps=2, size=64, progress=False
+    ... )
+    >>> len(result.images)
+    4
+    """
+    return ImagesObjective(function, together=True)
 
 
 OBJECTIVES: dict[str, NamedObjective] = {}

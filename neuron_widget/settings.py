@@ -10,29 +10,24 @@ This module imports no torch.
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from numbers import Real
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_type_hints
 
-from neuron_widget.errors import nearest
+from neuron_widget.errors import WrongType, nearest
 from neuron_widget.objectives import OBJECTIVES, canonical_objective
+from neuron_widget.setting import Choice, PageControl, Setting
 
 __all__ = [
     "PREVIEW",
     "RENDER",
     "SCAN",
     "VIEW",
-    "Choice",
-    "PageControl",
     "RenderOptions",
     "ScanOptions",
-    "Setting",
     "ViewOptions",
     "WidgetOptions",
-    "check_int",
     "check_settings",
     "defaults",
     "documented_options",
@@ -41,114 +36,6 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One value of a setting that is chosen by name: its label and its line of help on the page."""
-
-    name: str
-    label: str = ""
-    help: str = ""
-
-
-@dataclass(frozen=True)
-class PageControl:
-    """How the page's settings panel shows a setting.
-
-    ``low`` and ``high`` bound what a person may choose there and as a widget's argument; they may
-    be narrower than what Python takes. ``task`` is the task that a switch turns off.
-    """
-
-    label: str
-    low: float | None = None
-    high: float | None = None
-    step: float | None = None
-    task: str | None = None
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting.
-
-    Attributes
-    ----------
-    default
-        Its value where nobody names one. None: chosen from the network or the processor.
-    low, high
-        Smallest and largest value of a number; ``low`` itself is not allowed if ``above``.
-    choices
-        The values there are, where it is chosen by name.
-    help
-        One line for people: docstrings, ``--help``, the page.
-    in_key
-        Whether results with different values are different results, and so have different keys in
-        the store. ``"changed"``, for settings added later: only a value that is not the default
-        stands in the key, so that results stored before the setting existed stay found.
-    page
-        How the page shows it; None keeps it off the page.
-    optional
-        Whether None is a value: "choose for me".
-    """
-
-    default: Any
-    help: str
-    low: float | None = None
-    high: float | None = None
-    above: bool = False
-    choices: tuple[Choice, ...] = ()
-    in_key: Literal["always", "changed", "never"] = "changed"
-    page: PageControl | None = None
-    optional: bool = False
-    alias: Callable[[Any], Any] | None = None
-    name: str = ""
-    type: type = object
-
-    def check(self, value: Any, *, on_page: bool = False) -> Any:
-        """Return ``value`` as its type, within the range.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Naming the value, what was expected, and the nearest right one.
-        """
-        if value is None and self.optional:
-            return None
-        if self.alias is not None:
-            value = self.alias(value)
-        if self.choices:
-            return _check_choice(self.name, value, [choice.name for choice in self.choices])
-        low, high = self.low, self.high
-        if on_page and self.page is not None:
-            low = self.page.low if self.page.low is not None else low
-            high = self.page.high if self.page.high is not None else high
-        if self.type is bool:
-            if not isinstance(value, bool):
-                wanted = "True, False or None" if self.optional else "True or False"
-                raise TypeError(f"{self.name} must be {wanted}, got {value!r}")
-            return value
-        if self.type is int:
-            assert low is not None
-            return check_int(self.name, value, int(low), None if high is None else int(high))
-        if self.type is float:
-            return self._check_float(value)
-        return value
-
-    def _check_float(self, value: Any) -> float:
-        bounds = []
-        if self.low is not None:
-            bounds.append(f"above {self.low:g}" if self.above else f"at least {self.low:g}")
-        if self.high is not None:
-            bounds.append(f"at most {self.high:g}")
-        wanted = f"{' and '.join(bounds)}, such as {self.default:g}"
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(f"{self.name} must be a number {wanted}, got {value!r}")
-        number = float(value)
-        low_ok = self.low is None or (number > self.low if self.above else number >= self.low)
-        high_ok = self.high is None or number <= self.high
-        if not (math.isfinite(number) and low_ok and high_ok):
-            raise ValueError(f"{self.name} must be {wanted}; got {value!r}")
-        return number
 
 
 # ------------------------------------------------------------------ the settings
@@ -162,14 +49,17 @@ class RenderOptions(TypedDict, total=False):
         Setting(512, "Steps of activation maximisation.", low=1, high=100_000, in_key="never"),
     ]
     size: Annotated[
-        int,
+        int | None,
         Setting(
-            224,
-            "Side of the image in pixels. Larger shows more repeats and takes longer.",
+            None,
+            "Side of the image in pixels. Larger shows more repeats and takes longer. Default: "
+            "224, or the nearest that the network takes.",
             low=16,
             high=4096,
             in_key="always",
-            page=PageControl("Size", low=32, high=1024, step=1),
+            page=PageControl("Size", low=16, high=1024, step=1),
+            optional=True,
+            usual=224,
         ),
     ]
     lr: Annotated[
@@ -219,9 +109,33 @@ class RenderOptions(TypedDict, total=False):
         bool | None,
         Setting(
             None,
-            "Redirect gradients that no ReLU lets through in the first steps. Default: what the "
-            "network needs.",
+            "Let gradients pass where ReLU is silent, in the first 16 steps; without it a picture "
+            "that begins where the neuron is silent stays grey. Default: on where the network has "
+            "ReLU.",
             in_key="always",
+            page=PageControl(
+                "Redirected ReLU",
+                choices=(
+                    Choice(
+                        "auto",
+                        "as the network needs",
+                        "On where the network has ReLU: there a picture that begins where the "
+                        "neuron is silent would stay grey.",
+                    ),
+                    Choice(
+                        "on",
+                        "on",
+                        "Gradients pass where ReLU is silent, in the first 16 steps, so that no "
+                        "picture stays grey.",
+                    ),
+                    Choice(
+                        "off",
+                        "off",
+                        "The network's own gradients alone: a picture that begins where the "
+                        "neuron is silent stays grey.",
+                    ),
+                ),
+            ),
             optional=True,
         ),
     ]
@@ -241,9 +155,7 @@ class RenderOptions(TypedDict, total=False):
 class ScanOptions(TypedDict, total=False):
     """Settings of a scan: the keyword arguments that :func:`neuron_widget.scan` takes."""
 
-    top_k: Annotated[
-        int, Setting(9, "Photos to keep at either end.", low=1, high=10_000, in_key="never")
-    ]
+    top_k: Annotated[int, Setting(9, "Photos to keep at either end.", low=1, in_key="never")]
     num_samples: Annotated[
         int | None,
         Setting(None, "Look at so many photos. Default: all.", low=1, optional=True),
@@ -343,7 +255,7 @@ def check_settings(
     for name in given:
         if name not in settings:
             hint = nearest(name, settings) or f"expected {', '.join(settings)}"
-            raise TypeError(f"{what} has no setting {name!r}; {hint}")
+            raise WrongType(f"{what} has no setting {name!r}; {hint}")
     return {
         name: setting.check(given[name]) if name in given else setting.default
         for name, setting in settings.items()
@@ -388,23 +300,3 @@ def documented_options(options: Any, *, but: tuple[str, ...] = ()) -> Callable[[
         return function
 
     return decorate
-
-
-def check_int(name: str, value: object, low: int, high: int | None = None) -> int:
-    """``value`` as an int in ``low..high``; TypeError or ValueError otherwise."""
-    wanted = f"from {low:,} to {high:,}" if high is not None else f"of at least {low:,}"
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer {wanted}, got {value!r}")
-    number = int(value.__index__())
-    if number < low or (high is not None and number > high):
-        raise ValueError(f"{name} must be {wanted}, got {number}")
-    return number
-
-
-def _check_choice(name: str, value: object, known: Sequence[str]) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-    if value not in known:
-        hint = nearest(value, known) or f"expected {', '.join(map(repr, known))}"
-        raise ValueError(f"unknown {name} {value!r}; {hint}")
-    return value

@@ -283,7 +283,10 @@ def parse_targets(text: str) -> list[Target]:
                 "such as 1,5,70-80"
             )
         if last - first >= 1_000_000:
-            raise TargetError(f"{text!r} names {last - first + 1:,} neurons; no layer has so many")
+            raise TargetError(
+                f"{text!r} names {last - first + 1:,} neurons; no layer has so many: expected "
+                "numbers and ranges such as 1,5,70-80"
+            )
         targets += [Channel(found[1], n) for n in range(first, last + 1)]
     return targets
 
@@ -302,11 +305,7 @@ def as_target(given: TargetLike, neuron: object = None) -> Target:
         For anything else; says what was expected.
     """
     if neuron is not None:
-        if not isinstance(given, str):
-            raise TargetError(f"a layer is named by a text such as 'mixed4a', got {_short(given)}")
-        if isinstance(neuron, bool) or not hasattr(neuron, "__index__"):
-            raise NeuronOutOfRange(f"neuron must be an integer of at least 0, got {neuron!r}")
-        return Channel(given, neuron.__index__())
+        return _channel(given, neuron)
     if isinstance(given, Target):
         return given
     if isinstance(given, str):
@@ -317,6 +316,14 @@ def as_target(given: TargetLike, neuron: object = None) -> Target:
         f"expected a target, its text such as 'mixed4a:68', or a pair (layer, neuron); "
         f"got {_short(given)}"
     )
+
+
+def _channel(layer: object, neuron: object) -> Channel:
+    if not isinstance(layer, str):
+        raise TargetError(f"a layer is named by a text such as 'mixed4a', got {_short(layer)}")
+    if isinstance(neuron, bool) or not hasattr(neuron, "__index__"):
+        raise NeuronOutOfRange(f"neuron must be an integer of at least 0, got {_short(neuron)}")
+    return Channel(layer, neuron.__index__())
 
 
 def as_targets(given: TargetLike, neurons: object = None) -> tuple[Target, ...]:
@@ -331,8 +338,8 @@ def as_targets(given: TargetLike, neurons: object = None) -> tuple[Target, ...]:
     """
     if neurons is not None:
         if isinstance(neurons, str | bytes) or not isinstance(neurons, Iterable):
-            return (as_target(given, neurons),)
-        found = tuple(as_target(given, neuron) for neuron in neurons)
+            return (_channel(given, neurons),)
+        found = tuple(_channel(given, neuron) for neuron in neurons)
         if not found:
             raise NeuronOutOfRange(f"no neuron of layer {given} is named; expected at least one")
         return found

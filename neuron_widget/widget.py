@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 import anywidget
 import traitlets
 
-from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.errors import NeuronWidgetError, StoreError
+from neuron_widget.names import as_path
 from neuron_widget.notebook import (
     LiveFloat,
     LiveUnicode,
@@ -290,7 +291,8 @@ class NeuronWidget(anywidget.AnyWidget):
             If nothing is rendered yet, or the widget is closed.
         """
         self._session.state.check_open()
-        return export.save_figure(self._session.state, path)
+        file = as_path(path, "the figure", StoreError, example="figure.png")
+        return export.save_figure(self._session.state, file)
 
     def to_html(
         self,
@@ -307,10 +309,11 @@ class NeuronWidget(anywidget.AnyWidget):
         store; nothing is rendered for it. The size is estimated and printed first. The arguments
         are those of :func:`neuron_widget.export_html`, and what it raises too.
         """
-        from neuron_widget.page.export import check_path
+        from neuron_widget.page.export import check_path, check_wishes
         from neuron_widget.page.saving import Saving
 
-        file = check_path(Path(path))
+        file = check_path(path)
+        max_bytes = check_wishes(title, max_bytes)
         self._waiting.until_open()
         saving = Saving(
             self._session.state,

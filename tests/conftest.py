@@ -8,7 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
+
+from neuron_widget.session.openmp import short_look_out
+
+# Tests run beside other programs: threads that wait for each other must not take their cores.
+with short_look_out():
+    import torch
 
 # Tests render and scan for themselves, and leave nothing in the home of who runs them.
 os.environ.setdefault("NEURON_WIDGET_STORE", "off")

@@ -1,20 +1,16 @@
 import { type Signal, signal } from "@preact/signals";
 import type { Frame } from "./protocol";
-import { dropUrl, makeUrl } from "./urls";
 
 /** A moving picture on screen. */
 export interface LiveFrame {
-	url: string;
+	picture: ImageBitmap;
 	frame: Frame;
 }
 
-type Decode = (url: string) => Promise<void>;
+type Decode = (data: DataView<ArrayBuffer>) => Promise<ImageBitmap>;
 
-async function decodeImage(url: string): Promise<void> {
-	const image = new Image();
-	image.src = url;
-	await image.decode();
-}
+const decodeImage: Decode = async (data) =>
+	createImageBitmap(new Blob([data], { type: "image/jpeg" }));
 
 /**
  * The page's end of the frame protocol: a frame is decoded, shown, then acknowledged. While one is
@@ -48,9 +44,9 @@ export class Frames {
 		this.#turn += 1;
 		if (this.#waiting) this.ack(this.#waiting.frame.index);
 		this.#waiting = null;
-		const old = this.shown.value;
+		const old = this.shown.peek();
 		this.shown.value = null;
-		dropUrl(old?.url);
+		old?.picture.close();
 	}
 
 	async #work(): Promise<void> {
@@ -59,17 +55,13 @@ export class Frames {
 			const { frame, data } = this.#waiting;
 			this.#waiting = null;
 			const turn = this.#turn;
-			const url = makeUrl(data, "image/jpeg");
-			const good = await this.decode(url).then(
-				() => true,
-				() => false,
-			);
-			if (good && turn === this.#turn) {
-				const old = this.shown.value;
-				this.shown.value = { url, frame };
-				dropUrl(old?.url);
+			const picture = await this.decode(data).catch(() => null);
+			if (picture && turn === this.#turn) {
+				const old = this.shown.peek();
+				this.shown.value = { picture, frame };
+				old?.picture.close();
 			} else {
-				dropUrl(url);
+				picture?.close();
 			}
 			this.ack(frame.index);
 		}

@@ -1,4 +1,5 @@
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { Beat } from "./beat";
 import type { Connection } from "./connection";
 import type { Contact } from "./contact";
 import { Errors } from "./errors";
@@ -14,8 +15,17 @@ import { RunningCurve } from "./running-curve";
 import { Selection } from "./selection";
 import { MAX_STEPS } from "./steps";
 import type { Strength } from "./strength";
-import { sameTarget } from "./target";
+import { channelKey, sameTarget } from "./target";
 import { isLive, Tasks } from "./tasks";
+
+/** Whether one report goes on with the other, rather than to tell of a beginning or an end. */
+const sameRun = (before: P.Progress | null, now: P.Progress | null): boolean =>
+	before?.state === "running" &&
+	now?.state === "running" &&
+	before.layer === now.layer &&
+	before.total === now.total &&
+	now.done >= before.done &&
+	(before.target === now.target || sameTarget(before.target, now.target));
 
 /** What the page knows of one widget, shared by all its views; and what follows from it. */
 export class PageState {
@@ -28,6 +38,15 @@ export class PageState {
 	readonly tasks = new Tasks();
 	readonly errors = new Errors();
 	readonly curve = new RunningCurve();
+	readonly #beat = new Beat();
+	// What is written of what changes many times a second.
+	readonly renderRow: ReadonlySignal<P.Progress | null>;
+	readonly scanRow: ReadonlySignal<P.Progress | null>;
+	readonly previewRow: ReadonlySignal<P.Progress | null>;
+	/** The step of the moving picture; null where none is shown. */
+	readonly forming: ReadonlySignal<P.Frame | null>;
+	/** The curve of the moving picture. */
+	readonly drawnCurve: ReadonlySignal<number[][]>;
 	readonly contact: Contact;
 	readonly selection: Selection;
 	readonly inView: InView;
@@ -39,6 +58,7 @@ export class PageState {
 	readonly looking: Looking;
 	/** The page was saved: there is no kernel, and nothing is on its way. */
 	readonly saved: boolean;
+	readonly #ends: (() => void)[] = [];
 	#identity = "";
 	#photosOf = "";
 
@@ -61,6 +81,21 @@ export class PageState {
 		);
 		this.media = new Media((key) => this.pins.holds(key));
 		this.saved = connection.model.get("saved") === true;
+		this.renderRow = this.#beat.follow(this.#renderRow, sameRun);
+		this.scanRow = this.#beat.follow(this.#scanRow, sameRun);
+		this.previewRow = this.#beat.follow(this.#previewRow, sameRun);
+		this.forming = this.#beat.follow(
+			computed(() => this.liveFrame()?.frame ?? null),
+			(before, now) => sameTarget(before?.target, now?.target),
+		);
+		this.#ends.push(
+			// After all that follows the frame has heard of it.
+			this.frames.shown.subscribe(() => queueMicrotask(() => this.#beat.join())),
+		);
+		this.drawnCurve = this.#beat.follow(
+			this.curve.points,
+			(before, now) => before.length > 0 && now.length > before.length,
+		);
 	}
 
 	// ------------------------------------------------------------------ what follows
@@ -81,8 +116,14 @@ export class PageState {
 		return isLive(p) && ours && !this.gone.value;
 	});
 
+	/** The neuron of which anything is being rendered just now; "" for none. */
+	readonly underWay: ReadonlySignal<string> = computed(() => {
+		const p = this.tasks.render.progress.value;
+		return p?.state === "running" && p.target ? channelKey(p.target) : "";
+	});
+
 	/** The rendering worth a row: one under way, or the one that made the image on screen. */
-	readonly renderRow: ReadonlySignal<P.Progress | null> = computed(() => {
+	readonly #renderRow: ReadonlySignal<P.Progress | null> = computed(() => {
 		const p = this.tasks.render.progress.value;
 		const target = this.selection.target.value;
 		if (!p || isLive(p)) return p;
@@ -92,12 +133,12 @@ export class PageState {
 	});
 
 	/** A scan that goes on, or was stopped in the layer on screen. */
-	readonly scanRow: ReadonlySignal<P.Progress | null> = computed(() =>
+	readonly #scanRow: ReadonlySignal<P.Progress | null> = computed(() =>
 		this.#liveOrStopped(this.tasks.scan.progress.value),
 	);
 
 	/** The same of the previews. Those that are switched off cannot be resumed. */
-	readonly previewRow: ReadonlySignal<P.Progress | null> = computed(() =>
+	readonly #previewRow: ReadonlySignal<P.Progress | null> = computed(() =>
 		this.previewsOff.value ? null : this.#liveOrStopped(this.tasks.preview.progress.value),
 	);
 
@@ -174,6 +215,8 @@ export class PageState {
 	}
 
 	dispose(): void {
+		this.#beat.dispose();
+		for (const end of this.#ends) end();
 		this.selection.dispose();
 		this.inView.dispose();
 		this.frames.clear();

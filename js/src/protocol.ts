@@ -3,7 +3,7 @@
 
 export const MAX_PINS = 4;
 
-export const MAX_FRAMES_PER_SECOND = 10;
+export const MAX_FRAMES_PER_SECOND = 8;
 
 export const MAX_FRAMES_IN_FLIGHT = 2;
 
@@ -325,12 +325,17 @@ export interface Opened {
 /**
  * How images are made now: every setting in ``SETTINGS``, by name.
  *
+ * Once a network is open: ``usual``, what it makes of settings that are left to it, and
+ * ``limits``, the lowest and the highest value of those whose range is narrower for it.
+ *
  * Where one that ``remakes`` differs from what the page knew, it forgets its pictures and
  * previews; those that belong follow.
  */
 export interface Configured {
 	kind: "configured";
 	settings: Settings;
+	usual?: Settings;
+	limits?: Record<string, number[]>;
 }
 
 /** The neurons that are pinned; their pictures and photos come as for the selected one. */
@@ -364,19 +369,21 @@ export interface DatasetChanged {
 /**
  * How far a task is. ``rate`` in steps or photos a second, ``left`` in seconds; 0 = unknown.
  *
- * ``state`` is ``running``, ``waiting`` (another task goes first), ``done``, ``stopped`` or
- * ``failed``. ``total`` 0 means unknown.
+ * ``state`` is ``running``, ``waiting`` (another task goes first), ``elsewhere`` (another process
+ * that uses the store makes it just now, and is as far), ``done``, ``stopped`` or ``failed``.
+ * ``total`` 0 means unknown. ``note`` is what there is to say besides.
  */
 export interface Progress {
 	kind: "progress";
 	task: "render" | "scan" | "preview";
 	layer: string;
-	target: ChannelTarget | UnitTarget | null;
+	target: Target | null;
 	done: number;
 	total: number;
 	rate: number;
 	left: number;
-	state: "running" | "waiting" | "done" | "stopped" | "failed";
+	state: "running" | "waiting" | "elsewhere" | "done" | "stopped" | "failed";
+	note?: string;
 }
 
 /**
@@ -400,7 +407,9 @@ export interface Frame {
  * ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
  * that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
  * ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
- * ``best_photo`` is the best photo's score of this neuron, null before a scan.
+ * ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
+ * came with the package, nothing was rendered here. ``note``, where it is there, is what to know
+ * before trusting the picture.
  */
 export interface Image {
 	kind: "image";
@@ -413,7 +422,9 @@ export interface Image {
 	comparable: boolean;
 	best_photo: number | null;
 	history: number[][];
+	packaged: boolean;
 	look: Appearance;
+	note?: string;
 }
 
 /**
@@ -701,14 +712,14 @@ export interface Setting {
 	label: string;
 	help: string;
 	default: string | number | boolean;
-	low: number | null;
-	high: number | null;
-	step: number | null;
+	low?: number;
+	high?: number;
+	step?: number;
 	/** Whether another value makes another picture. */
 	remakes: boolean;
 	/** The task that the switch turns off. */
-	task: Progress["task"] | null;
-	choices: { name: string; label: string; help: string }[];
+	task?: Progress["task"];
+	choices?: { name: string; label: string; help: string }[];
 }
 
 /** The settings that the page shows, in order. */
@@ -717,14 +728,12 @@ export const SETTINGS: readonly Setting[] = [
 		name: "size",
 		type: "integer",
 		label: "Size",
-		help: "Side of the image in pixels. Larger shows more repeats and takes longer.",
+		help: "Side of the image in pixels. Larger shows more repeats and takes longer. Default: 224, or the nearest that the network takes.",
 		default: 224,
-		low: 32,
+		low: 16,
 		high: 1024,
 		step: 1,
-		remakes: true,
-		task: null,
-		choices: []
+		remakes: true
 	},
 	{
 		name: "lr",
@@ -734,10 +743,7 @@ export const SETTINGS: readonly Setting[] = [
 		default: 0.05,
 		low: 0.001,
 		high: 10,
-		step: null,
-		remakes: true,
-		task: null,
-		choices: []
+		remakes: true
 	},
 	{
 		name: "seed",
@@ -748,9 +754,7 @@ export const SETTINGS: readonly Setting[] = [
 		low: 0,
 		high: 2147483647,
 		step: 1,
-		remakes: true,
-		task: null,
-		choices: []
+		remakes: true
 	},
 	{
 		name: "objective",
@@ -758,11 +762,7 @@ export const SETTINGS: readonly Setting[] = [
 		label: "Objective",
 		help: "What an image maximises.",
 		default: "channel",
-		low: null,
-		high: null,
-		step: null,
 		remakes: true,
-		task: null,
 		choices: [
 			{
 				name: "channel",
@@ -777,16 +777,37 @@ export const SETTINGS: readonly Setting[] = [
 		]
 	},
 	{
+		name: "redirect_relu",
+		type: "choice",
+		label: "Redirected ReLU",
+		help: "Let gradients pass where ReLU is silent, in the first 16 steps; without it a picture that begins where the neuron is silent stays grey. Default: on where the network has ReLU.",
+		default: "auto",
+		remakes: true,
+		choices: [
+			{
+				name: "auto",
+				label: "as the network needs",
+				help: "On where the network has ReLU: there a picture that begins where the neuron is silent would stay grey."
+			},
+			{
+				name: "on",
+				label: "on",
+				help: "Gradients pass where ReLU is silent, in the first 16 steps, so that no picture stays grey."
+			},
+			{
+				name: "off",
+				label: "off",
+				help: "The network's own gradients alone: a picture that begins where the neuron is silent stays grey."
+			}
+		]
+	},
+	{
 		name: "previews",
 		type: "boolean",
 		label: "Previews",
 		help: "The gallery fills by itself when nothing else runs. Off, tiles fill as you render.",
 		default: true,
-		low: null,
-		high: null,
-		step: null,
 		remakes: false,
-		task: "preview",
-		choices: []
+		task: "preview"
 	}
 ];

@@ -1,35 +1,64 @@
 import { type Signal, signal } from "@preact/signals";
-import { type Configured, type FromPage, type Image, SETTINGS, type Settings } from "./protocol";
+import {
+	type Configured,
+	type FromPage,
+	type Image,
+	SETTINGS,
+	type Setting,
+	type Settings,
+} from "./protocol";
 import type { TaskName } from "./tasks";
+
+type Value = Settings[string];
 
 /** What each setting is where nobody chose. */
 export const DEFAULTS: Settings = Object.fromEntries(SETTINGS.map((s) => [s.name, s.default]));
 
+/** The value of a setting that is left to the network. */
+const AUTO = "auto";
+
 const REMAKING = SETTINGS.filter((setting) => setting.remakes);
 
-/** Whether any setting differs. One that is not named has its default, as in older results. */
-export const differ = (a: Settings, b: Settings, settings = SETTINGS): boolean =>
-	settings.some(({ name, default: usual }) => (a[name] ?? usual) !== (b[name] ?? usual));
+/** What a setting comes to. One that is not named has its default, as in older results. */
+function meant(settings: Settings, { name, default: usual }: Setting, network: Settings): Value {
+	const value = settings[name] ?? usual;
+	return value === usual ? (network[name] ?? value) : value;
+}
+
+/** Whether any setting differs; `network`: what those come to that are left to the network. */
+export const differ = (
+	a: Settings,
+	b: Settings,
+	network: Settings = {},
+	settings = SETTINGS,
+): boolean => settings.some((s) => meant(a, s, network) !== meant(b, s, network));
 
 /** Whether images made with the one are not those made with the other. */
-export const remade = (a: Settings, b: Settings): boolean => differ(a, b, REMAKING);
+export const remade = (a: Settings, b: Settings, network: Settings = {}): boolean =>
+	differ(a, b, network, REMAKING);
 
 /** The settings that made a picture, in a few words each: "size 224", "centre unit". */
-export function describe(settings: Settings): string[] {
+export function describe(settings: Settings, network: Settings = {}): string[] {
 	return REMAKING.filter(({ name }) => settings[name] !== undefined).flatMap((setting) => {
-		const value = settings[setting.name] as Settings[string];
+		const value = settings[setting.name] as Value;
 		const label = setting.label.toLowerCase();
 		// Numbers always; of what is chosen or switched only what is not as usual.
 		if (typeof value === "number") return [`${label} ${value}`];
-		if (value === setting.default) return [];
+		const auto = setting.default === AUTO;
+		if (value === setting.default || value === (network[setting.name] ?? (auto && "on"))) return [];
 		if (typeof value === "boolean") return [value ? label : `no ${label}`];
-		return [setting.choices.find((choice) => choice.name === value)?.label || value];
+		const chosen = setting.choices?.find((choice) => choice.name === value)?.label || value;
+		return [auto ? `${label} ${chosen}` : chosen];
 	});
 }
 
 /** How images are made now. A picture made otherwise is not this view's. */
 export class RenderSettings {
 	readonly now: Signal<Settings | null> = signal(null);
+	/** What those come to that are left to the network. */
+	readonly usual: Signal<Settings> = signal({});
+	/** Lowest and highest value, where the network's range is narrower. */
+	readonly limits: Signal<Record<string, number[]>> = signal({});
 
 	constructor(readonly ask: (message: FromPage) => void) {}
 
@@ -39,14 +68,26 @@ export class RenderSettings {
 	}
 
 	/** Take up what the kernel says; whether the pictures on the page were made otherwise. */
-	apply({ settings }: Configured): boolean {
+	apply({ settings, usual = {}, limits = {} }: Configured): boolean {
 		const before = this.now.value;
 		this.now.value = settings;
-		return before !== null && remade(before, settings);
+		this.usual.value = usual;
+		this.limits.value = limits;
+		return before !== null && remade(before, settings, usual);
 	}
 
 	fits(image: Image): boolean {
-		return this.now.value === null || !remade(this.now.value, image.settings);
+		const now = this.now.value;
+		return now === null || !remade(now, image.settings, this.usual.value);
+	}
+
+	/** What each is where nobody chose, on this network. */
+	get defaults(): Settings {
+		const usual = Object.entries(this.usual.value);
+		return {
+			...DEFAULTS,
+			...Object.fromEntries(usual.filter(([name]) => DEFAULTS[name] !== AUTO)),
+		};
 	}
 
 	/** Whether a task was switched off. */

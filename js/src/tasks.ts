@@ -4,9 +4,9 @@ import { nameOf } from "./target";
 
 export type TaskName = P.Progress["task"];
 
-/** Whether a task runs or waits for its turn. */
+/** Whether a task runs, here or in another process, or waits for its turn. */
 export const isLive = (progress: P.Progress | null): boolean =>
-	progress?.state === "running" || progress?.state === "waiting";
+	["running", "waiting", "elsewhere"].includes(progress?.state ?? "");
 
 /** One task of the kernel: how far it is, and what the person asked of it. */
 export class Task {
@@ -45,7 +45,7 @@ export class Tasks implements Record<TaskName, Task> {
 			message.task === "render"
 				? `Rendering ${message.target ? nameOf(message.target) : message.layer}`
 				: "Scanning photos";
-		this.news.value = `${what}: ${message.state}`;
+		this.news.value = `${what}: ${message.state === "elsewhere" ? message.note : message.state}`;
 	}
 
 	/** Nothing that was asked for is to come. */

@@ -19,17 +19,20 @@ const HOSTS: [string, Wrap][] = [
 
 describe("buffers", () => {
 	let model: TestModel;
-	let blobs: Blob[];
+	let frames: Blob[];
 
 	beforeEach(() => {
 		model = new TestModel();
-		blobs = [];
-		vi.spyOn(URL, "createObjectURL").mockImplementation((blob) => {
-			blobs.push(blob as Blob);
-			return `blob:${blobs.length}`;
+		frames = [];
+		vi.stubGlobal("createImageBitmap", async (blob: Blob) => {
+			frames.push(blob);
+			return { close: () => undefined };
 		});
 	});
-	afterEach(() => void vi.restoreAllMocks());
+	afterEach(() => void vi.unstubAllGlobals());
+
+	const inUrl = (url: string | undefined): number[] =>
+		[...atob(url?.split(",")[1] ?? "")].map((letter) => letter.charCodeAt(0));
 
 	it.each(HOSTS)("are read whole and alone from a host that gives %s", async (_, wrap) => {
 		const widget = new Widget(model);
@@ -39,11 +42,15 @@ describe("buffers", () => {
 		const [info] = photos(3, 1);
 		model.tell(info, [wrap([6]), wrap([0, 50, 100, 255]), wrap([7, 8]), wrap([1, 2, 3, 4])]);
 
-		const shown = await Promise.all(
-			blobs.map(async (b) => [...new Uint8Array(await b.arrayBuffer())]),
-		);
+		const { media } = widget.state;
+		const set = media.photos(channel(3));
+		const shown = [
+			...(await Promise.all(frames.map(async (b) => [...new Uint8Array(await b.arrayBuffer())]))),
+			inUrl(media.picture(channel(3))?.url),
+			inUrl(set?.most[0]?.url),
+			inUrl(set?.least[0]?.url),
+		];
 		expect(shown).toEqual([[1, 2], [3, 4, 5], [6], [7, 8]]);
-		const set = widget.state.media.photos(channel(3));
 		expect([...(set?.most[0]?.map ?? [])]).toEqual([0, 50, 100, 255]);
 		expect([...(set?.least[0]?.map ?? [])]).toEqual([1, 2, 3, 4]);
 		widget.dispose();

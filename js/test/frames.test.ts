@@ -1,21 +1,26 @@
 import { describe, expect, it } from "vitest";
 import { Frames } from "../src/frames";
-import { liveUrls } from "../src/urls";
 import { frame, view } from "./helpers";
 
 function made(still = false) {
 	const acks: number[] = [];
 	const decoding: (() => void)[] = [];
+	const open = new Set<object>();
+	const picture = (): ImageBitmap => {
+		const made = { close: () => open.delete(made) };
+		open.add(made);
+		return made as unknown as ImageBitmap;
+	};
 	const frames = new Frames(
 		(index) => acks.push(index),
 		() => still,
-		() => new Promise((done) => decoding.push(done)),
+		() => new Promise((done) => decoding.push(() => done(picture()))),
 	);
 	const decoded = async () => {
 		decoding.shift()?.();
 		await new Promise((done) => setTimeout(done));
 	};
-	return { acks, frames, decoded };
+	return { acks, frames, decoded, open };
 }
 
 describe("Frames", () => {
@@ -41,12 +46,13 @@ describe("Frames", () => {
 	});
 
 	it("shows nothing that was still being decoded when it was cleared", async () => {
-		const { acks, frames, decoded } = made();
+		const { acks, frames, decoded, open } = made();
 		frames.receive(frame(0), view(1));
 		frames.clear();
 		await decoded();
 		expect(frames.shown.value).toBeNull();
 		expect(acks).toEqual([0]);
+		expect(open.size).toBe(0);
 	});
 
 	it("acknowledges but does not show when motion is reduced", () => {
@@ -56,15 +62,14 @@ describe("Frames", () => {
 		expect(frames.shown.value).toBeNull();
 	});
 
-	it("holds one object URL after 500 frames and none after clear", async () => {
-		const { frames, decoded } = made();
-		const before = liveUrls();
+	it("holds one picture after 500 frames and none after clear", async () => {
+		const { frames, decoded, open } = made();
 		for (let i = 0; i < 500; i++) {
 			frames.receive(frame(i), view(1));
 			await decoded();
 		}
-		expect(liveUrls() - before).toBe(1);
+		expect(open.size).toBe(1);
 		frames.clear();
-		expect(liveUrls() - before).toBe(0);
+		expect(open.size).toBe(0);
 	});
 });

@@ -135,6 +135,7 @@ export const image = (target: number | P.Target, step = 512): P.Image => ({
 		[1, 10],
 		[512, 3400],
 	],
+	packaged: false,
 	look: { mean_rgb: [1, 2, 3], std_rgb: [4, 5, 6], patterns: ["High contrast/texture"] },
 });
 

@@ -18,6 +18,10 @@ vi.mock("../src/protocol", async (original) => {
 			setting({ name: "jitter", type: "integer", label: "Jitter", help: "How far.", default: 8 }),
 			setting({ name: "decay", type: "number", label: "Decay", help: "d", default: 1, low: 0.5 }),
 			setting({ name: "palette", type: "choice", label: "Palette", default: "plain", choices }),
+			setting({
+				...{ name: "past", type: "choice", label: "Past", default: "auto" },
+				choices: ["auto", "on", "off"].map((name) => ({ name, label: name, help: `${name}.` })),
+			}),
 			setting({ name: "tiled", type: "boolean", label: "Tiled", help: "t", default: false }),
 			setting({
 				...{ name: "tiles", type: "boolean", label: "Tiles", help: "u", default: true },
@@ -27,7 +31,7 @@ vi.mock("../src/protocol", async (original) => {
 	};
 });
 
-const USUAL = { jitter: 8, decay: 1, palette: "plain", tiled: false, tiles: true };
+const USUAL = { jitter: 8, decay: 1, palette: "plain", past: "auto", tiled: false, tiles: true };
 
 describe("settings", () => {
 	const page = new DrawnPage();
@@ -100,6 +104,34 @@ describe("settings", () => {
 		expect(page.one(".nw-settings").textContent).toContain(
 			"jitter 8 · decay 1 · rich colours · 512 steps",
 		);
+	});
+
+	it("that are left to the network are what it makes of them, within its limits", async () => {
+		await open({ ...USUAL, jitter: 3 });
+		const usual = { jitter: 3, past: "on" };
+		const told = { ...USUAL, jitter: 3 };
+		page.model.tell({ kind: "configured", settings: told, usual, limits: { jitter: [3, 3] } });
+		await drawn();
+		const jitter = page.field<HTMLInputElement>("Jitter");
+		expect([jitter.value, jitter.min, jitter.max]).toEqual(["3", "3", "3"]);
+		const button = (name: string): string | null | undefined =>
+			page
+				.all("button")
+				.find((b) => b.textContent?.trim() === name)
+				?.getAttribute("aria-disabled");
+		expect([button("Apply"), button("Defaults")]).toEqual(["true", "true"]);
+		for (const [past, same] of [
+			["on", true],
+			["off", false],
+		] as const) {
+			const made = { ...told, past };
+			expect(remade(told, made, usual)).toBe(!same);
+			page.model.tell({ ...image(3), settings: made }, [view(1)]);
+			await drawn();
+			expect(page.all(".nw-big")).toHaveLength(1); // the one that was made so stays
+			expect(said(made, usual).includes("past off")).toBe(!same);
+		}
+		expect(said({ past: "on" })).toEqual([]);
 	});
 
 	it("are compared by what they are", () => {

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A static server that keeps its log to itself."""
-
-    def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "browser"))
+from conftest import AXE, CHROMIUM, FLAGS, serve_harness
 
 
 def finished(page: Page) -> None:
@@ -33,6 +20,7 @@ def finished(page: Page) -> None:
 
 def large(page: Page) -> None:
     """Open the second photo and turn the page once."""
+    finished(page)
     page.get_by_role("group", name="Most activating").get_by_role("button").nth(1).click()
     page.get_by_role("dialog").wait_for()
     page.keyboard.press("ArrowRight")
@@ -180,43 +168,48 @@ def played(page: Page) -> None:
     page.get_by_role("button", name="Play again").wait_for()
 
 
+# What the scripted kernel has done, or is at.
+DONE = "start=1&speed=2000"
+GOING = "scanning=1&start=1&speed=40&neuron=257"
+
+# Name: width, height, what the kernel does, what the person does.
 SHOTS: dict[str, tuple[int, int, str, Any]] = {
     "first": (1100, 900, "opening=1", wait(300)),
     "mid": (1100, 1000, "start=1&until=312&speed=400", wait(4500)),
-    "finished": (1100, 1000, "start=1&speed=2000&neuron=257", finished),
-    "large": (1100, 1000, "start=1&speed=2000", lambda p: (finished(p), large(p))),
-    "pinned": (1100, 1100, "start=1&speed=2000&previews=100", pinned),
-    "settings": (1100, 1100, "start=1&speed=2000&previews=100", settings),
-    "unit": (1400, 1100, "start=1&speed=2000&previews=300&row=7&column=7", finished),
+    "finished": (1100, 1000, f"{DONE}&neuron=257", finished),
+    "large": (1100, 1000, DONE, large),
+    "pinned": (1100, 1100, f"{DONE}&previews=100", pinned),
+    "settings": (1100, 1100, f"{DONE}&previews=100", settings),
+    "unit": (1400, 1100, f"{DONE}&previews=300&row=7&column=7", finished),
     "unit-mid": (1100, 1000, "start=1&until=312&speed=400&row=7&column=7", wait(4500)),
     "unit-none": (1100, 900, "row=7&column=7&dataset=0&previews=100", wait(2000)),
     "unit-menu": (1100, 1100, "row=7&column=7&previews=100", wait(1500)),
-    "unit-pinned": (1400, 1100, "start=1&speed=2000&previews=300&row=7&column=7", unit_pinned),
-    "unit-w640": (640, 1400, "start=1&speed=2000&row=7&column=7", finished),
-    "unit-w320": (320, 1500, "start=1&speed=2000&row=7&column=7", unit_pinned),
-    "dark-unit": (1400, 1100, "start=1&speed=2000&row=7&column=7&theme=dark", settings),
-    "dark-unit-w640": (640, 1400, "start=1&speed=2000&row=7&column=7&theme=dark", unit_pinned),
-    "menu": (1100, 1100, "start=1&speed=2000&previews=100", menu),
-    "filter": (1100, 1100, "start=1&speed=2000&previews=300", narrowed),
-    "no-match": (1100, 1100, "start=1&speed=2000&previews=100", no_match),
-    "w320-menu": (320, 1500, "start=1&speed=2000&previews=40", menu),
-    "w320-pinned": (320, 1500, "start=1&speed=2000&previews=40", pinned),
-    "w320-settings": (320, 1500, "start=1&speed=2000&previews=40", settings),
-    "dark-pinned": (1100, 1100, "start=1&speed=2000&previews=100&theme=dark", pinned),
-    "dark-menu": (1100, 1100, "start=1&speed=2000&previews=100&theme=dark", menu),
-    "dark-settings": (1100, 1100, "start=1&speed=2000&previews=100&theme=dark", settings),
+    "unit-pinned": (1400, 1100, f"{DONE}&previews=300&row=7&column=7", unit_pinned),
+    "unit-w640": (640, 1400, f"{DONE}&row=7&column=7", finished),
+    "unit-w320": (320, 1500, f"{DONE}&row=7&column=7", unit_pinned),
+    "dark-unit": (1400, 1100, f"{DONE}&row=7&column=7&theme=dark", settings),
+    "dark-unit-w640": (640, 1400, f"{DONE}&row=7&column=7&theme=dark", unit_pinned),
+    "menu": (1100, 1100, f"{DONE}&previews=100", menu),
+    "filter": (1100, 1100, f"{DONE}&previews=300", narrowed),
+    "no-match": (1100, 1100, f"{DONE}&previews=100", no_match),
+    "w320-menu": (320, 1500, f"{DONE}&previews=40", menu),
+    "w320-pinned": (320, 1500, f"{DONE}&previews=40", pinned),
+    "w320-settings": (320, 1500, f"{DONE}&previews=40", settings),
+    "dark-pinned": (1100, 1100, f"{DONE}&previews=100&theme=dark", pinned),
+    "dark-menu": (1100, 1100, f"{DONE}&previews=100&theme=dark", menu),
+    "dark-settings": (1100, 1100, f"{DONE}&previews=100&theme=dark", settings),
     "error": (1100, 700, "error=1", wait(500)),
     "bad-path": (1100, 1000, "previews=40", typed),
     "none": (1100, 900, "dataset=0&previews=80", wait(2000)),
     "scanning": (1100, 900, "scanning=1&previews=80", wait(2000)),
-    "going": (1400, 1000, "scanning=1&start=1&speed=40&neuron=257", wait(2500)),
-    "stopped": (1400, 1000, "scanning=1&start=1&speed=40&neuron=257", stopped),
-    "stopped-w640": (640, 1400, "scanning=1&start=1&speed=40&neuron=257", stopped),
-    "stopped-w320": (320, 1500, "scanning=1&start=1&speed=40&neuron=257", stopped),
-    "dark-stopped": (1400, 1000, "scanning=1&start=1&speed=40&neuron=257&theme=dark", stopped),
-    "dark-w640": (640, 1400, "scanning=1&start=1&speed=40&neuron=257&theme=dark", wait(2500)),
+    "going": (1400, 1000, GOING, wait(2500)),
+    "stopped": (1400, 1000, GOING, stopped),
+    "stopped-w640": (640, 1400, GOING, stopped),
+    "stopped-w320": (320, 1500, GOING, stopped),
+    "dark-stopped": (1400, 1000, f"{GOING}&theme=dark", stopped),
+    "dark-w640": (640, 1400, f"{GOING}&theme=dark", wait(2500)),
     "stopped-early": (1400, 1000, "previews=0&dataset=0", stopped_early),
-    "resumed": (1400, 1000, "scanning=1&start=1&speed=40&neuron=257", resumed),
+    "resumed": (1400, 1000, GOING, resumed),
     "previews-off": (1100, 900, "previews=0", previews_off),
     "no-photo": (1100, 1200, "start=1&speed=2000&previews=100", no_photo),
     "photo": (1100, 1200, "start=1&speed=2000&previews=508", brought),
@@ -224,18 +217,18 @@ SHOTS: dict[str, tuple[int, int, str, Any]] = {
     "photo-w320": (320, 2100, "start=1&speed=2000&previews=508", brought),
     "dead": (1100, 900, "neuron=5&previews=40", wait(2000)),
     "mute": (1100, 500, "mute=1", wait(3500)),
-    "w320": (320, 1500, "start=1&speed=2000&views=1", finished),
-    "w320-large": (320, 1500, "start=1&speed=2000", lambda p: (finished(p), large(p))),
-    "w800": (800, 1000, "start=1&speed=2000", finished),
-    "w1800": (1800, 1000, "start=1&speed=2000&neuron=257", finished),
-    "dark": (1100, 1000, "start=1&speed=2000&theme=dark&neuron=257", finished),
+    "w320": (320, 1500, f"{DONE}&views=1", finished),
+    "w320-large": (320, 1500, DONE, large),
+    "w800": (800, 1000, DONE, finished),
+    "w1800": (1800, 1000, f"{DONE}&neuron=257", finished),
+    "dark": (1100, 1000, f"{DONE}&theme=dark&neuron=257", finished),
     "quiz": (1100, 700, "quiz=both", wait(300)),
     "quiz-answered": (1100, 700, "quiz=synthetic", answered),
     "quiz-played": (1100, 500, "quiz=both", played),
     "quiz-dark": (1100, 700, "quiz=both&theme=dark", answered),
     "quiz-w640": (640, 900, "quiz=photos", answered),
     "quiz-w320": (320, 1200, "quiz=both", answered),
-    "dark-large": (1100, 1000, "start=1&speed=2000&theme=dark", lambda p: (finished(p), large(p))),
+    "dark-large": (1100, 1000, f"{DONE}&theme=dark", large),
 }
 
 
@@ -243,13 +236,9 @@ def main() -> None:
     """Take the pictures, and report console errors, foreign requests and axe's findings."""
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    handler = functools.partial(Quiet, directory=str(ROOT))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    axe = ROOT / "js/node_modules/axe-core/axe.min.js"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+    with sync_playwright() as playwright, serve_harness() as harness:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        address = harness.partition("/js/")[0]
         for name in sys.argv[2:] or SHOTS:
             width, height, query, act = SHOTS[name]
             page = browser.new_page(viewport={"width": width, "height": height})
@@ -262,12 +251,12 @@ def main() -> None:
                     or print("  foreign request:", r.url)
                 ),
             )
-            page.goto(f"{address}/js/test/harness.html?{query}")
+            page.goto(f"{harness}?{query}")
             act(page)
             page.screenshot(path=str(out / f"{name}.png"), full_page=True)
             wide = page.evaluate("document.documentElement.scrollWidth")
             print(name, "scroll width", wide, "of", width)
-            page.add_script_tag(path=str(axe))
+            page.add_script_tag(path=str(AXE))
             report = page.evaluate("axe.run('.neuron-widget, .neuron-quiz')")
             for found in report["violations"]:
                 print("  axe:", found["impact"], found["id"], found["help"])

@@ -17,16 +17,20 @@ from torch.utils.hooks import RemovableHandle
 from neuron_widget.analysis.figures import save_figure
 from neuron_widget.analysis.images import ImageLike, as_picture
 from neuron_widget.analysis.layer import is_known, keep_activations
-from neuron_widget.analysis.report import figure_of, scan_behind, show_figure, writable_folder
+from neuron_widget.analysis.report import figure_of, scan_behind, show_figure
 from neuron_widget.analysis.results import Analysis, TopImage, analyse, check_analysis
-from neuron_widget.analysis.reuse import image_of, scan_of
-from neuron_widget.errors import StoreError
+from neuron_widget.durable import writable_folder
+from neuron_widget.errors import StoreError, WrongType, WrongValue
+from neuron_widget.names import check_neuron
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
+from neuron_widget.progress import drain
 from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset
 from neuron_widget.scanning.decode import as_image, square, to_rgb
-from neuron_widget.settings import RENDER, check_int
+from neuron_widget.setting import check_int
+from neuron_widget.settings import RENDER, RenderOptions
 from neuron_widget.store import StoreLike, open_store
+from neuron_widget.store.reuse import render_steps, scan_steps
 
 __all__ = ["Analysis", "Analyzer", "TopImage"]
 
@@ -141,7 +145,7 @@ class Analyzer:
 
         Raises ``NeuronOutOfRange`` with the valid range.
         """
-        (self.selected_neuron,) = self.load_model().check_neurons(self.target_layer, neuron)
+        self.selected_neuron = self._neuron(neuron)
 
     def get_layer_info(self) -> dict[str, Any]:
         """Return what is known of the layer.
@@ -166,33 +170,31 @@ class Analyzer:
         neuron: int | None = None,
         steps: int = STEPS,
         lr: float = 0.05,
-        size: int = 224,
+        size: int | None = None,
         progress: bool = True,
         *,
         optim_steps: int | None = None,
     ) -> NDArray[np.float32]:
         """Return the image ``(H, W, 3)`` in 0..1 that the neuron responds to most.
 
+        ``size`` is its side in pixels: default 224, or the nearest that the network takes.
         ``optim_steps`` is another name of ``steps``.
         """
         if optim_steps is not None:
             if steps not in (STEPS, optim_steps):
-                raise TypeError(
+                raise WrongType(
                     f"steps={steps!r} and optim_steps={optim_steps!r} are two names of one "
                     "setting; give steps alone"
                 )
             steps = optim_steps
-        return image_of(
-            self._store,
-            self.load_model(),
-            self.target_layer,
-            self._neuron(neuron),
-            progress,
-            steps=steps,
-            size=size,
-            lr=lr,
-            seed=self.seed,
-        )
+        model, chosen = self.load_model(), self._neuron(neuron)
+        how: RenderOptions = {"steps": steps, "size": size, "lr": lr, "seed": self.seed}
+        work = render_steps(self._store, model, self.target_layer, chosen, **how)
+        title = f"Rendering {self.target_layer}"
+        image: NDArray[np.float32] = drain(
+            work, progress=progress, title=title, unit="step"
+        ).images[0]
+        return image
 
     def setup_activation_hook(self) -> RemovableHandle:
         """Keep the layer's activation of every forward pass in ``activations[layer]``.
@@ -259,23 +261,24 @@ class Analyzer:
         key = (dataset.fingerprint, num_samples, self.seed, self.target_layer)
         known = self._scans.get(key)
         if known is None or known.settings["top_k"] < top_k:
-            known = self._scans[key] = scan_of(
+            steps = scan_steps(
                 self._store,
                 self.load_model(),
                 self.target_layer,
                 dataset,
-                progress,
                 num_samples=num_samples,
                 top_k=top_k,
                 seed=self.seed,
             )
+            known = drain(steps, progress=progress, title="Scanning", unit=" photos")
+            self._scans[key] = known
         return known
 
     def _dataset(self, split: str | None = None, root: Any = None) -> ImageDataset:
         split = self.split if split is None else split
         root = self.dataset_root if root is None else root
         if isinstance(split, int):  # the third argument of find_highly_activating_images
-            raise TypeError(
+            raise WrongType(
                 f"split must be a name such as 'train' or 'val', got {split!r}; "
                 f"a neuron is given by its name: neuron={split!r}"
             )
@@ -332,9 +335,9 @@ class Analyzer:
         found = analysis if analysis is not None else results
         found = found if found is not None else self.last_analysis
         if found is None:
-            raise ValueError("there is no analysis to draw yet; run_complete_analysis() makes one")
+            raise WrongValue("there is no analysis to draw yet; run_complete_analysis() makes one")
         check_analysis(found)
-        folder = writable_folder(save_dir)
+        folder = writable_folder(save_dir, "save_dir=")
         neuron = found["neuron_id"]
         figure = figure_of(
             found,
@@ -368,7 +371,7 @@ class Analyzer:
             self.set_selected_neuron(neuron)
         RENDER["steps"].check(optim_steps)
         RENDER["lr"].check(lr)
-        writable_folder(save_dir)
+        writable_folder(save_dir, "save_dir=")
         # Photos first: a wrong folder should not cost a rendering.
         photos = self.find_highly_activating_images(num_samples, top_k, progress=progress)
         image = self.activation_maximization(steps=optim_steps, lr=lr, progress=progress)
@@ -385,5 +388,5 @@ class Analyzer:
 
     def _neuron(self, neuron: int | None) -> int:
         wanted = self.selected_neuron if neuron is None else neuron
-        (number,) = self.load_model().check_neurons(self.target_layer, wanted)
-        return number
+        info = self.load_model().layer(self.target_layer)
+        return check_neuron(wanted, info.channels, info.name)

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from neuron_widget.durable import write_atomically
-from neuron_widget.errors import nearest
+from neuron_widget.errors import StoreError, WrongValue, nearest
+from neuron_widget.names import as_path
 
 __all__ = ["MOST_ROWS", "neuron_figure", "save_figure"]
 
@@ -125,14 +126,14 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
     StoreError
         For a full disk or a folder that cannot be written to; no file is left then.
     """
-    path = Path(path).expanduser()
+    path = as_path(path, "the figure", StoreError, example="figure.png")
     if not path.suffix:
         path = path.with_name(f"{path.name}.png")
     kind = path.suffix[1:].lower()
     formats = sorted(figure.canvas.get_supported_filetypes())
     if kind not in formats:
         hint = nearest(kind, formats) or f"expected one of {', '.join(formats)}"
-        raise ValueError(f"a figure cannot be saved as {path.name!r}: no format {kind!r}; {hint}")
+        raise WrongValue(f"a figure cannot be saved as {path.name!r}: no format {kind!r}; {hint}")
     data = io.BytesIO()
     figure.savefig(data, dpi=dpi, format=kind)
     write_atomically(path, data.getvalue(), "name another folder")

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from neuron_widget.errors import WrongType, WrongValue
+
 __all__ = ["ImageLike", "as_picture", "as_unit_floats"]
 
 ImageLike = Image.Image | Tensor | NDArray[Any]
@@ -46,7 +48,7 @@ def as_picture(image: ImageLike, name: str = "image") -> Image.Image | NDArray[A
         array = image
     else:
         hint = "; open a file with PIL.Image.open" if isinstance(image, str) else ""
-        raise TypeError(f"{name} must be {_FORMS}, got {type(image).__name__} {image!r}{hint}")
+        raise WrongType(f"{name} must be {_FORMS}, got {type(image).__name__} {image!r}{hint}")
     return _in_range(_as_rows(array, name), name)
 
 
@@ -62,7 +64,7 @@ def _as_rows(array: NDArray[Any], name: str) -> NDArray[Any]:
     shape = array.shape
     if array.ndim == 4:
         if shape[0] > 1:
-            raise ValueError(f"{name} has shape {shape}, {shape[0]} images; give one: {name}[0]")
+            raise WrongValue(f"{name} has shape {shape}, {shape[0]} images; give one: {name}[0]")
         array = array[0] if shape[0] else array
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
         array = array.transpose(1, 2, 0)
@@ -71,7 +73,7 @@ def _as_rows(array: NDArray[Any], name: str) -> NDArray[Any]:
     if array.ndim == 3 and array.shape[2] == 1:
         array = np.repeat(array, 3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise ValueError(f"{name} has shape {shape}; expected {_FORMS}")
+        raise WrongValue(f"{name} has shape {shape}; expected {_FORMS}")
     return array
 
 
@@ -80,7 +82,7 @@ def _in_range(array: NDArray[Any], name: str) -> NDArray[Any]:
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind != "f":
-        raise ValueError(
+        raise WrongValue(
             f"{name} has values of type {array.dtype}; expected uint8 or floats in 0..1"
         )
     low, high = float(array.min()), float(array.max())
@@ -90,5 +92,5 @@ def _in_range(array: NDArray[Any], name: str) -> NDArray[Any]:
             if low >= 0 and high <= 255
             else "undo its normalisation, the network's own preprocessing follows"
         )
-        raise ValueError(f"{name} has values in {low:.3g}..{high:.3g}; expected 0..1: {way_out}")
+        raise WrongValue(f"{name} has values in {low:.3g}..{high:.3g}; expected 0..1: {way_out}")
     return array if low >= 0 and high <= 1 else array.clip(0, 1)

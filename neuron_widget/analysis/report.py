@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from neuron_widget.analysis.figures import neuron_figure
 from neuron_widget.analysis.results import Analysis
-from neuron_widget.errors import StoreError
 from neuron_widget.scanning import ScanResult
 
-__all__ = ["figure_of", "scan_behind", "show_figure", "writable_folder"]
+__all__ = ["figure_of", "scan_behind", "show_figure"]
 
 
 def figure_of(
@@ -63,31 +59,6 @@ def scan_behind(analysis: Analysis, scans: Iterable[ScanResult]) -> ScanResult |
         if scores == [example.score for example in examples]:
             return known
     return None
-
-
-def writable_folder(save_dir: str | Path) -> Path:
-    """Return the folder, made if need be.
-
-    Raises
-    ------
-    StoreError
-        If nothing can be written there.
-    TypeError
-        For what is no path.
-    """
-    if not isinstance(save_dir, (str, os.PathLike)) or not os.fspath(save_dir):
-        raise TypeError(f"save_dir must be the path of a folder, got {save_dir!r}")
-    try:
-        folder = Path(save_dir).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except (OSError, ValueError, RuntimeError) as error:  # a null byte, an unknown home
-        why = getattr(error, "strerror", None) or error
-        raise StoreError(
-            f"cannot write to the folder {str(save_dir)!r}: {why}. Name another one with save_dir="
-        ) from error
-    return folder
 
 
 def show_figure(figure: Figure) -> None:

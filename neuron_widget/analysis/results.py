@@ -18,6 +18,7 @@ from neuron_widget.analysis.statistics import (
     contrast,
     pattern_labels,
 )
+from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.scanning.decode import as_image
 
 __all__ = ["Analysis", "ColourAnalysis", "TextureAnalysis", "TopImage", "analyse", "check_analysis"]
@@ -87,7 +88,7 @@ def analyse(
     """
     picture = as_picture(optimized_image, "optimized_image")
     if not isinstance(top_images, Sequence) or isinstance(top_images, str):
-        raise TypeError(f"top_images is {_short(top_images)}; expected a list of {_TRIPLES}")
+        raise WrongType(f"top_images is {_short(top_images)}; expected a list of {_TRIPLES}")
     rows = [_top_image(row, i) for i, row in enumerate(top_images)]
     colours = [colour_statistics(photo) for photo, _, _ in rows]
     return {
@@ -112,23 +113,23 @@ def check_analysis(analysis: object) -> None:
     """Raise ``TypeError`` or ``ValueError`` for what is not an :class:`Analysis`."""
     source = "expected what run_complete_analysis() or analyze_patterns() returns"
     if not isinstance(analysis, Mapping):
-        raise TypeError(f"analysis is a {type(analysis).__name__}; {source}")
+        raise WrongType(f"analysis is a {type(analysis).__name__}; {source}")
     missing = [repr(key) for key in Analysis.__annotations__ if key not in analysis]
     if missing:
-        raise ValueError(f"analysis has no {', '.join(missing)}; {source}")
+        raise WrongValue(f"analysis has no {', '.join(missing)}; {source}")
 
 
 def _top_image(row: Any, place: int) -> TopImage:
     name = f"top_images[{place}]"
     if not isinstance(row, (tuple, list)) or len(row) != 3:
-        raise TypeError(f"{name} is {_short(row)}; expected one of {_TRIPLES}")
+        raise WrongType(f"{name} is {_short(row)}; expected one of {_TRIPLES}")
     photo, score, activation = row
     if isinstance(activation, torch.Tensor):
         activation = activation.detach().cpu().float().numpy()
     if not isinstance(activation, np.ndarray) or activation.ndim != 2 or activation.size == 0:
-        raise TypeError(f"{name}[2] is {_short(activation)}; expected an activation map (h, w)")
+        raise WrongType(f"{name}[2] is {_short(activation)}; expected an activation map (h, w)")
     if not isinstance(score, (Real, torch.Tensor)):
-        raise TypeError(f"{name}[1] is {_short(score)}; expected the score, a number")
+        raise WrongType(f"{name}[1] is {_short(score)}; expected the score, a number")
     return as_image(as_picture(photo, f"{name}[0]")), float(score), activation
 
 

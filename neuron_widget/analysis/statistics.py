@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from neuron_widget.errors import WrongValue
+
 __all__ = ["ColourStatistics", "colour_statistics", "contrast", "pattern_labels"]
 
 _CONTRAST, _BRIGHT, _DARK = 50.0, 150.0, 100.0
@@ -62,12 +64,12 @@ def _levels(image: Image.Image | NDArray[Any]) -> NDArray[np.float64]:
     """``(H, W, 3)`` on 0..255."""
     array = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise ValueError(f"expected an image of shape (H, W, 3), got {array.shape}")
+        raise WrongValue(f"expected an image of shape (H, W, 3), got {array.shape}")
     levels = array.astype(np.float64)
     if array.dtype == np.uint8:
         return levels
     if not (levels.min() >= 0 and levels.max() <= 1):
-        raise ValueError(
+        raise WrongValue(
             f"expected floats in 0..1 or uint8, got {array.dtype} in "
             f"{levels.min():.3g}..{levels.max():.3g}"
         )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from neuron_widget.cli.options import apart, given, with_settings
+from neuron_widget.cli.options import apart, given, number, whole, with_settings
 from neuron_widget.cli.output import EXIT_CODES, Commands, reporting
 from neuron_widget.settings import RENDER, SCAN
 
@@ -67,7 +67,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, no 
 Neurons = Annotated[str, typer.Option("--neurons", "-n", help="Neurons: 1-10,68 or all.")]
 Batch = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--batch-size", min=1, help="Images side by side. Default: what fits."),
+    typer.Option(
+        "--batch-size",
+        help="Images side by side. Default: what fits.",
+        **whole("batch_size", 1, 4096, optional=True),
+    ),
 ]
 Data = Annotated[
     str,
@@ -77,10 +81,10 @@ MaybeData = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--data", "-d", help="Folder of photos, samples (built in) or imagenette."),
 ]
-TopK = Annotated[int, typer.Option("--top-k", min=1, help="Photos to keep at either end.")]
+TopK = Annotated[int, typer.Option("--top-k", help=SCAN["top_k"].help, **number(SCAN["top_k"]))]
 Samples = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--num-samples", min=1, help="Look at so many photos. Default: all."),
+    typer.Option("--num-samples", help=SCAN["num_samples"].help, **number(SCAN["num_samples"])),
 ]
 
 
@@ -197,12 +201,18 @@ def prerender(
 def analyze(
     layer: Layer,
     data: Data,
-    neuron: Annotated[int, typer.Option("--neuron", "-n", min=0, help="The neuron.")] = 0,
+    neuron: Annotated[
+        int, typer.Option("--neuron", "-n", help="The neuron.", **whole("neuron", 0))
+    ] = 0,
     num_samples: Samples = 1000,
     top_k: TopK = 10,
-    steps: Annotated[int, typer.Option("--steps", min=1, help=RENDER["steps"].help)] = 512,
+    steps: Annotated[
+        int, typer.Option("--steps", help=RENDER["steps"].help, **number(RENDER["steps"]))
+    ] = 512,
     split: Annotated[str, typer.Option("--split", help=SCAN["split"].help)] = "train",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of image and sample.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of image and sample.", **number(RENDER["seed"]))
+    ] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")] = Path(
         "results"
     ),
@@ -335,7 +345,9 @@ def demo(
     ] = False,
     port: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--port", min=1, max=65535, help="Port of JupyterLab."),
+        typer.Option(
+            "--port", help="Port of JupyterLab.", **whole("port", 1, 65535, optional=True)
+        ),
     ] = None,
 ) -> None:
     """Open the quickstart notebook in JupyterLab. It needs no download."""

@@ -14,11 +14,11 @@ from neuron_widget.cli.output import (
     Bars,
     CtrlC,
     Stopped,
-    check_folder,
     neuron_list,
     open_model,
     show,
 )
+from neuron_widget.durable import writable_folder
 from neuron_widget.errors import ModelError, StoreError, TargetError, UnknownLayer
 from neuron_widget.names import (
     EFFICIENTNET_LAYERS,
@@ -51,7 +51,7 @@ class Opened:
         stores: Sequence[Path] | None,
         no_store: bool,
     ):
-        self._asked = (model or _model_with(layer), weights, device)
+        self._asked = (_model_with(layer) if model is None else model, weights, device)
         self._layer = layer
         self.store: Store | None = None if no_store else open_store(stores or None)
 
@@ -67,6 +67,12 @@ class Opened:
             return self.model.layer(self._layer)
         except ModelError as error:  # the network is open: it is the argument that is wrong
             raise UnknownLayer(f"{error}, such as {usual}") from error
+
+    def sized(self, images: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of pictures, with the size that they will have."""
+        from neuron_widget.rendering.settings import default_size
+
+        return {**images, "size": images.get("size") or default_size(self.model)}
 
     @property
     def layer(self) -> str:
@@ -125,7 +131,7 @@ def render_images(
     from neuron_widget.rendering.memory import default_batch_size
     from neuron_widget.store.reuse import render_steps
 
-    out = _folder(out)
+    out, how = _folder(out), opened.sized(how)
     size = batch_size or default_batch_size(opened.model, opened.layer, how["size"])
     files: list[dict[str, Any]] = []
     last: list[RenderStep] = []
@@ -160,6 +166,8 @@ def render_images(
                 activation = float(result.activation[i])
                 facts = {"target": str(group[i]), "neuron": group[i].neuron}
                 files.append({**facts, "file": str(path), "activation": activation})
+                if result.notes[i]:
+                    files[-1]["note"] = result.notes[i]
             bars.update(title, len(files), len(chosen), "images")
     found = {
         "model": opened.model.identity,
@@ -169,6 +177,10 @@ def render_images(
         "seconds": round(time.monotonic() - begin, 3),
     }
     lines = [f"{f['file']}  activation {f['activation']:.4g}" for f in files]
+    notes = dict.fromkeys(f["note"] for f in files if "note" in f)
+    for note in notes:
+        those = ", ".join(f["target"] for f in files if f.get("note") == note)
+        lines.append(f"{those}: {note}")
     show(found, as_json, lines)
 
 
@@ -176,8 +188,7 @@ def _folder(out: Path) -> Path:
     """A folder that can be written to."""
     if re.fullmatch(r"\.(webp|png|jpe?g|gif)", out.suffix.lower()) and not out.is_dir():
         raise StoreError(f"--out '{out}' looks like a file; expected a folder for the images")
-    check_folder(out)
-    return out
+    return writable_folder(out, "--out")
 
 
 def scan_photos(
@@ -192,7 +203,7 @@ def scan_photos(
     begin = time.monotonic()
     photos = open_dataset(data, split=how["split"])
     if out is not None:
-        check_folder(out.parent)
+        writable_folder(out.parent, "--out")
     kept = "a checkpoint is kept, the same command goes on" if opened.store else "nothing is kept"
     with Bars(as_json) as bars, CtrlC() as ctrl_c:
 
@@ -330,7 +341,7 @@ def analyze_neuron(
         store=opened.store if opened.store is not None else False,
     )
     analyzer.set_selected_neuron(neuron)
-    check_folder(how["save_dir"])
+    writable_folder(how["save_dir"], "--out")
     results = analyzer.run_complete_analysis(neuron, **how, progress=not as_json)
     figure = Path(how["save_dir"]) / f"neuron_{neuron}_analysis_with_activations.png"
     colours = results["color_analysis"]["optimized_image"]

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Optional, TypeVar
 
 import typer
 
-from neuron_widget.settings import RENDER, SCAN, Setting
+from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.setting import Setting
+from neuron_widget.settings import RENDER, SCAN
 
-__all__ = ["apart", "given", "with_settings"]
+__all__ = ["apart", "given", "number", "whole", "with_settings"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,14 +51,38 @@ def _option(setting: Setting) -> Any:
     dashed = setting.name.replace("_", "-")
     flag = f"--{dashed}/--no-{dashed}" if setting.type is bool else f"--{dashed}"
     names = ", ".join(choice.name for choice in setting.choices)
-    numbers: dict[str, Any] = {}
-    if setting.type is int:
-        numbers = {"min": setting.low, "max": setting.high}
+    numbers = number(setting) if setting.type in (int, float) else {}
     kind: Any = setting.type
     if setting.optional:
         kind = Optional[kind]  # noqa: UP045  (typer reads the annotation at run time)
     text = f"{setting.help} One of {names}." if names else setting.help
     return Annotated[kind, typer.Option(flag, help=text, **numbers)]
+
+
+def number(setting: Setting) -> dict[str, Any]:
+    """What lets an option's number be checked, and told if it is wrong, as everywhere else."""
+
+    def read(text: Any) -> Any:
+        try:
+            value = setting.type(text)
+        except ValueError:
+            value = text  # the check says what was expected
+        try:
+            return setting.check(value)
+        except NeuronWidgetError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    low, high = (f"{end:g}" if end is not None else "" for end in (setting.low, setting.high))
+    if setting.type is int:
+        low, high = (str(end) if end is not None else "" for end in (setting.low, setting.high))
+    return {"parser": read, "metavar": f"<{setting.type.__name__} {low}..{high}>"}
+
+
+def whole(
+    name: str, low: int, high: int | None = None, *, optional: bool = False
+) -> dict[str, Any]:
+    """As :func:`number`, of an option that is no setting."""
+    return number(Setting(None, "", low, high, optional=optional, name=name, type=int))
 
 
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,8 @@ import contextlib
 import json
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +23,8 @@ from neuron_widget.errors import (
     StoreError,
     TargetError,
     UnknownLayer,
+    WrongType,
+    WrongValue,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ __all__ = [
     "Commands",
     "CtrlC",
     "Stopped",
-    "check_folder",
     "neuron_list",
     "open_model",
     "reporting",
@@ -58,6 +57,8 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (DatasetError, 4),
     (StoreError, 5),
     (PageTooLarge, 2),
+    (WrongType, 2),
+    (WrongValue, 2),
     (NeuronWidgetError, 1),
     (TypeError, 2),
     (ValueError, 2),
@@ -89,7 +90,9 @@ class Commands(TyperGroup):
         except _UsageError as error:
             if not as_json:
                 raise
-            _fail(type(error).__name__, error.format_message(), 2, as_json)
+            command = (error.ctx or ctx).command_path
+            told = f"{error.format_message()} ({command} --help says more)"
+            _fail(type(error).__name__, told, 2, as_json)
 
 
 @contextlib.contextmanager
@@ -141,19 +144,6 @@ def open_model(name: str, weights: str | None, device: str | None) -> VisionMode
 
     with contextlib.redirect_stdout(sys.stderr):
         return load_model(name, weights=weights, device=device, report=lambda _line: None)
-
-
-def check_folder(out: Path) -> None:
-    """Make the folder of ``--out``; StoreError, before hours of work, if nothing can be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise StoreError(
-            f"cannot write to the folder '{out}': {error.strerror or error}. Name another one "
-            "with --out"
-        ) from error
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -48,7 +48,13 @@ def export_page(
     out, limit = check_path(out), as_size(max_size, "--max-size")
     chosen = None if neurons.strip().lower() == "all" else opened.neurons(neurons)
     contents = from_store(
-        store, opened.model, opened.layer, data, chosen, images=images, photos=photos
+        store,
+        opened.model,
+        opened.layer,
+        data,
+        chosen,
+        images=opened.sized(images),
+        photos=photos,
     )
     plan = plan_page(contents, photos=not no_photos, limit=limit)
     if not as_json:

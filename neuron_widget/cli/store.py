@@ -11,7 +11,7 @@ import typer
 
 from neuron_widget.cli.output import show, table
 from neuron_widget.durable import size_text
-from neuron_widget.errors import StoreError
+from neuron_widget.errors import StoreError, WrongValue
 from neuron_widget.store import Store, open_store
 
 __all__ = ["as_size", "describe_store", "prune_store", "show_store", "verify_store"]
@@ -34,7 +34,7 @@ def as_size(text: str, option: str = "--limit") -> int:
     unit = found[2] if found else ""
     unit = unit if unit in ("", "b") or unit.endswith("b") else unit + "b"
     if found is None or unit not in _UNITS or found[1].count(".") > 1 or found[1] == ".":
-        raise ValueError(f"{option} {text!r} is no size; expected something like 500MB or 2GB")
+        raise WrongValue(f"{option} {text!r} is no size; expected something like 500MB or 2GB")
     return int(float(found[1]) * _UNITS[unit])
 
 

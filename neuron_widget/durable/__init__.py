@@ -10,6 +10,7 @@ from neuron_widget.durable.folders import (
     abandoned,
     open_regular,
     this_host,
+    writable_folder,
     write_atomically,
     write_inside,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "size_text",
     "this_host",
     "whole",
+    "writable_folder",
     "write_atomically",
     "write_inside",
 ]

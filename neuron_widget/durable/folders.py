@@ -16,12 +16,13 @@ import os
 import secrets
 import socket
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from neuron_widget.errors import StoreError
+from neuron_widget.errors import StoreError, WrongType
 
 __all__ = [
     "Damaged",
@@ -29,6 +30,7 @@ __all__ = [
     "abandoned",
     "open_regular",
     "this_host",
+    "writable_folder",
     "write_atomically",
     "write_inside",
 ]
@@ -313,6 +315,34 @@ def _why_not(path: Path, error: OSError | Damaged, way_out: str) -> str:
         f"could not write {path}: {reason}. The result is still in memory. "
         f"Check the folder, or {way_out}"
     )
+
+
+def writable_folder(folder: object, option: str) -> Path:
+    """Return the folder, made if need be; ``option`` is what names it, such as ``save_dir=``.
+
+    Raises
+    ------
+    StoreError
+        Before hours of work, if nothing can be written there.
+    WrongType
+        For what is no path.
+    """
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+        name = option.strip("=")
+        raise WrongType(
+            f"{name} must be the path of a folder such as 'results', got {folder!r:.80}"
+        )
+    try:
+        path = Path(folder).expanduser()
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except (OSError, ValueError, RuntimeError) as error:  # a null byte, an unknown home
+        why = getattr(error, "strerror", None) or error
+        raise StoreError(
+            f"cannot write to the folder {str(folder)!r}: {why}. Name another one with {option}"
+        ) from error
+    return path
 
 
 def this_host() -> str:

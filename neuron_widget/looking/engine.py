@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from neuron_widget.errors import ModelError, NeuronOutOfRange
+from neuron_widget.errors import ModelError, NeuronOutOfRange, WrongValue
 from neuron_widget.looking.photo import name_of, square_of
 from neuron_widget.looking.silence import Changed
 from neuron_widget.looking.unusual import percentiles, z_scores
@@ -249,11 +249,11 @@ class Look:
             If the network fails, or gives no number for each class.
         """
         if to not in ("zero", "mean"):
-            raise ValueError(f"to must be 'zero' or 'mean', got {to!r}; see also times()")
+            raise WrongValue(f"to must be 'zero' or 'mean', got {to!r}; see also times()")
         if to == "zero":
             return self._change(neurons, 0.0, None, "zero")
         if self.scan is None:
-            raise ValueError(
+            raise WrongValue(
                 "the mean over the data set is known after a scan: look(..., scan=scan(model, "
                 "layer, photos)), or without(..., to='zero')"
             )
@@ -265,7 +265,7 @@ class Look:
         Raises as :meth:`without`.
         """
         if isinstance(factor, bool) or not np.isfinite(factor):
-            raise ValueError(f"factor must be a finite number such as 2, got {factor!r}")
+            raise WrongValue(f"factor must be a finite number such as 2, got {factor!r}")
         return self._change(neurons, float(factor), None, f"{factor:g} times")
 
     def _change(
@@ -394,5 +394,5 @@ def _check_scan(scan: ScanResult, model: VisionModel, layer: str) -> None:
 
 def _count(n: int) -> int:
     if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
-        raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
+        raise WrongValue(f"n must be a whole number of at least 1, got {n!r}")
     return n

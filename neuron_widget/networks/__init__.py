@@ -1,6 +1,30 @@
 """A network that can be read, layer by layer."""
 
-from neuron_widget.networks.model import LayerInfo, VisionModel
-from neuron_widget.networks.zoo import load_model
+from __future__ import annotations
 
-__all__ = ["LayerInfo", "VisionModel", "load_model"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuron_widget.networks.layer_info import LayerInfo
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.networks.zoo import load_model
+
+__all__ = [
+    "LayerInfo",
+    "VisionModel",
+    "load_model",
+]
+
+_HOME = {
+    "LayerInfo": "layer_info",
+    "VisionModel": "model",
+    "load_model": "zoo",
+}
+
+
+# Loaded when first used: what is stored is read without torch.
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

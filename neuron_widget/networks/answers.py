@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from neuron_widget.errors import ModelError, NeuronWidgetError, first_line
-from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.layers import are_channels_last
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 
 __all__ = ["answers"]

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from neuron_widget.errors import WeightsRefused, WeightsUnavailable, first_line
+from neuron_widget.names import as_path
 
 __all__ = ["fit", "holds", "read_checkpoint"]
 
@@ -28,7 +29,10 @@ _EXPECTED = "expected a state dict of tensors saved by torch.save, or a .safeten
 # What files that are no weights begin with.
 _FOREIGN = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: run 'git lfs pull'"),
-    (b"\x89HDF", "an HDF5 file (Keras?), and holds no weights of a PyTorch network"),
+    (
+        b"\x89HDF",
+        "an HDF5 file (Keras?), no PyTorch weights: expected .pth or .safetensors",
+    ),
     (b"\x1f\x8b", "compressed with gzip: unpack it first"),
 )
 
@@ -49,7 +53,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     WeightsRefused
         If it is truncated, no file of weights, or would run code when opened.
     """
-    file = Path(path).expanduser()
+    file = as_path(path, "weights", WeightsUnavailable, example="weights.pth")
     if not file.is_file():
         raise WeightsUnavailable(f"there is no weights file at {str(file)!r}")
     _refuse_foreign(file)

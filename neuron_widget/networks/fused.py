@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +34,7 @@ from neuron_widget.networks.fused_parts import Conv, Kernel, MaxPool3, empty_lik
 from neuron_widget.networks.inception import Inception, InceptionV1, LocalResponseNorm, MaxPool
 from neuron_widget.networks.model import VisionModel
 
-__all__ = ["FUSED_CHUNK", "FusedInception", "fused_reader"]
+__all__ = ["FUSED_CHUNK", "FusedInception", "FusedReader", "fused_reader"]
 
 FUSED_CHUNK = 4
 """Images to take through side by side without gradients: what they need fits into the cache."""
@@ -43,21 +43,9 @@ FUSED_CHUNK = 4
 Gradient = Callable[[Tensor, bool], Tensor]
 
 
-class Reader(Protocol):
-    """A function from images to an activation, in place of :meth:`VisionModel.reading`'s."""
-
-    def __call__(
-        self, images: Tensor, redirect: bool = False, neurons: Sequence[int] | None = None
-    ) -> Tensor:
-        """The layer's activation, or ``(N, 1, h, w)`` of the one neuron named for each image.
-
-        ``redirect``: whether gradients are redirected where ReLU lets nothing through.
-        """
-
-
 def fused_reader(
     model: VisionModel, layer: str, dtype: torch.dtype, chunk: int = 0
-) -> Reader | None:
+) -> FusedReader | None:
     """From images ``(N, 3, H, W)`` in 0..1 to the layer's activation, in ``dtype``.
 
     With ``redirect=True`` its gradients are those of
@@ -79,14 +67,24 @@ def fused_reader(
         return None
     if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
         return None
-    network = FusedInception(module, layer, dtype, chunk)
+    return FusedReader(model, FusedInception(module, layer, dtype, chunk))
 
-    def read(
-        images: Tensor, redirect: bool = False, neurons: Sequence[int] | None = None
+
+class FusedReader:
+    """What :func:`fused_reader` gives; see :class:`.fast.Reader`."""
+
+    def __init__(self, model: VisionModel, network: FusedInception):
+        self._model, self._network = model, network
+
+    def serves(self, _images: int, _size: int) -> bool:
+        """Always."""
+        return True
+
+    def __call__(
+        self, images: Tensor, redirect: bool = False, neurons: Sequence[int] | None = None
     ) -> Tensor:
-        return network(model.preprocess(images), redirect, neurons)
-
-    return read
+        """Images ``(N, 3, H, W)`` in 0..1 -> the activation."""
+        return self._network(self._model.preprocess(images), redirect, neurons)
 
 
 def _shape(module: nn.Module) -> tuple[str, list[type]]:
@@ -124,7 +122,7 @@ class FusedInception:
     def __call__(
         self, images: Tensor, redirect: bool = False, neurons: Sequence[int] | None = None
     ) -> Tensor:
-        """One forward pass; the result is recorded if gradients are. See :class:`Reader`."""
+        """One forward pass; the result is recorded if gradients are. See :class:`.fast.Reader`."""
         activation: Tensor = _Network.apply(images, self, redirect, neurons)
         return activation
 

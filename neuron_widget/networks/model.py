@@ -16,13 +16,14 @@ from neuron_widget.errors import (
     first_line,
 )
 from neuron_widget.names import check_neuron, resolve_layer
-from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.identity import quick_look, weights_hash
+from neuron_widget.networks.layer_info import LayerInfo
 from neuron_widget.networks.layers import layer_reader
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.menu import main_layers, middle_layer
+from neuron_widget.networks.prepared import PreparedNetworks, PreparedReader
 from neuron_widget.networks.private_copy import PrivateCopies
 from neuron_widget.networks.probing import (
-    LayerInfo,
     Probed,
     mixes_images,
     probe,
@@ -115,6 +116,7 @@ class VisionModel:
         self._sizes = Sizes(input_size)
         self._identity: tuple[object, str] = (None, "")
         self._copies = PrivateCopies(module)
+        self._prepared = PreparedNetworks()
         if loaded_here:
             module.eval()
             # Convolutions run three times faster on the CPU in this memory format.
@@ -289,12 +291,7 @@ class VisionModel:
             Naming the nearest size that works.
         """
         name = self._last_layer if layer is None else self.layer(layer).name
-        error = self._sizes.refusal(self._attempt, size, name)
-        if error is not None:
-            raise ModelError(
-                f"{self.title} takes no images of {size} px (up to layer {name}): choose "
-                f"size={self._sizes.nearest(self._attempt, size, name)} ({first_line(error)})"
-            ) from error
+        self._sizes.check(self._attempt, size, name, self.title)
 
     def image_size(self, wanted: int, layer: str | None = None) -> int:
         """The side nearest to ``wanted`` that can go through the network, up to ``layer``.
@@ -303,6 +300,17 @@ class VisionModel:
         """
         name = self._last_layer if layer is None else self.layer(layer).name
         return self._sizes.nearest(self._attempt, wanted, name)
+
+    def size_limits(self, low: int, high: int) -> tuple[int, int]:
+        """The smallest and the largest side between ``low`` and ``high`` px to choose from.
+
+        Both are :attr:`input_size` where the network takes nothing else. How large images may be
+        is not tried: what is refused above is told when it is asked for.
+        """
+        least = self.image_size(low)
+        if least == self.input_size and self.fixed_input_size:
+            return least, least
+        return max(low, min(least, high)), high
 
     @property
     def fixed_input_size(self) -> bool:
@@ -335,7 +343,7 @@ class VisionModel:
         checked = tuple(check_neuron(neuron, info.channels, info.name) for neuron in many)
         if not checked:
             raise NeuronOutOfRange(
-                f"no neuron given; layer {info.name} has 0 to {info.channels - 1}"
+                f"no neuron given; expected some of 0 to {info.channels - 1} of layer {info.name}"
             )
         return checked
 
@@ -407,6 +415,17 @@ class VisionModel:
         """
         with self._copies.borrow() as network:
             yield network
+
+    def prepared(self, layer: str, dtype: torch.dtype) -> PreparedReader | None:
+        """A faster way to the same activation and its gradient; see :mod:`.prepared`.
+
+        With the weights as they are now. ``None`` where only the network itself will do.
+        """
+        return self._prepared.reader(self, self.layer(layer).name, dtype)
+
+    def is_channels_last(self, layer: str) -> bool:
+        """Whether a layer gives ``(N, h, w, C)``, known after it was looked up."""
+        return layer in self._channels_last
 
     @property
     def copy_refusal(self) -> str:

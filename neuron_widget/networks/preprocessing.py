@@ -96,7 +96,8 @@ def normalise(mean: Sequence[float], std: Sequence[float]) -> Preprocess:
         means = torch.tensor([float(v) for v in mean]).view(-1, 1, 1)
         stds = torch.tensor([float(v) for v in std]).view(-1, 1, 1)
         luminance = torch.tensor(_LUMINANCE).view(-1, 1, 1)
-    if len(means) not in (1, 3) or len(stds) != len(means) or not bool((stds > 0).all()):
+    finite = bool(torch.cat([means, stds]).isfinite().all())
+    if len(means) not in (1, 3) or len(stds) != len(means) or not finite or bool((stds <= 0).any()):
         raise ValueError("three numbers each, or one each, and std above 0")
     grey = len(means) == 1
     placed: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = {}

@@ -13,17 +13,7 @@ from torch.overrides import TorchFunctionMode
 from neuron_widget.errors import ModelError, first_line
 from neuron_widget.networks.layers import are_channels_last, layer_reader, relu_top
 
-__all__ = ["LayerInfo", "Probed", "mixes_images", "probe", "probe_one", "why_not"]
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """A layer: its name and the shape of its activation at the model's input size."""
-
-    name: str
-    channels: int
-    height: int
-    width: int
+__all__ = ["Probed", "mixes_images", "probe", "probe_one", "why_not"]
 
 
 @dataclass(frozen=True)

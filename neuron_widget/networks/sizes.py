@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from neuron_widget.errors import ModelError, first_line
+from neuron_widget.networks.memory import is_out_of_memory
+
 __all__ = ["USUAL_SIZES", "Sizes"]
 
 USUAL_SIZES = (224, 32, 28, 64, 96, 128, 160, 192, 256, 299, 320, 384, 448, 512)
@@ -35,16 +38,34 @@ class Sizes:
         self._refusals: dict[tuple[int, str | None], Exception | None] = {}
 
     def refusal(self, attempt: Attempt, size: int, layer: str | None) -> Exception | None:
-        """What the network says to an image of this side, up to a layer; None where it takes it."""
+        """What the network says to an image of this side, up to a layer; None where it takes it.
+
+        What does not fit into memory is not refused: the network may well take it elsewhere.
+        """
+        if size == self._usual:
+            return None  # the whole network was run on it, to see its layers
         key = (size, layer)
         if key not in self._refusals:
             error: Exception | None = None
             try:
                 attempt(size, layer)
             except Exception as refused:  # noqa: BLE001  # somebody's network
+                if is_out_of_memory(refused):
+                    return None
                 error = refused.with_traceback(None)
             self._refusals[key] = error
         return self._refusals[key]
+
+    def check(self, attempt: Attempt, size: int, layer: str, title: str) -> None:
+        """Raise ModelError, with the nearest size that goes, if the network ``title`` refuses."""
+        error = self.refusal(attempt, size, layer)
+        if error is None:
+            return
+        only = f"; it takes {self._usual} px alone" if self.is_fixed(attempt, layer) else ""
+        raise ModelError(
+            f"{title} takes no images of {size} px (up to layer {layer}){only}: choose "
+            f"size={self.nearest(attempt, size, layer)} ({first_line(error)})"
+        ) from error
 
     def nearest(self, attempt: Attempt, wanted: int, layer: str | None) -> int:
         """The side nearest to ``wanted`` that the network takes, up to a layer.

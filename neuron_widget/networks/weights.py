@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from neuron_widget.errors import WeightsRefused, WeightsUnavailable
+from neuron_widget.names import as_path
 
 __all__ = ["Report", "find_inception_weights", "git_object_id"]
 
@@ -50,7 +51,7 @@ def find_inception_weights(path: str | os.PathLike[str] | None, report: Report) 
         (ENVIRONMENT_VARIABLE, os.environ.get(ENVIRONMENT_VARIABLE)),
     ):
         if given:
-            file = Path(given).expanduser()
+            file = as_path(given, source.strip("="), WeightsUnavailable, example="weights.pth")
             if not file.is_file():
                 raise WeightsUnavailable(
                     f"{source} names {str(file)!r}, but there is no such file; "

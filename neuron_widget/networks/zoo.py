@@ -12,14 +12,15 @@ import torch
 from torch import nn
 
 from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
-from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS
+from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS, as_path
 from neuron_widget.networks import inception
 from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
+from neuron_widget.networks.known import AT_HAND, NOT_AT_HAND, cached_inception
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
 from neuron_widget.networks.user_module import open_module
 from neuron_widget.networks.weights import Report, find_inception_weights
-from neuron_widget.settings import check_int
+from neuron_widget.setting import check_int
 
 __all__ = ["load_model", "pick_device"]
 
@@ -40,8 +41,8 @@ def load_model(
     model
         ``"inceptionv1"``; ``"efficientnet_lite0"`` (comes with the package's dependencies, no
         download); ``"torchvision/<name>"``; ``"timm/<name>"``; or any ``nn.Module``. ``None``
-        opens InceptionV1 if its weights are at hand or can be fetched, else the embedded network,
-        and says so in ``.note``.
+        opens InceptionV1 if its weights are at hand, else the embedded network, and says so in
+        ``.note``.
     weights
         Path of a state dict (``.pth`` read with ``weights_only=True``, or ``.safetensors``), also
         inside of a training state or with a prefix such as ``module.``; or ``"random"`` for an
@@ -95,6 +96,9 @@ def load_model(
             ("input_size", input_size),
         ):
             _refuse(name, value, "pass the module itself to open it anew")
+        wanted = model.device if device is None else pick_device(device)
+        if (wanted.type, wanted.index or 0) != (model.device.type, model.device.index or 0):
+            _refuse("device", device, f"it is on {model.device}. Move the module and open it anew")
         return model
     chosen = pick_device(device) if not isinstance(model, nn.Module) or device is not None else None
     if isinstance(model, nn.Module):
@@ -106,6 +110,8 @@ def load_model(
             f"got {type(model).__name__}"
         )
     assert chosen is not None
+    if weights is not None and weights != "random":
+        as_path(weights, "weights", WeightsUnavailable, example="weights.pth")
     # What is made in the caller's inference_mode would let no gradient pass.
     with torch.inference_mode(False):
         opened = _by_name(model, weights, chosen, input_size, report or _print_progress)
@@ -122,17 +128,10 @@ def _by_name(
     say: Report,
 ) -> VisionModel:
     if name is None:
-        try:
-            opened = _inception(weights, device, size, say)
-            opened.note = "Chosen because its weights are at hand."
-        except WeightsUnavailable:
-            if weights is not None or os.environ.get("NEURON_WIDGET_WEIGHTS"):
-                raise
-            opened = _embedded(device, size)
-            opened.note = (
-                "Comes with the package, and was chosen because InceptionV1's weights are not at "
-                "hand and could not be downloaded. To see InceptionV1, pass weights=<file>."
-            )
+        if weights is None and cached_inception() is None:
+            opened, opened.note = _embedded(device, size), NOT_AT_HAND
+        else:
+            opened, opened.note = _inception(weights, device, size, say), AT_HAND
         return opened
     if _plain(name) in ("inceptionv1", "googlenetlucid", "inception5h"):
         return _inception(weights, device, size, say)

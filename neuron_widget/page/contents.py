@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuron_widget.errors import StoreError
+from neuron_widget.errors import StoreError, WrongType, WrongValue
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import LayerInfo, VisionModel
@@ -98,25 +98,36 @@ def from_results(
     """
     from neuron_widget.rendering import RenderResult
     from neuron_widget.rendering.manifest import take
+    from neuron_widget.scanning import ScanResult
 
     info = model.layer(layer)
-    results = [images] if isinstance(images, RenderResult) else list(images or ())
+    results: list[Any] = [images]
+    if not isinstance(images, RenderResult):
+        results = list(images or ()) if isinstance(images, Iterable | None) else [images]
+    for one in results:
+        if not isinstance(one, RenderResult):
+            raise WrongType(f"images must be what render() returned, got {one!r:.80}")
     where: dict[int, tuple[RenderResult, int]] = {}
     for result in results:
         if result.layer != info.name:
-            raise ValueError(f"an image is of layer {result.layer!r}; expected {info.name!r}")
+            raise WrongValue(f"an image is of layer {result.layer!r}; expected {info.name!r}")
         for i, neuron in enumerate(result.neurons):
             if neuron in where:
-                raise ValueError(f"neuron {neuron} has two images; expected one of each neuron")
+                raise WrongValue(f"neuron {neuron} has two images; expected one of each neuron")
             where[neuron] = (result, i)
+    if scan is not None and not isinstance(scan, ScanResult):
+        raise WrongType(f"scan must be what scan() returned, got {scan!r:.80}")
     if scan is not None:
         _check_scan(scan, model, info.name)
     if neurons is None:
         neurons = range(info.channels) if scan is not None else list(where)
+        neurons = model.check_neurons(info.name, neurons) if len(neurons) else ()
+    else:
+        neurons = model.check_neurons(info.name, neurons)
     return Contents(
         model,
         info,
-        model.check_neurons(info.name, neurons) if len(neurons) else (),
+        neurons,
         list(where),
         lambda neuron: take(*where[neuron]),
         scan=scan,
@@ -126,9 +137,9 @@ def from_results(
 
 def _check_scan(scan: ScanResult, model: VisionModel, layer: str) -> None:
     if scan.layer != layer:
-        raise ValueError(f"the scan is of layer {scan.layer!r}; expected {layer!r}")
+        raise WrongValue(f"the scan is of layer {scan.layer!r}; expected {layer!r}")
     if scan.model_identity != model.identity:
-        raise ValueError(f"the scan is of {scan.model_identity}; expected {model.identity}")
+        raise WrongValue(f"the scan is of {scan.model_identity}; expected {model.identity}")
 
 
 def from_store(

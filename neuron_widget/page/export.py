@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.errors import StoreError
+from neuron_widget.errors import StoreError, WrongType
+from neuron_widget.names import as_path
 from neuron_widget.page.contents import Contents, from_results
 from neuron_widget.page.html import page_html
 from neuron_widget.page.pack import pack_page
 from neuron_widget.page.plan import DEFAULT_LIMIT, Plan, plan_page
+from neuron_widget.setting import check_int
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
 
-__all__ = ["Export", "check_path", "export_html", "write_page"]
+__all__ = ["Export", "check_path", "check_wishes", "export_html", "write_page"]
 
 # Below this the maps of single neurons are looked up one by one; above, in one pass for all.
 _FEW = 4
@@ -32,12 +35,19 @@ class Export:
     total: int
 
 
-def check_path(path: str | Path) -> Path:
+def check_path(path: str | os.PathLike[str]) -> Path:
     """The file to write; StoreError for a folder or a name that is no page's."""
-    path = Path(path).expanduser()
+    path = as_path(path, "the page", StoreError, example="page.html")
     if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
         raise StoreError(f"{str(path)!r}: expected the name of a file ending in .html")
     return path
+
+
+def check_wishes(title: object, max_bytes: int | None) -> int | None:
+    """The largest size of a page; WrongType or WrongValue for what is none, or for no title."""
+    if not isinstance(title, str):
+        raise WrongType(f"title must be a text, got {title!r:.80}")
+    return None if max_bytes is None else check_int("max_bytes", max_bytes, 1)
 
 
 def write_page(
@@ -131,6 +141,7 @@ def export_html(
     from neuron_widget.networks.zoo import load_model
 
     path = check_path(path)
+    max_bytes = check_wishes(title, max_bytes)
     contents = from_results(load_model(model), layer, images, scan, neurons)
     plan = plan_page(contents, photos=photos, limit=max_bytes)
     report(f"{path.name}: {plan}")

@@ -127,10 +127,11 @@ def _short_paths(paths: list[str]) -> list[str]:
 def _line(contents: Contents, made: Json) -> Json:
     """The Python line of the view, for neuron 0 and any other; ``made``: settings of images."""
     from neuron_widget.session.export import python_line
-    from neuron_widget.session.settings import Settings
+    from neuron_widget.session.settings import Fit, Settings
 
     model: Any = contents.model.name if contents.model.loaded_here else contents.model
-    given: Json = {"model": model, **{name: made[name] for name in page_settings() if name in made}}
+    given: Json = {"model": model, "fit": Fit.of(contents.model)}
+    given |= {name: made[name] for name in page_settings() if name in made}
     note = ""
     if contents.scan is not None and contents.scan.dataset != "samples":
         given["dataset"] = "path/to/photos"

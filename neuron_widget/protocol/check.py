@@ -9,6 +9,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from neuron_widget.errors import nearest
 from neuron_widget.protocol import messages as protocol
 
 __all__ = ["check_message"]
@@ -17,6 +18,8 @@ __all__ = ["check_message"]
 MAX_TEXT = 4096
 MAX_ITEMS = 4096
 MAX_INTEGER = 2**53  # the integers that JavaScript knows
+
+_WAY_OUT = "Reload the page, which may be of another version"
 
 
 def _fields(kind: Any) -> dict[str, Any]:
@@ -39,19 +42,28 @@ def check_message(content: object) -> dict[str, Any]:
         For a kind that is unknown, a field that is missing, or one of another type or too large.
     """
     if not isinstance(content, Mapping):
-        raise ValueError(f"the page sent no message but {_short(content)}")
+        raise ValueError(
+            f"the page sent no message but {_short(content)}; expected a record with a kind. "
+            f"{_WAY_OUT}"
+        )
     kind = content.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(f"the page sent a message of unknown kind {_short(kind)}")
+        hint = nearest(kind[:MAX_TEXT], _KINDS) if isinstance(kind, str) else ""
+        raise ValueError(
+            f"the page sent a message of unknown kind {_short(kind)}; "
+            f"{hint or 'expected one such as start'}. {_WAY_OUT}"
+        )
     try:
         return _record(content, _KINDS[kind])
     except ValueError as error:
-        raise ValueError(f"the page's message {kind!r} is not understood: {error}") from error
+        raise ValueError(
+            f"the page's message {kind!r} is not understood: {error}. {_WAY_OUT}"
+        ) from error
 
 
 def _record(value: object, fields: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{_short(value)} is no record of {', '.join(fields)}")
+        raise ValueError(f"expected a record of {', '.join(fields)}, got {_short(value)}")
     for name, hint in fields.items():
         if name not in value and typing.get_origin(hint) is not typing.NotRequired:
             raise ValueError(f"{name} is missing")

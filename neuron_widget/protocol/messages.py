@@ -42,7 +42,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 MAX_PINS = 4
-MAX_FRAMES_PER_SECOND = 10
+MAX_FRAMES_PER_SECOND = 8
 MAX_FRAMES_IN_FLIGHT = 2
 ACK_TIMEOUT_S = 1.0
 # A photo's file: its pieces, and all of it. Notebook servers take about 10 MB a message.
@@ -394,12 +394,17 @@ class Opened(TypedDict):
 class Configured(TypedDict):
     """How images are made now: every setting in ``SETTINGS``, by name.
 
+    Once a network is open: ``usual``, what it makes of settings that are left to it, and
+    ``limits``, the lowest and the highest value of those whose range is narrower for it.
+
     Where one that ``remakes`` differs from what the page knew, it forgets its pictures and
     previews; those that belong follow.
     """
 
     kind: Literal["configured"]
     settings: Settings
+    usual: NotRequired[Settings]
+    limits: NotRequired[dict[str, list[float]]]
 
 
 class Pins(TypedDict):
@@ -437,8 +442,9 @@ class DatasetChanged(TypedDict):
 class Progress(TypedDict):
     """How far a task is. ``rate`` in steps or photos a second, ``left`` in seconds; 0 = unknown.
 
-    ``state`` is ``running``, ``waiting`` (another task goes first), ``done``, ``stopped`` or
-    ``failed``. ``total`` 0 means unknown.
+    ``state`` is ``running``, ``waiting`` (another task goes first), ``elsewhere`` (another process
+    that uses the store makes it just now, and is as far), ``done``, ``stopped`` or ``failed``.
+    ``total`` 0 means unknown. ``note`` is what there is to say besides.
     """
 
     kind: Literal["progress"]
@@ -449,7 +455,8 @@ class Progress(TypedDict):
     total: int
     rate: float
     left: float
-    state: Literal["running", "waiting", "done", "stopped", "failed"]
+    state: Literal["running", "waiting", "elsewhere", "done", "stopped", "failed"]
+    note: NotRequired[str]
 
 
 class Frame(TypedDict):
@@ -473,7 +480,9 @@ class Image(TypedDict):
     ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
     that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
     ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
-    ``best_photo`` is the best photo's score of this neuron, null before a scan.
+    ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
+    came with the package, nothing was rendered here. ``note``, where it is there, is what to know
+    before trusting the picture.
     """
 
     kind: Literal["image"]
@@ -486,7 +495,9 @@ class Image(TypedDict):
     comparable: bool
     best_photo: float | None
     history: list[list[float]]
+    packaged: bool
     look: Appearance
+    note: NotRequired[str]
 
 
 class Thumbs(TypedDict):

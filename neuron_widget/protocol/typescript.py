@@ -35,14 +35,14 @@ export interface Setting {{
 	label: string;
 	help: string;
 	default: string | number | boolean;
-	low: number | null;
-	high: number | null;
-	step: number | null;
+	low?: number;
+	high?: number;
+	step?: number;
 	/** Whether another value makes another picture. */
 	remakes: boolean;
 	/** The task that the switch turns off. */
-	task: Progress["task"] | null;
-	choices: {{ name: string; label: string; help: string }}[];
+	task?: Progress["task"];
+	choices?: {{ name: string; label: string; help: string }}[];
 }}
 
 /** The settings that the page shows, in order. */
@@ -76,13 +76,22 @@ def ts_type(hint: Any) -> str:
     if origin is Literal:
         return " | ".join(f'"{arg}"' for arg in args)
     if origin in (Union, types.UnionType):
-        return " | ".join(ts_type(arg) for arg in args)
+        return " | ".join(_members(args))
     if origin is list:
         inner = ts_type(args[0])
         return f"({inner})[]" if "|" in inner else f"{inner}[]"
     if origin is dict:
         return f"Record<{ts_type(args[0])}, {ts_type(args[1])}>"
     raise TypeError(f"the protocol uses {hint!r}, which typescript.py cannot write as TypeScript")
+
+
+def _members(args: tuple[Any, ...]) -> list[str]:
+    """The members of a union: an alias in place of those that it stands for."""
+    for name, alias in ALIASES.items():
+        inside = typing.get_args(alias) if typing.get_origin(alias) is types.UnionType else ()
+        if inside and set(inside) < set(args):
+            return [name, *(ts_type(arg) for arg in args if arg not in inside)]
+    return [ts_type(arg) for arg in args]
 
 
 def comment(text: str) -> list[str]:
@@ -122,21 +131,21 @@ def settings() -> str:
     for setting in page_settings().values():
         control = setting.page
         assert control is not None
-        rows.append(
-            {
-                "name": setting.name,
-                "type": "choice" if setting.choices else KINDS[setting.type],
-                "label": control.label,
-                "help": setting.help,
-                "default": setting.default,
-                "low": control.low,
-                "high": control.high,
-                "step": control.step,
-                "remakes": setting.in_key != "never",
-                "task": control.task,
-                "choices": [vars(choice) for choice in setting.choices],
-            }
-        )
+        choices = control.choices or setting.choices
+        row = {
+            "name": setting.name,
+            "type": "choice" if choices else KINDS[setting.type],
+            "label": control.label,
+            "help": setting.help,
+            "default": setting.to_page(setting.default),
+            "low": control.low,
+            "high": control.high,
+            "step": control.step,
+            "remakes": setting.in_key != "never",
+            "task": control.task,
+            "choices": [vars(choice) for choice in choices],
+        }
+        rows.append({name: value for name, value in row.items() if value not in (None, [])})
     text = json.dumps(rows, indent="\t")
     return SETTINGS.format(re.sub(r'"(\w+)": ', r"\1: ", text))
 

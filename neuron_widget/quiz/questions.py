@@ -8,13 +8,13 @@ the references.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from neuron_widget.errors import DatasetError, NeuronWidgetError, nearest
+from neuron_widget.errors import DatasetError, NeuronWidgetError, WrongType, WrongValue, nearest
 from neuron_widget.rendering import RenderResult
 from neuron_widget.scanning import ScanResult
 from neuron_widget.scanning.examples import Example
@@ -69,11 +69,15 @@ class _Draft:
 
 def check_conditions(conditions: str | Sequence[str]) -> tuple[str, ...]:
     """The conditions as a tuple; ValueError for an unknown one or none."""
+    if not isinstance(conditions, Iterable):
+        raise WrongType(
+            f"conditions must be some of {', '.join(CONDITIONS)}, got {conditions!r:.80}"
+        )
     many = (conditions,) if isinstance(conditions, str) else tuple(conditions)
     for condition in many or ("",):
         if condition not in CONDITIONS:
             hint = nearest(str(condition), CONDITIONS) or f"expected {', '.join(CONDITIONS)}"
-            raise ValueError(f"unknown condition {condition!r}; {hint}")
+            raise WrongValue(f"unknown condition {condition!r}; {hint}")
     return many
 
 

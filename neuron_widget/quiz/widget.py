@@ -6,14 +6,14 @@ What it says to the page, and the page to it, stands in :mod:`neuron_widget.prot
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
 
-from neuron_widget.errors import NeuronOutOfRange
-from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION
+from neuron_widget.errors import NeuronOutOfRange, WidgetError, WrongType, WrongValue
+from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, check_neuron
 from neuron_widget.notebook import front_end
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class NeuronQuiz(anywidget.AnyWidget):
     references
         Photos of each kind (most and least activating) that are shown.
     steps, size
-        Steps and side in pixels of the rendered images.
+        Steps and side in pixels of the rendered images; see :func:`neuron_widget.render`.
     num_samples
         Photos to scan; default all of them.
     seed
@@ -103,7 +103,7 @@ class NeuronQuiz(anywidget.AnyWidget):
         conditions: str | Sequence[str] = ("synthetic", "photos", "both"),
         references: int = 9,
         steps: int = 256,
-        size: int = 224,
+        size: int | None = None,
         num_samples: int | None = None,
         seed: int = 0,
         device: Any = None,
@@ -112,17 +112,27 @@ class NeuronQuiz(anywidget.AnyWidget):
         progress: bool = True,
     ):
         from neuron_widget.quiz.questions import check_conditions, make_questions
-        from neuron_widget.settings import check_int
+        from neuron_widget.rendering import RenderResult
+        from neuron_widget.scanning import ScanResult
+        from neuron_widget.setting import check_int
 
         turns = check_conditions(conditions)
+        for name, given, made_by in (
+            ("scan", scan, ScanResult),
+            ("rendered", rendered, RenderResult),
+        ):
+            if given is not None and not isinstance(given, made_by):
+                made = made_by.__name__
+                raise WrongType(f"{name} must be a {made} or left out, got {given!r:.80}")
         check_int("references", references, 1, 100)
         if isinstance(neurons, int):
             check_int("neurons", neurons, 1, 100_000)
             if rendered is not None:
                 neurons = rendered.neurons[:neurons]
-        elif isinstance(neurons, str):  # its characters would be taken for neurons
-            raise TypeError(f"neurons must be how many, or a list of which, got {neurons!r}")
-        elif not (neurons := tuple(neurons)):
+        elif isinstance(neurons, str) or not isinstance(neurons, Iterable):
+            # The characters of a text would be taken for neurons.
+            raise WrongType(f"neurons must be how many, or a list of which, got {neurons!r:.80}")
+        elif not (neurons := tuple(check_neuron(n, None, "") for n in neurons)):
             raise NeuronOutOfRange("neurons is empty: expected how many neurons, or which")
         if scan is None or (rendered is None and set(turns) != {"photos"}):
             opened, name = _open(layer, model, weights, device, scan)
@@ -206,11 +216,11 @@ class NeuronQuiz(anywidget.AnyWidget):
             If it is answered already, or none is left.
         """
         if side not in _SIDES:
-            raise ValueError(f"side must be 'left' or 'right', got {side!r}")
+            raise WrongValue(f"side must be 'left' or 'right', got {side!r}")
         if self._at >= len(self._questions):
-            raise RuntimeError("no question is left; restart() begins again")
+            raise WidgetError("no question is left; restart() begins again")
         if len(self._results) > self._at:
-            raise RuntimeError("this question is answered already; next() shows the next one")
+            raise WidgetError("this question is answered already; next() shows the next one")
         question = self._questions[self._at]
         correct = side == question.fires_more
         self._results.append(
@@ -235,7 +245,7 @@ class NeuronQuiz(anywidget.AnyWidget):
     def next(self) -> None:
         """Show the next question, or the end. RuntimeError if this one is not answered."""
         if self._at >= len(self._results):
-            raise RuntimeError("this question is not answered yet: answer('left') or ('right')")
+            raise WidgetError("this question is not answered yet: answer('left') or ('right')")
         self._at += 1
         self._show()
 
@@ -295,13 +305,13 @@ def _open(
         model = EMBEDDED if layer in EFFICIENTNET_LAYERS else INCEPTION
     opened = load_model(model, weights=weights, device=device)
     if scan is not None and scan.model_identity != opened.identity:
-        raise ValueError(
+        raise WrongValue(
             f"the scan was made with {scan.model_identity}, and the images would be rendered with "
             f"{opened.identity}: pass the same model, or rendered="
         )
     name = opened.layer(layer or (scan.layer if scan else opened.default_layer)).name
     if scan is not None and scan.layer != name:
-        raise ValueError(f"the scan is of layer {scan.layer!r}, not of {name!r}: leave layer out")
+        raise WrongValue(f"the scan is of layer {scan.layer!r}, not of {name!r}: leave layer out")
     return opened, name
 
 

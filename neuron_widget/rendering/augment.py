@@ -9,12 +9,13 @@ for each image, and the output has the size of the input, so that shapes never c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neuron_widget.rendering.movements import Movements
 from neuron_widget.rendering.param import generator_for
 from neuron_widget.targets import Target
 
@@ -26,19 +27,8 @@ _BLOCK = 64
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Ranges of the random movements.
-
-    Attributes
-    ----------
-    jitter
-        Pixels the image is moved by before scaling: a window of ``jitter`` positions, centred.
-    scale
-        Smallest and largest factor.
-    rotate
-        Largest angle in degrees, both ways.
-    jitter_after
-        Pixels moved after scaling and rotating, as ``jitter``.
+class Augmentation(Movements):
+    """Random movements within ranges.
 
     Notes
     -----
@@ -46,11 +36,6 @@ class Augmentation:
     half the jitter, a scale of 0.9 and 5 degrees reach at most some 20 pixels beyond at 224 px,
     and only in the corners).
     """
-
-    jitter: float = 8
-    scale: tuple[float, float] = (0.9, 1.1)
-    rotate: float = 5.0
-    jitter_after: float = 2
 
     def matrices(self, draws: Tensor, height: int, width: int) -> Tensor:
         """Uniform numbers ``(..., 6)`` in 0..1 -> matrices ``(..., 2, 3)`` for :func:`warp`.
@@ -74,10 +59,6 @@ class Augmentation:
             torch.stack([-sin * (half_w / half_h), cos, dy / half_h], dim=-1),
         ]
         return torch.stack(rows, dim=-2).float()
-
-    def as_dict(self) -> dict[str, object]:
-        """For settings and cache keys."""
-        return {"pad": "reflect", **asdict(self)}
 
 
 class AugmentationStream:

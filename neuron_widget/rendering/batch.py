@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from neuron_widget.errors import ModelError, RenderError, first_line
-from neuron_widget.networks.failures import is_out_of_memory
-from neuron_widget.networks.fused import Reader
+from neuron_widget.networks.fast import Reader
 from neuron_widget.networks.layers import RedirectedReLU
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import AugmentationStream, warp
 from neuron_widget.rendering.batch_invariant import BatchInvariantConvolutions
@@ -49,6 +49,8 @@ class Snapshot:
 class Batch:
     """Images that are optimised side by side, each as if it were alone.
 
+    Where the objective speaks of several images, they are one group, and nothing of it is apart.
+
     Parameters
     ----------
     model, settings
@@ -58,8 +60,8 @@ class Batch:
         or none.
     start
         The state to begin from: a snapshot, or ``None`` for fresh noise.
-    fused
-        A faster way to the same activation and gradient.
+    fast
+        A faster way to the same activation and gradient, taken at each step at which it serves.
 
     Notes
     -----
@@ -74,10 +76,10 @@ class Batch:
         image: FourierImage,
         places: tuple[int, ...],
         start: Snapshot | None = None,
-        fused: Reader | None = None,
+        fast: Reader | None = None,
     ):
         self.model, self.settings, self.image = model, settings, image
-        self._fused = fused
+        self._fast = fast
         self.places = places
         self.targets = tuple(settings.targets[i] for i in places)
         self.neurons = tuple(target.neuron for target in self.targets)
@@ -85,17 +87,14 @@ class Batch:
         self._info = model.layer(self.layer)
         options, device = settings.options, model.device
         if start is None:
-            fresh = [image.start(options["seed"], target) for target in self.targets]
-            noise = torch.stack(fresh)
+            noise = torch.stack([image.start(options["seed"], *who) for who in self._who()])
             zero = torch.zeros_like(noise)
             start = Snapshot(0, Spectra(noise, zero, zero))
         self.step = start.step
         self.saved = start
         self._spectra = start.spectra.each(torch.clone)
         # Where each image's neuron is in the activation that is read.
-        self._only_neurons = fused is not None and settings.objective.of_one_neuron
-        channels = [0] * len(places) if self._only_neurons else self.neurons
-        self._channels = torch.tensor(channels, device=device)
+        self._channels = torch.tensor(self.neurons, device=device)
         self._augmentation = AugmentationStream(
             settings.augmentation,
             options["seed"],
@@ -121,7 +120,7 @@ class Batch:
             and options["precision"] == "float32"
         )
         most = len(places)
-        if device.type == "cpu":
+        if device.type == "cpu" and not settings.objective.together:
             most = max(1, _PART_PIXELS // (image.height * image.width))
         parts = math.ceil(len(places) / most)
         ends = [len(places) * i // parts for i in range(parts + 1)]
@@ -131,6 +130,12 @@ class Batch:
         self.samples: list[tuple[int, Tensor]] = []
         # The objective of the last step, on the device; None before the first.
         self.values: Tensor | None = None
+
+    def _who(self) -> Iterator[tuple[Target, int]]:
+        """Each target, and which of its images in a group: they must not begin as the same."""
+        for i, target in enumerate(self.targets):
+            again = self.targets[:i].count(target) if self.settings.objective.together else 0
+            yield target, again
 
     def advance(self) -> None:
         """One step of gradient ascent. Enqueues work; waits for nothing."""
@@ -157,25 +162,31 @@ class Batch:
         images = warp(self.image.decode(spectrum), matrices)
         # The backward pass too runs where the forward pass did: a network that checkpoints its
         # activations computes them again there, and they must come out the same.
-        with self._reading(part, redirect) as read:
-            with self._modes(redirect):
+        fast = self._fast
+        if fast is not None and not fast.serves(len(images), images.shape[-1]):
+            fast = None
+        only_neurons = fast is not None and self.settings.objective.of_one_neuron
+        channels = self._channels[part]
+        with self._reading(part, redirect, fast, only_neurons) as read:
+            with self._modes(redirect, fast):
                 activation = read(images)
             info = self._info
             maps = at_positions(activation, self.targets[part], info.height, info.width)
-            values = self.settings.objective(maps, self._channels[part])
-            with self._modes(redirect):
+            values = self.settings.objective(maps, channels * 0 if only_neurons else channels)
+            with self._modes(redirect, fast):
                 gradient = _gradient(-values.sum(), spectrum)
         for parameter, own in zip(self._parameters[part], gradient.unbind(), strict=True):
             parameter.grad = own
         return values.detach()
 
     @contextmanager
-    def _reading(self, part: slice, redirect: bool) -> Iterator[Callable[[Tensor], Tensor]]:
+    def _reading(
+        self, part: slice, redirect: bool, fast: Reader | None, only_neurons: bool
+    ) -> Iterator[Callable[[Tensor], Tensor]]:
         """From some of the images to the layer's activation, inside a block."""
-        fused = self._fused
-        if fused is not None:
-            neurons = self.neurons[part] if self._only_neurons else None
-            yield lambda images: fused(images, redirect, neurons)
+        if fast is not None:
+            neurons = self.neurons[part] if only_neurons else None
+            yield lambda images: fast(images, redirect, neurons)
             return
         low = self.settings.options["precision"] == "bfloat16"
         with self.model.reading(self.layer) as read:
@@ -189,9 +200,9 @@ class Batch:
             yield read_in_precision
 
     @contextmanager
-    def _modes(self, redirect: bool) -> Iterator[None]:
+    def _modes(self, redirect: bool, fast: Reader | None) -> Iterator[None]:
         """What is done otherwise inside the network, forwards and backwards."""
-        plain = self._fused is not None
+        plain = fast is not None
         with (
             RedirectedReLU() if redirect and not plain else nullcontext(),
             BatchInvariantConvolutions() if self._alone_on_cpu and not plain else nullcontext(),
@@ -229,7 +240,7 @@ class Batch:
         for part in (slice(0, half), slice(half, None)):
             start = Snapshot(now.step, now.spectra.each(lambda t, part=part: t[part]))  # type: ignore[misc]
             batch = Batch(
-                self.model, self.settings, self.image, self.places[part], start, self._fused
+                self.model, self.settings, self.image, self.places[part], start, self._fast
             )
             batch.samples = [(step, values[part]) for step, values in self.samples]
             # What went wrong, and the state to go back to, as far as it was looked at.

@@ -10,18 +10,24 @@ Distill 2017): a Fourier spectrum in decorrelated colour, random movements, Adam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from typing import Unpack
 
+from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.progress import drain
 from neuron_widget.rendering.memory import default_batch_size
-from neuron_widget.rendering.result import RenderResult, RenderStep, Steps
+from neuron_widget.rendering.result import RenderResult, Steps
 from neuron_widget.rendering.run import RenderRun
 from neuron_widget.rendering.settings import RenderSettings, render_settings
-from neuron_widget.settings import RenderOptions, check_int, documented_options
+from neuron_widget.setting import check_int
+from neuron_widget.settings import RenderOptions, documented_options
 from neuron_widget.targets import TargetLike, as_targets
 
 __all__ = ["render", "render_steps"]
+
+_log = logging.getLogger("neuron_widget.rendering")
 
 
 @documented_options(RenderOptions)
@@ -46,16 +52,20 @@ def render(
         targets: ``"mixed4a:68"``, ``"mixed4a:70-80"``, ``["mixed4a:68", "mixed4b:3"]``, or
         :class:`neuron_widget.targets.Target`. Targets may be of several layers.
     steps, size, lr, seed
-        Optimisation steps (1 to 100,000), side of the image in pixels (16 to 4096), Adam's step
-        size (above 0), random seed (0 or more).
+        Optimisation steps (1 to 100,000), side of the image in pixels (16 to 4096; default 224,
+        or the nearest that the network takes), Adam's step size (above 0), random seed (0 or
+        more).
     objective
         A name in :data:`neuron_widget.objectives.OBJECTIVES` (``"channel"``, the mean of the map;
         ``"unit"``, its centre position), an objective of torch-lucent, or a function of the
-        activation; see :mod:`neuron_widget.rendering.objective`.
+        activation; see :mod:`neuron_widget.rendering.objective`. One that compares images
+        (torch-lucent's ``diversity``; :func:`neuron_widget.objectives.together`) makes those of
+        the call as one group.
     engine
         ``"fast"``, or ``"lucent"``: torch-lucent's own ``render_vis``, to compare with.
     batch_size
-        Images side by side; default: what fits. The pictures do not depend on it.
+        Images side by side; default: what fits. The pictures do not depend on it. A group is
+        never parted.
     redirect_relu
         Lucid's redirected ReLU in the first 16 steps; default: the model's.
     precision
@@ -76,6 +86,8 @@ def render(
         For an argument of the wrong type or out of range.
     TargetError, UnknownLayer, NeuronOutOfRange
         With the nearest names or the valid range.
+    ModelError
+        For a size that the network does not take, with one that it does.
     RenderError
         Out of memory with a single image, or NaN; ``error.result`` holds what there is.
 
@@ -96,27 +108,13 @@ def render(
     (Unit(layer='blocks.1', neuron=3, row=5, column=5),)
     """
     work = render_steps(model, target, neurons, batch_size=batch_size, resume=resume, **settings)
-    if not progress:
-        return _drain(work, lambda _step: None)
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=f"Rendering {target if isinstance(target, str) else ''}", unit="step") as bar:
-
-        def show(now: RenderStep) -> None:
-            bar.total = now.total
-            bar.update(now.done - bar.n)
-
-        return _drain(work, show)
-
-
-def _drain(work: Steps, show: Callable[[RenderStep], None]) -> RenderResult:
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            result: RenderResult = end.value
-            return result
-        show(step)
+    title = f"Rendering {target if isinstance(target, str) else ''}"
+    result = drain(work, progress=progress, title=title, unit="step")
+    for text in dict.fromkeys(filter(None, result.notes)):
+        those = [str(t) for t, note in zip(result.targets, result.notes, strict=True) if note]
+        names = ", ".join(those[:8]) + (", ..." if len(those) > 8 else "")
+        _log.warning("%d of %d images (%s): %s", len(those), len(result), names, text)
+    return result
 
 
 @documented_options(RenderOptions)
@@ -151,29 +149,48 @@ def render_steps(
         from neuron_widget.rendering.lucent_engine import lucent_steps
 
         if resume is not None:
-            raise ValueError("resume: engine 'lucent' cannot continue an earlier result")
+            raise WrongValue("resume: engine 'lucent' cannot continue an earlier result")
         return lucent_steps(model, chosen)
     _check_resume(chosen, resume)
+    if chosen.objective.together:
+        batch_size = _group_size(chosen, batch_size, resume)
     if batch_size is None:
-        size = chosen.options["size"]
-        batch_size = min(default_batch_size(model, layer, size) for layer in chosen.layers)
+        batch_size = min(default_batch_size(model, layer, chosen.size) for layer in chosen.layers)
     return RenderRun(model, chosen, batch_size, resume).run()
+
+
+def _group_size(
+    settings: RenderSettings, batch_size: int | None, resume: RenderResult | None
+) -> int:
+    """All images at once: they depend on each other."""
+    count, name = len(settings.targets), settings.objective.name
+    if batch_size is not None and batch_size < count:
+        raise WrongValue(
+            f"batch_size must be at least {count}, got {batch_size}: objective {name} speaks of "
+            f"all {count} images together"
+        )
+    if resume is not None and resume.targets != settings.targets:
+        raise WrongValue(
+            f"resume: objective {name} speaks of all images together, so the targets must be "
+            f"those of the result: {', '.join(map(str, resume.targets))}"
+        )
+    return count
 
 
 def _check_resume(settings: RenderSettings, resume: object) -> None:
     if resume is None:
         return
     if not isinstance(resume, RenderResult):
-        raise TypeError(f"resume must be a RenderResult, got {type(resume).__name__}")
+        raise WrongType(f"resume must be a RenderResult, got {type(resume).__name__}")
     if resume.state is None:
-        raise ValueError("resume: this result cannot be continued (it carries no state)")
+        raise WrongValue("resume: this result cannot be continued (it carries no state)")
     if different := settings.differences(resume.settings):
-        raise ValueError(
+        raise WrongValue(
             "resume: this result was rendered with other settings, "
             f"so it cannot be continued: {'; '.join(different)}"
         )
     if (had := max(resume.state.steps)) > settings.options["steps"]:
-        raise ValueError(
+        raise WrongValue(
             f"resume: this result has had {had} steps already; steps must be at least that, "
             f"got {settings.options['steps']}"
         )

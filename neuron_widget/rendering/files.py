@@ -1,9 +1,12 @@
-"""Rendered images as files: 8-bit lossless WebP (or PNG) that says what made it.
+"""Rendered images as files: 8-bit WebP (or PNG) that says what made it.
 
 A file holds pixels and a manifest (a dictionary of plain values); what the manifest of a result
 says is in :mod:`.manifest`. The pixels are those of ``RenderResult.to_pil``: what was on screen
-comes back bit by bit, the float image to half a level (1/510). The optimiser's state, which "more
-steps" need, is twenty times as large as the picture and goes into a file of its own.
+comes back bit by bit, the float image to half a level (1/510). Only the pictures that come with the
+package are stored with loss, and their manifests say so (``lossy``, the quality of 100): decoders
+may differ in the last bit of those, so that the hash is of the data that is decoded. The
+optimiser's state, which "more steps" need, is twenty times as large as the picture and goes into a
+file of its own.
 """
 
 from __future__ import annotations
@@ -32,11 +35,13 @@ from neuron_widget.durable import (
     write_atomically,
 )
 from neuron_widget.errors import StoreError
+from neuron_widget.names import as_path
 
 __all__ = [
     "SPECTRA",
     "Manifest",
     "image_bytes",
+    "lossy_bytes",
     "read_image",
     "read_state",
     "save_images",
@@ -54,6 +59,34 @@ _LARGEST_SIDE = 4096
 _LARGEST_FILE = 128 * 2**20
 
 _LOSSY = (".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".pdf", ".svg")
+
+
+def lossy_bytes(pixels: NDArray[np.uint8], manifest: Manifest, quality: int) -> bytes:
+    """Return ``(H, W, 3)`` pixels as a lossy WebP file that says so, with the manifest embedded.
+
+    ``quality`` is WebP's, 0 to 100.
+    """
+    picture, buffer = Image.fromarray(pixels), io.BytesIO()
+    how: dict[str, Any] = {"quality": quality, "method": 6}
+    picture.save(buffer, "WEBP", **how)
+    told = {"shape": list(pixels.shape[:2]), "lossy": quality, "data": _data_hash(buffer)}
+    exif = Image.Exif()
+    exif[DESCRIPTION] = seal({"kind": "image", **manifest, **told})
+    exif[_SOFTWARE] = "neuron-widget"
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", **how, exif=exif.tobytes())
+    return buffer.getvalue()
+
+
+def _data_hash(file: BinaryIO) -> str:
+    """A hash of the lossy picture in a WebP file: of what a decoder is given."""
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        length = int.from_bytes(head[4:], "little")
+        if head[:4] == b"VP8 ":
+            return hashlib.sha256(file.read(length)).hexdigest()[:16]
+        file.seek(length + (length & 1), io.SEEK_CUR)
+    raise Damaged("there is no lossy picture in it, and it says that there is")
 
 
 def image_bytes(pixels: NDArray[np.uint8], manifest: Manifest, form: str = "WEBP") -> bytes:
@@ -104,7 +137,11 @@ def _read_webp(record: Record) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     # Before anything is decoded: a small file can hold a huge picture.
     if data[12:16] != b"VP8X" or manifest.get("shape", [height, width]) != [height, width]:
         raise Damaged("the picture in it is not the one it describes")
-    return _checked(_decode(data, "WEBP", width, height)[0], manifest), manifest
+    if "lossy" not in manifest:
+        return _checked(_decode(data, "WEBP", width, height)[0], manifest), manifest
+    if manifest.get("data") != _data_hash(io.BytesIO(data)):
+        raise Damaged("its picture has changed: the hash is another")
+    return np.asarray(_decode(data, "WEBP", width, height)[0], np.uint8), manifest
 
 
 def _read_png(file: BinaryIO) -> tuple[NDArray[np.uint8], dict[str, Any]]:
@@ -172,7 +209,7 @@ def save_images(
     StoreError
         Several images for one file name, another ending, no images, or a disk error.
     """
-    path = Path(path).expanduser()
+    path = as_path(path, "the images' folder", StoreError, example="images")
     if not images:
         raise StoreError("there is no image in this result to save")
     suffix = path.suffix.lower()
@@ -184,7 +221,7 @@ def save_images(
         files = [path]
     elif suffix in _LOSSY and not path.is_dir():
         raise StoreError(
-            f"cannot save as {suffix!r}; name a folder, or a file ending in .webp or .png (both "
+            f"cannot save as {path.name!r}; name a folder, or a file ending in .webp or .png (both "
             "lossless)"
         )
     else:

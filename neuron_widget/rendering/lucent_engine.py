@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from neuron_widget.errors import RenderError
-from neuron_widget.networks.failures import is_out_of_memory
 from neuron_widget.networks.inception import InceptionV1, lucent_name
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.private_copy import PrivateCopy
 from neuron_widget.rendering.objective import at_positions
@@ -152,7 +152,7 @@ class _Lucent:
             samples: list[tuple[int, Tensor]] = []
             seen: list[Tensor] = []
             with globals_.ours():
-                params, image_f = param.image(options["size"], fft=True, decorrelate=True)
+                params, image_f = param.image(self.settings.size, fft=True, decorrelate=True)
             adam = torch.optim.Adam(params, lr=options["lr"])
             self.present, self.steps = image_f, 0
             self.history.append({})
@@ -166,7 +166,7 @@ class _Lucent:
                 "progress": False,
                 "show_image": False,
                 # Lucent enlarges what is smaller than 224 px, unless it is told a size.
-                "fixed_image_size": options["size"] if options["size"] < 224 else None,
+                "fixed_image_size": self.settings.size if self.settings.size < 224 else None,
             }
             for step in range(1, options["steps"] + 1):
                 with (
@@ -234,7 +234,7 @@ class _Lucent:
             clean_activation(self.model, settings.objective, image, (target,))[0]
             for image, target in zip(images, targets, strict=True)
         ]
-        size = settings.options["size"]
+        size = settings.size
         return RenderResult(
             images=np.stack(pixels) if pixels else np.empty((0, size, size, 3), np.float32),
             targets=targets,

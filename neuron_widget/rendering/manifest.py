@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from neuron_widget.durable import MALFORMED, Arrays, Damaged, Record, number, whole
@@ -118,6 +117,8 @@ def state_parts(result: RenderResult, i: int = 0) -> tuple[Arrays, dict[str, Any
 
 def state_from_arrays(arrays: Arrays, manifest: dict[str, Any]) -> RenderState:
     """Return the state of one image from :func:`state_parts`; raises Damaged."""
+    import torch
+
     try:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("it holds numbers that are not finite")

@@ -9,19 +9,49 @@ any function of the activation are accepted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from neuron_widget.errors import NeuronWidgetError, RenderError, first_line, nearest
-from neuron_widget.networks.failures import is_out_of_memory
-from neuron_widget.objectives import OBJECTIVES, canonical_objective
+from neuron_widget.errors import (
+    NeuronWidgetError,
+    RenderError,
+    WrongType,
+    WrongValue,
+    first_line,
+    nearest,
+)
+from neuron_widget.networks.memory import is_out_of_memory
+from neuron_widget.objectives import OBJECTIVES, ImagesObjective, canonical_objective
 from neuron_widget.targets import Target
 
-__all__ = ["Objective", "as_objective", "at_positions"]
+__all__ = ["Given", "Objective", "as_objective", "at_positions", "number_of"]
 
 Values = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A function of somebody's, to be maximised.
+
+    Attributes
+    ----------
+    name
+        What it is called in settings and errors.
+    value
+        From activations to a tensor.
+    of_batches
+        Whether it was written for a whole batch (torch-lucent's), not for one image.
+    together
+        Whether it speaks of all images together; None where nobody said it.
+    """
+
+    name: str
+    value: Callable[[Tensor], Any]
+    of_batches: bool = False
+    together: bool | None = None
 
 
 class Objective:
@@ -35,17 +65,41 @@ class Objective:
         What it is called in settings and cache keys.
     of_one_neuron
         Whether an image's value depends on its own neuron's activation alone.
+    given
+        The function of somebody's that it asks; None for a named one.
+    together
+        Whether it is one value of all images together: then they form as one group.
     """
 
-    def __init__(self, name: str, values: Values, *, of_one_neuron: bool = False):
+    def __init__(
+        self,
+        name: str,
+        values: Values,
+        *,
+        of_one_neuron: bool = False,
+        given: Given | None = None,
+        together: bool = False,
+    ):
         self.name = name
         self.of_one_neuron = of_one_neuron
+        self.given = given
+        self.together = together
         self._values = values
+
+    def of_a_group(self) -> Objective:
+        """The same, asked of all images together; each image's value is that of the group."""
+        given = self.given
+        assert given is not None
+
+        def values(activation: Tensor, _neurons: Tensor) -> Tensor:
+            return number_of(given, activation).expand(len(activation))
+
+        return Objective(self.name, values, given=given, together=True)
 
     def __call__(self, activation: Tensor, neurons: Tensor) -> Tensor:
         """``(n, C, h, w)`` and the images' channels ``(n,)`` (int64) -> values ``(n,)``, float32.
 
-        The value of an image depends on that image alone.
+        The value of an image depends on that image alone, unless they are a group.
         """
         return self._values(activation, neurons).float()
 
@@ -59,7 +113,9 @@ def as_objective(objective: object, layer: str) -> Objective:
         A name in :data:`neuron_widget.objectives.OBJECTIVES` (``"neuron"``, lucent's word, is
         ``"unit"``); an objective of torch-lucent (which is *minimised*, as lucent does); or a
         function of one image's activation ``(1, C, h, w)`` that returns what is to be
-        *maximised*, as a tensor (averaged, if it has several elements).
+        *maximised*, as a tensor (averaged, if it has several elements). Whether it speaks of
+        several images is found out by :func:`.several.settle`, or said by
+        :func:`neuron_widget.objectives.together` and ``each``.
     layer
         The layer that is read: the only one a torch-lucent objective can ask for.
 
@@ -75,20 +131,25 @@ def as_objective(objective: object, layer: str) -> Objective:
         name = canonical_objective(objective)
         if name not in OBJECTIVES:
             hint = nearest(objective, OBJECTIVES) or f"expected {known} or a function"
-            raise ValueError(f"unknown objective {objective!r}; {hint}")
+            raise WrongValue(f"unknown objective {objective!r}; {hint}")
         return Objective(name, _of_one_channel(OBJECTIVES[name].values), of_one_neuron=True)
+    said = None
+    if isinstance(objective, ImagesObjective):
+        said, objective = objective.together, objective.function
     if not callable(objective):
-        raise TypeError(
+        raise WrongType(
             f"objective must be {known}, a torch-lucent objective or a function of the "
             f"activation, got {type(objective).__name__}"
         )
     if type(objective).__module__.split(".")[0] == "lucent":
         description = getattr(objective, "description", "") or type(objective).__name__
         name = f"lucent {description}"
-        return Objective(name, _one_by_one(name, _lucents(objective, layer)))
-    qualified = getattr(objective, "__qualname__", type(objective).__qualname__)
-    name = f"{getattr(objective, '__module__', '')}.{qualified}"
-    return Objective(name, _one_by_one(name, objective))
+        given = Given(name, _lucents(objective, layer), of_batches=True, together=said)
+    else:
+        qualified = getattr(objective, "__qualname__", type(objective).__qualname__)
+        name = f"{getattr(objective, '__module__', '')}.{qualified}"
+        given = Given(name, objective, together=said)
+    return Objective(name, _one_by_one(given), given=given)
 
 
 def _of_one_channel(values: Callable[[Tensor], Tensor]) -> Values:
@@ -131,44 +192,51 @@ def at_positions(activation: Tensor, targets: Sequence[Target], height: int, wid
     return torch.stack(units)
 
 
-def _one_by_one(name: str, value: Callable[[Tensor], Any]) -> Values:
-    """One call an image, so that no image can depend on its neighbours in the batch.
-
-    Always in float32: what can be computed in bfloat16 differs from processor to processor.
-    """
+def _one_by_one(given: Given) -> Values:
+    """One call an image, so that no image can depend on its neighbours in the batch."""
 
     def values(activation: Tensor, _neurons: Tensor) -> Tensor:
-        return torch.stack([_value(name, value, one) for one in torch.split(activation.float(), 1)])
+        return torch.stack([number_of(given, one) for one in torch.split(activation, 1)])
 
     return values
 
 
-def _value(name: str, value: Callable[[Tensor], Any], activation: Tensor) -> Tensor:
-    """What somebody's function makes of one image's activation; its faults in our words."""
-    given = f"the activation of one image, {tuple(activation.shape)}"
+def number_of(given: Given, activation: Tensor) -> Tensor:
+    """What somebody's function makes of activations, as one number in float32.
+
+    It is given them in float32: what else can be computed in bfloat16 differs from processor to
+    processor.
+
+    Raises
+    ------
+    RenderError
+        If it fails, or returns what cannot be maximised.
+    """
+    activation = activation.float()
     try:
-        number = value(activation)
+        number = given.value(activation)
     except NeuronWidgetError:
         raise
     except Exception as error:
         if is_out_of_memory(error):
             raise
         raise RenderError(
-            f"the objective {name} fails on {given}: {first_line(error)}. It gets (1, channels, "
-            "height, width) of the layer that is rendered"
+            f"the objective {given.name} fails on activations {tuple(activation.shape)}: "
+            f"{first_line(error)}. It gets (images, channels, height, width) of the layer that is "
+            "rendered"
         ) from error
     if not isinstance(number, Tensor) or number.is_complex() or not number.numel():
         is_one = isinstance(number, Tensor)
         got = f"a tensor {number.dtype} {tuple(number.shape)}" if is_one else type(number).__name__
         raise RenderError(
-            f"the objective {name} returned {got}, expected a tensor of real numbers computed "
-            "from the activation it was given"
+            f"the objective {given.name} returned {got}, expected a tensor of real numbers "
+            "computed from the activation it was given"
         )
     if activation.requires_grad and not number.requires_grad:
         raise RenderError(
-            f"the objective {name} returned a tensor without a gradient ({number.dtype}): it must "
-            "be computed from the activation by operations that can be differentiated (no detach, "
-            "item, argmax, comparison or numpy)"
+            f"the objective {given.name} has no gradient: what it returned ({number.dtype}) is not "
+            "computed from the activation, or was cut off it (.detach(), .item(), numpy, argmax, a "
+            "comparison). Compute it from the activation with torch's functions"
         )
     return number.float().mean()
 

@@ -79,11 +79,16 @@ class FourierImage:
         cls, options: RenderOptions, device: torch.device | str = "cpu", *, grey: bool = False
     ) -> FourierImage:
         """The parameterisation that the settings of a rendering ask for."""
-        return cls(options["size"], options["size"], device, grey=grey)
+        size = options["size"]
+        assert size is not None
+        return cls(size, size, device, grey=grey)
 
-    def start(self, seed: int, target: Target) -> Tensor:
-        """The starting spectrum of one image, :attr:`shape`, noise of its own generator."""
-        generator = generator_for("start", seed, target)
+    def start(self, seed: int, target: Target, part: int = 0) -> Tensor:
+        """The starting spectrum of one image, :attr:`shape`, noise of its own generator.
+
+        ``part``: which of several images of one target.
+        """
+        generator = generator_for("start", seed, target, part)
         noise = torch.randn(self.shape, generator=generator, dtype=torch.float32, device="cpu")
         return (noise * START_SD).to(self.device)
 

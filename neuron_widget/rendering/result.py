@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.rendering.files import save_images
 from neuron_widget.targets import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "RenderResult",
@@ -45,6 +47,8 @@ class Spectra:
     @staticmethod
     def stack(each: Sequence[Spectra]) -> Spectra:
         """Those of single images, ``(*shape)``, one above the other."""
+        import torch
+
         return Spectra(
             torch.stack([one.spectrum for one in each]),
             torch.stack([one.exp_avg for one in each]),
@@ -66,6 +70,7 @@ class RenderState:
     @staticmethod
     def join(each: Sequence[RenderState]) -> RenderState:
         """The images of all, in order."""
+        import torch
 
         def both(name: str) -> Tensor:
             return torch.cat([getattr(state.spectra, name) for state in each])
@@ -101,6 +106,9 @@ class RenderResult:
         Steps that every image has had: fewer than ``settings["steps"]`` if it was stopped.
     state
         Pass the result as ``resume=`` to continue; ``None`` where that is not possible.
+    packaged
+        Whether the images came with the package: nothing was rendered here, and they were stored
+        with loss (nothing that the eye sees).
 
     Examples
     --------
@@ -120,6 +128,7 @@ class RenderResult:
     settings: dict[str, Any]
     steps: int
     state: RenderState | None = field(default=None, repr=False)
+    packaged: bool = False
 
     def __repr__(self) -> str:
         return (
@@ -137,16 +146,36 @@ class RenderResult:
         return layers or str(self.settings["layer"])
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """For each image what to know before trusting it; "" where there is nothing."""
+        if not self.steps:
+            return ("",) * len(self)
+        why = (
+            "The neuron does not respond to this picture (activation 0): where it began, ReLU let "
+            "no gradient through, so it stayed as grey as its noise. Switch redirected ReLU on "
+            "(redirect_relu=True), or try another seed."
+        )
+        if self.settings["redirect_relu"]:
+            why = (
+                "The neuron does not respond to this picture (activation 0), though gradients "
+                "were let past ReLU in the first steps. Try another seed or more steps; it may "
+                "be a neuron that nothing fires."
+            )
+        return tuple(why if value == 0 else "" for value in self.activation)
+
+    @property
     def neurons(self) -> tuple[int, ...]:
         """The neuron (channel) of each image."""
         return tuple(target.neuron for target in self.targets)
 
     def to_pil(self, i: int = 0) -> Image.Image:
         """Image ``i`` as an RGB PIL image."""
+        i = self._place(i)
         return Image.fromarray((self.images[i] * 255).round().clip(0, 255).astype(np.uint8))
 
     def picture(self, i: int = 0) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Image ``i`` as files hold it: ``(H, W, 3)`` uint8, and plain values that describe it."""
+        i = self._place(i)
         steps = self.state.steps[i] if self.state is not None else self.steps
         history = [(step, float(values[i])) for step, values in self.history]
         activation = float(self.activation[i])
@@ -160,6 +189,17 @@ class RenderResult:
             "seconds": self.seconds / max(1, len(self)),
             "settings": settings_of(self.settings, self.targets[i : i + 1]),
         }
+
+    def _place(self, i: int) -> int:
+        """The number of an image; a negative one counts from the end."""
+        count = len(self.images)
+        if isinstance(i, bool) or not hasattr(i, "__index__"):
+            raise WrongType(f"i must be an integer from 0 to {count - 1}, got {i!r:.80}")
+        if not -count <= i < count:
+            raise WrongValue(
+                f"this result has {count} images, 0 to {count - 1}; there is no image {i}"
+            )
+        return int(i)
 
     def save(self, path: str | Path) -> list[Path]:
         """Write the images into a folder (or one image to a ``.webp`` or ``.png`` file).
@@ -242,6 +282,8 @@ def to_host(images: Tensor) -> NDArray[np.float32]:
 
     What is not finite becomes grey, so that a frame can always be shown.
     """
+    import torch
+
     shown = torch.nan_to_num(images.detach(), nan=0.5, posinf=1.0, neginf=0.0)
     array: NDArray[np.float32] = shown.permute(0, 2, 3, 1).float().cpu().contiguous().numpy()
     return array

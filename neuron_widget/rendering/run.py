@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.errors import NeuronWidgetError, RenderError
-from neuron_widget.networks.failures import is_out_of_memory
-from neuron_widget.networks.fused import fused_reader
+from neuron_widget.networks.fast import fast_reader
+from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
 from neuron_widget.rendering.memory import free_memory, keep_blocks
@@ -75,18 +75,26 @@ class RenderRun:
         with torch.inference_mode(False):
             self._image = FourierImage.of(settings.options, model.device, grey=model.grey)
             precision = getattr(torch, str(settings.options["precision"]))
-            self._fused = {
-                layer: fused_reader(model, layer, precision) for layer in settings.layers
-            }
+            self._fast = {layer: fast_reader(model, layer, precision) for layer in settings.layers}
         state_bytes = 12 * len(settings.targets) * int(np.prod(self._image.shape))
         self._keep_state = state_bytes <= _MAX_STATE_BYTES
         self._seconds = resume.seconds if resume is not None else 0.0
         self._resumed = resume.state if resume is not None else None
-        self._row = {t: row for row, t in enumerate(resume.targets)} if resume is not None else {}
+        self._rows = self._rows_of(resume)
         self._finished: list[_Image] = []
         # The last one is under way; the others are halves that wait for memory.
         self._open: list[Batch] = []
         self._waiting: deque[tuple[int, tuple[int, ...]]] = deque(self._plan(batch_size))
+
+    def _rows_of(self, resume: RenderResult | None) -> dict[int, int]:
+        """For each place its row in the result to go on from."""
+        targets = self.settings.targets
+        if resume is None:
+            return {}
+        if self.settings.objective.together:
+            return {place: place for place in range(len(targets))}
+        row = {target: row for row, target in enumerate(resume.targets)}
+        return {place: row[target] for place, target in enumerate(targets) if target in row}
 
     def _plan(self, batch_size: int) -> Iterator[tuple[int, tuple[int, ...]]]:
         """``(first step, places)`` of each batch.
@@ -96,8 +104,8 @@ class RenderRun:
         groups: dict[tuple[int, str, bool], list[int]] = {}
         for place, target in enumerate(self.settings.targets):
             first = 0
-            if self._resumed is not None and target in self._row:
-                first = self._resumed.steps[self._row[target]]
+            if self._resumed is not None and place in self._rows:
+                first = self._resumed.steps[self._rows[place]]
             alike = (first, target.layer, target.position is not None)
             groups.setdefault(alike, []).append(place)
         for (first, *_), places in groups.items():
@@ -131,12 +139,12 @@ class RenderRun:
     def _begin(self, first: int, places: tuple[int, ...]) -> Batch:
         start = None
         if first and self._resumed is not None:
-            rows = [self._row[self.settings.targets[place]] for place in places]
+            rows = [self._rows[place] for place in places]
             device = self.model.device
             start = Snapshot(first, self._resumed.spectra.each(lambda t: t[rows].to(device)))
         with torch.inference_mode(False):
-            fused = self._fused[self.settings.targets[places[0]].layer]
-            return Batch(self.model, self.settings, self._image, places, start, fused)
+            fast = self._fast[self.settings.targets[places[0]].layer]
+            return Batch(self.model, self.settings, self._image, places, start, fast)
 
     def _now(self, batch: Batch, done: int) -> RenderStep:
         steps = self.settings.options["steps"]
@@ -165,10 +173,11 @@ class RenderRun:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if len(batch.places) == 1:
-                size = self.settings.options["size"]
+            if len(batch.places) == 1 or self.settings.objective.together:
+                size, count = self.settings.size, len(batch.places)
+                what = "a single image" if count == 1 else f"a group of {count} images"
                 raise self._error(
-                    f"out of memory on {self.model.device} rendering a single image of {size} px "
+                    f"out of memory on {self.model.device} rendering {what} of {size} px "
                     f"up to layer {batch.layer}: choose a smaller size (e.g. "
                     f"size={max(16, size // 2)}) or an earlier layer, or close what else uses "
                     "the memory"
@@ -229,8 +238,8 @@ class RenderRun:
         found = []
         for i, place in enumerate(batch.places):
             history: dict[int, float] = {}
-            if self._resumed is not None and batch.targets[i] in self._row:
-                history.update(self._resumed.history[self._row[batch.targets[i]]])
+            if self._resumed is not None and place in self._rows:
+                history.update(self._resumed.history[self._rows[place]])
             history.update((step, v[i]) for step, v in samples)
             one = spectra.each(lambda t, i=i: t[i]) if spectra is not None else None  # type: ignore[misc]
             found.append(_Image(place, pixels[i], values[i], kept.step, history, one))
@@ -243,7 +252,7 @@ class RenderRun:
             *(image for batch in self._open for image in self._images(batch)),
         ]
         images.sort(key=lambda image: image.place)
-        settings, size = self.settings, self.settings.options["size"]
+        settings, size = self.settings, self.settings.size
         targets = tuple(settings.targets[image.place] for image in images)
         pixels = [image.pixels for image in images]
         history = tuple(image.history for image in images)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import torch
-
-from neuron_widget.networks.arithmetic import computes_bfloat16, has_fast_bfloat16
-from neuron_widget.networks.model import VisionModel
-from neuron_widget.rendering.augment import Augmentation
-from neuron_widget.rendering.objective import Objective, as_objective
+from neuron_widget.errors import WrongType, WrongValue
+from neuron_widget.objectives import canonical_objective
+from neuron_widget.rendering.movements import Movements
 from neuron_widget.settings import RENDER, RenderOptions, check_settings
 from neuron_widget.targets import Target
+
+if TYPE_CHECKING:
+    from neuron_widget.networks.known import KnownNetwork
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.rendering.augment import Augmentation
+    from neuron_widget.rendering.objective import Objective
 
 __all__ = [
     "ALGORITHM",
     "REDIRECT_STEPS",
     "RenderSettings",
     "default_precision",
+    "default_size",
+    "known_settings",
     "render_settings",
 ]
 
@@ -31,6 +36,12 @@ ALGORITHM = 5
 
 REDIRECT_STEPS = 16
 """ReLU gradients are redirected in the first steps only, as lucid does: to leave a dead start."""
+
+
+def _augmentation() -> Augmentation:
+    from neuron_widget.rendering.augment import Augmentation
+
+    return Augmentation()
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,19 @@ class RenderSettings:
     options: RenderOptions
     objective: Objective
     device: str
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: Augmentation = field(default_factory=_augmentation)
 
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers that are read, each once."""
         return tuple(dict.fromkeys(target.layer for target in self.targets))
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        size = self.options["size"]
+        assert size is not None  # filled in with the other defaults
+        return size
 
     @property
     def neurons(self) -> tuple[int, ...]:
@@ -77,6 +95,8 @@ class RenderSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for results and keys."""
+        import torch
+
         return {
             "model": self.model,
             "layer": ", ".join(self.layers),
@@ -115,11 +135,15 @@ def render_settings(
     ------
     TypeError, ValueError
         Naming the value, its range and the nearest right one.
-    UnknownLayer, NeuronOutOfRange
-        From the model.
+    UnknownLayer, NeuronOutOfRange, ModelError
+        From the model; a size that it does not take, with one that it does.
     """
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.rendering.objective import as_objective
+    from neuron_widget.rendering.several import settle
+
     if not isinstance(model, VisionModel):
-        raise TypeError(
+        raise WrongType(
             f"model must be what load_model() returns, got {type(model).__name__}; "
             "pass load_model(model)"
         )
@@ -127,7 +151,7 @@ def render_settings(
     objective = as_objective(given.get("objective", RENDER["objective"].default), checked[0].layer)
     layers = {target.layer for target in checked}
     if len(layers) > 1 and not objective.of_one_neuron:
-        raise ValueError(
+        raise WrongValue(
             f"an objective of your own reads one layer, and the targets are of "
             f"{', '.join(sorted(layers))}: render each layer by itself"
         )
@@ -136,6 +160,16 @@ def render_settings(
     options["objective"] = objective.name
     if options["redirect_relu"] is None:
         options["redirect_relu"] = model.redirect_relu
+    if options["size"] is None:
+        options["size"] = default_size(model)
+    for layer in sorted(layers):
+        model.check_size(options["size"], layer)
+    objective = settle(objective, model, checked, options["size"])
+    if objective.together and options["engine"] == "lucent":
+        raise WrongValue(
+            f"objective {objective.name} speaks of several images together, and engine 'lucent' "
+            "makes one at a time: use engine='fast'"
+        )
     options["precision"] = _precision(model, options["engine"], options["precision"])
     return RenderSettings(
         model=model.identity,
@@ -146,17 +180,46 @@ def render_settings(
     )
 
 
+def known_settings(
+    network: KnownNetwork, target: Target, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What :meth:`RenderSettings.as_dict` says, as far as it is in keys; torch is not imported.
+
+    ``precision`` is None where none is named: that depends on the device.
+    """
+    options = check_settings(RENDER, given, what="render()")
+    if options["redirect_relu"] is None:
+        options["redirect_relu"] = network.redirect_relu
+    if options["size"] is None:
+        options["size"] = network.usual_size
+    return {
+        "model": network.identity,
+        "layer": target.layer,
+        **options,
+        "objective": canonical_objective(options["objective"]),
+        "augmentation": Movements().as_dict(),
+        "algorithm": ALGORITHM,
+    }
+
+
 def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:
     if engine == "lucent":
         if wanted not in (None, "float32"):
-            raise ValueError(f"precision {wanted!r}: engine 'lucent' renders in 'float32' only")
+            raise WrongValue(f"precision {wanted!r}: engine 'lucent' renders in 'float32' only")
         return "float32"
+    from neuron_widget.networks.arithmetic import computes_bfloat16
+
     if wanted is None:
         return default_precision(model)
     if wanted == "bfloat16" and not computes_bfloat16(model.device):
         _log.info("%s computes no bfloat16: rendering in float32", model.device)
         return "float32"
     return wanted
+
+
+def default_size(model: VisionModel) -> int:
+    """The side of an image where nobody names one: 224 px, or the nearest the network takes."""
+    return model.image_size(RENDER["size"].usual)
 
 
 def default_precision(model: VisionModel) -> str:
@@ -166,6 +229,10 @@ def default_precision(model: VisionModel) -> str:
     1 % of float32's, several times faster. Elsewhere float32 (on a GPU it was not measured), and
     for a network of another type than float32, which autocast would mix with its own.
     """
+    import torch
+
+    from neuron_widget.networks.arithmetic import has_fast_bfloat16
+
     plain = all(p.dtype == torch.float32 for p in model.module.parameters())
     fast = plain and model.device.type == "cpu" and has_fast_bfloat16(model.device)
     return "bfloat16" if fast else "float32"

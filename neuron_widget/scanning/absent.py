@@ -10,7 +10,7 @@ from PIL import Image
 
 from neuron_widget.errors import DatasetError, ModelError
 from neuron_widget.names import check_neuron, resolve_layer
-from neuron_widget.networks.model import LayerInfo
+from neuron_widget.networks.layer_info import LayerInfo
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.photo_files import open_photo
 

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Set, ValuesView
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from neuron_widget.errors import DatasetError, nearest
-from neuron_widget.names import path_as_typed
+from neuron_widget.errors import DatasetError, WrongType, nearest
+from neuron_widget.names import as_path, path_as_typed
+from neuron_widget.scanning.groups import GroupedDataset
 from neuron_widget.scanning.image_dataset import ImageDataset, join_notes
 from neuron_widget.scanning.kinds import DatasetKind, Opening, all_kinds
 from neuron_widget.scanning.splits import choose_split, split_group, without_splits
+from neuron_widget.scanning.torch_types import is_torchs
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 __all__ = ["open_dataset", "open_dataset_steps"]
 
-_ITEMS = (str, os.PathLike, Image.Image, Mapping, tuple, list, np.ndarray, Tensor)
+_ITEMS = (str, os.PathLike, Image.Image, Mapping, tuple, list, np.ndarray)
 _SLICE = 500  # items of an iterator between two chances to stop
 _MOST_ITEMS = 20_000_000
 
 
-def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> ImageDataset:
+def open_dataset(
+    x: Any,
+    *,
+    split: str = "train",
+    download: bool = False,
+    groups: Sequence[Any] | None = None,
+) -> ImageDataset:
     """Open photos.
 
     Parameters
@@ -40,11 +50,16 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
         ``"train"`` or ``"val"`` (also called valid, validation, test), where ``x`` has splits.
     download
         Whether ``"imagenette"`` may be downloaded.
+    groups
+        What each photo belongs to, one entry a photo, ``None`` for a photo that stands alone: the
+        video that it is a frame of, the patient that it shows. At most two photos of one group
+        are among a neuron's photos at either end. A torch ``Dataset`` with an attribute ``groups``
+        says it itself.
 
     Raises
     ------
     DatasetError
-        For what is missing, empty or cannot be read as photos.
+        For what is missing, empty or cannot be read as photos, and for groups that do not fit.
 
     See Also
     --------
@@ -58,7 +73,7 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
     >>> len(photos), photos.label(0), photos.load_square(0, 224).size
     (485, 'astronaut', (224, 224))
     """
-    steps = open_dataset_steps(x, split=split, download=download)
+    steps = open_dataset_steps(x, split=split, download=download, groups=groups)
     while True:
         try:
             next(steps)
@@ -68,21 +83,28 @@ def open_dataset(x: Any, *, split: str = "train", download: bool = False) -> Ima
 
 
 def open_dataset_steps(
-    x: Any, *, split: str = "train", download: bool = False
+    x: Any,
+    *,
+    split: str = "train",
+    download: bool = False,
+    groups: Sequence[Any] | None = None,
 ) -> Generator[None, None, ImageDataset]:
     """Open photos as :func:`open_dataset` does, in steps: closing the generator stops it.
 
     Listing a large folder takes many steps. The data set is what the generator returns.
     """
+    if groups is not None:
+        opened = yield from open_dataset_steps(x, split=split, download=download)
+        return GroupedDataset(opened, groups)
     if not isinstance(split, str):
-        raise TypeError(f"split must be a name such as 'train' or 'val', got {split!r}")
+        raise WrongType(f"split must be a name such as 'train' or 'val', got {split!r}")
     if isinstance(x, ImageDataset):
         return x
-    if isinstance(x, DataLoader):
+    if is_torchs(x, "utils.data.DataLoader"):
         x = _behind(x)
     if isinstance(x, Mapping):  # a DatasetDict, or a plain dictionary of splits
         if not x:
-            raise DatasetError("the dictionary of splits is empty")
+            raise DatasetError("the dictionary of splits is empty; expected {'train': data set}")
         by_name = {str(name): dataset for name, dataset in x.items()}
         x = by_name[choose_split(split, list(by_name), "the dictionary of data sets")]
         # A folder may have these splits too; anything else is one now.
@@ -91,7 +113,7 @@ def open_dataset_steps(
     if isinstance(x, str):
         x = _typed(x)
     elif isinstance(x, os.PathLike):
-        x = Path(x)
+        x = Path(as_path(x, "the data set", DatasetError, example="photos"))
     elif isinstance(x, Iterator | Set | ValuesView):
         x = yield from _collected(x)
     for kind in all_kinds():
@@ -125,6 +147,7 @@ def _typed(text: str) -> str:
             f"the data set's name is empty ({text!r}); expected a folder or 'samples'. The current "
             "folder is '.'"
         )
+    as_path(name, "the data set", DatasetError, example="photos")
     words = [word for kind in all_kinds() for word in kind.words]
     if name in words or "/" in name or "\\" in name or Path(name).exists():
         return name
@@ -153,7 +176,7 @@ def _collected(items: Iterable[Any]) -> Generator[None, None, list[Any]]:
     """
     found: list[Any] = []
     for item in items:
-        if not isinstance(item, _ITEMS):
+        if not (isinstance(item, _ITEMS) or is_torchs(item, "Tensor")):
             raise DatasetError(
                 f"item {len(found)} of the {type(items).__name__} is {_shortened(item)}; expected "
                 "paths, PIL images, or the items of a torch data set"
@@ -177,5 +200,5 @@ def _collected(items: Iterable[Any]) -> Generator[None, None, list[Any]]:
 
 
 def _shortened(x: Any) -> str:
-    text = repr(x)
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr(x))
     return text if len(text) <= 100 else f"{text[:100]}..."

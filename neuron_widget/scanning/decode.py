@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from neuron_widget.errors import DatasetError
+from neuron_widget.scanning.torch_types import is_torchs
 
 __all__ = ["as_image", "resized_side", "square", "to_rgb"]
 
@@ -66,7 +66,7 @@ def as_image(value: Any, what: str = "an item of the data set") -> Image.Image:
     """
     if isinstance(value, Image.Image):
         return value
-    if isinstance(value, torch.Tensor):
+    if is_torchs(value, "Tensor"):
         value = value.detach().cpu().numpy()
     if not isinstance(value, np.ndarray):
         raise DatasetError(
@@ -74,6 +74,10 @@ def as_image(value: Any, what: str = "an item of the data set") -> Image.Image:
             "a tensor (3, H, W) in 0..1, or a pair (image, label)"
         )
     array = value
+    if not array.size:
+        raise DatasetError(
+            f"an item of the data set has shape {array.shape}, so no pixel; expected (3, H, W)"
+        )
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
         array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] == 1:
@@ -108,13 +112,15 @@ def resized_side(input_size: int) -> int:
 def square(image: Image.Image, input_size: int) -> Image.Image:
     """Return the ``input_size`` square that the network sees of an RGB image.
 
-    torchvision's ``Resize`` (bilinear, antialiased) and ``CenterCrop`` on PIL images.
+    What torchvision's ``Resize`` (bilinear, antialiased) and ``CenterCrop`` give, to the pixel;
+    torchvision itself takes seconds to import.
     """
-    from torchvision.transforms import functional as transforms  # slow to import
-
-    resized = transforms.resize(_middle(image), [resized_side(input_size)])
-    cropped: Image.Image = transforms.center_crop(resized, [input_size, input_size])
-    return cropped
+    image = _middle(image)
+    shorter, side = min(image.size), resized_side(input_size)
+    width, height = (int(side * length / shorter) for length in image.size)
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = (round((length - input_size) / 2) for length in (width, height))
+    return resized.crop((left, top, left + input_size, top + input_size))
 
 
 def _middle(image: Image.Image) -> Image.Image:

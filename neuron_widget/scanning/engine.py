@@ -9,26 +9,26 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from tqdm.auto import tqdm
 
 from neuron_widget.errors import DatasetError, NeuronWidgetError
 from neuron_widget.networks.arithmetic import scan_precision
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
+from neuron_widget.progress import drain
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.loading import load_batches
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.running import Checkpoint, ScanPass
+from neuron_widget.setting import check_int
+from neuron_widget.settings import SCAN, ScanOptions, check_settings, documented_options
 
-__all__ = ["Precision", "ScanProgress", "sample", "scan", "scan_steps"]
-
-Precision = Literal["exact", "fast"]
+__all__ = ["ScanProgress", "sample", "scan", "scan_steps"]
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,16 @@ def sample(photos: int, num_samples: int | None, seed: int) -> NDArray[np.int64]
     return order if num_samples is None else order[:num_samples]
 
 
+@documented_options(ScanOptions)
 def scan_steps(
     model: VisionModel | nn.Module | str | None,
     layer: str,
     dataset: Any,
     *,
-    top_k: int = 9,
-    num_samples: int | None = None,
-    split: str = "train",
-    seed: int = 0,
     batch_size: int = 32,
     workers: int | None = None,
-    precision: Precision = "exact",
     checkpoint: Checkpoint | None = None,
+    **settings: Unpack[ScanOptions],
 ) -> Generator[ScanProgress, None, ScanResult]:
     """Scan photos batch by batch; see :func:`scan` for the parameters.
 
@@ -103,48 +100,31 @@ def scan_steps(
     >>> now.total, now.result().scanned
     (485, 16)
     """
-    whole_numbers = (
-        ("top_k", top_k, 1),
-        ("batch_size", batch_size, 1),
-        ("num_samples", num_samples, 1),
-        ("seed", seed, 0),
-    )
-    for name, value, least in whole_numbers:
-        whole = hasattr(value, "__index__") and not isinstance(value, bool)
-        if value is not None and not (whole and value >= least):
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    if precision not in ("exact", "fast"):
-        raise ValueError(f"precision must be 'exact' or 'fast', got {precision!r}")
+    options = check_settings(SCAN, settings, what="scan()")
+    batch_size = check_int("batch_size", batch_size, 1)
+    if workers is not None:
+        workers = check_int("workers", workers, 0)
     vision = load_model(model)
     info = vision.layer(layer)
-    photos = open_dataset(dataset, split=split)
-    order = sample(len(photos), num_samples, seed)
-    settings: dict[str, Any] = {
-        "top_k": top_k,
-        "num_samples": num_samples,
-        "split": split,
-        "seed": seed,
-        "precision": scan_precision(precision, vision.device),
-        "input_size": vision.input_size,
-    }
-    pass_ = ScanPass(vision, info.name, info.channels, photos, settings, batch_size)
+    photos = open_dataset(dataset, split=options["split"])
+    order = sample(len(photos), options["num_samples"], options["seed"])
+    options["precision"] = scan_precision(options["precision"], vision.device)
+    options["input_size"] = vision.input_size
+    pass_ = ScanPass(vision, info.name, info.channels, photos, options, batch_size)
     return _steps(pass_, order, batch_size, workers, checkpoint)
 
 
+@documented_options(ScanOptions)
 def scan(
     model: VisionModel | nn.Module | str | None,
     layer: str,
     dataset: Any,
     *,
-    top_k: int = 9,
-    num_samples: int | None = None,
-    split: str = "train",
-    seed: int = 0,
     batch_size: int = 32,
     workers: int | None = None,
     progress: bool = True,
-    precision: Precision = "exact",
     checkpoint: Checkpoint | None = None,
+    **settings: Unpack[ScanOptions],
 ) -> ScanResult:
     """Find the photos that fire every neuron of a layer most and least, in one pass.
 
@@ -189,8 +169,9 @@ def scan(
         For a data set that cannot be opened or of which no photo could be read.
     UnknownLayer
         With the nearest names.
-    ValueError
-        For ``top_k``, ``batch_size`` or ``num_samples`` below 1, or an unknown ``precision``.
+    TypeError, ValueError
+        For an argument of the wrong type, ``top_k``, ``batch_size`` or ``num_samples`` below 1, or
+        an unknown ``precision``.
 
     Returns
     -------
@@ -209,24 +190,12 @@ def scan(
         model,
         layer,
         dataset,
-        top_k=top_k,
-        num_samples=num_samples,
-        split=split,
-        seed=seed,
         batch_size=batch_size,
         workers=workers,
-        precision=precision,
         checkpoint=checkpoint,
+        **settings,
     )
-    with closing(steps), tqdm(disable=not progress, unit=" photos", desc="Scanning") as bar:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                result: ScanResult = stop.value
-                return result
-            bar.total = step.total
-            bar.update(step.done - bar.n)
+    return drain(steps, progress=progress, title="Scanning", unit=" photos")
 
 
 def _steps(
@@ -290,7 +259,9 @@ def _nothing_readable(pass_: ScanPass, total: int) -> DatasetError:
     if os.path.isfile(path):
         way_out = ". Check that these are complete image files"
     elif re.match(r"\w+: ", reason):  # the name of an error that is not ours
-        way_out = f". The data set's own code raises this when its item {i} is read"
+        way_out = (
+            f". The data set's own code raises this when its item {i} is read; expected a photo"
+        )
     else:
         way_out = ""
     return DatasetError(

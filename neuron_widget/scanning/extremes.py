@@ -8,34 +8,21 @@ photos and the size of the batches.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Histogram", "Moments", "QuantileSketch", "TopK", "TopKResult", "occupied"]
+from neuron_widget.scanning.found import TopKResult
+from neuron_widget.scanning.groups import surplus
+
+__all__ = ["Histogram", "Moments", "QuantileSketch", "TopK"]
 
 _INDEX_BITS = 32
 _INDEX_MASK = (1 << _INDEX_BITS) - 1
 _NOTHING = torch.iinfo(torch.int64).min
-
-
-@dataclass(frozen=True)
-class TopKResult:
-    """The extreme photos of each neuron, best first; arrays ``(C, k)``.
-
-    ``score`` is the spatial mean, ``peak`` the largest activation and ``position`` its flat place
-    in the map.
-    """
-
-    index: NDArray[np.int64]
-    score: NDArray[np.float32]
-    peak: NDArray[np.float32]
-    position: NDArray[np.int64]
 
 
 class _Running:
@@ -78,13 +65,30 @@ class TopK(_Running):
         Where the running state lives.
     largest
         Whether large scores win.
+    groups
+        A number for each photo ``(photos,)``, equal for those of one group; None: no groups.
+    share
+        Photos that a group may have among the ``k``. The result is that of going through all
+        photos, best first, and leaving out those whose group has had its share, as for any
+        choice that is greedy on a matroid: it may be made part by part, in any order.
     """
 
     _state = ("_key", "_peak", "_position")
 
-    def __init__(self, k: int, channels: int, device: torch.device, *, largest: bool = True):
+    def __init__(
+        self,
+        k: int,
+        channels: int,
+        device: torch.device,
+        *,
+        largest: bool = True,
+        groups: NDArray[np.int64] | None = None,
+        share: int = 1,
+    ):
         self.k = k
         self.largest = largest
+        self._share = share
+        self._groups = torch.from_numpy(groups).to(device) if groups is not None else None
         self._key = torch.full((channels, k), _NOTHING, dtype=torch.int64, device=device)
         self._peak = torch.zeros((channels, k), device=device)
         self._position = torch.zeros((channels, k), dtype=torch.int64, device=device)
@@ -102,9 +106,20 @@ class TopK(_Running):
 
     def _keep(self, key: Tensor, peak: Tensor, position: Tensor) -> None:
         keys = torch.cat([self._key, key], dim=1)
+        if self._groups is not None:
+            keys = self._without_surplus(keys)
         self._key, chosen = keys.topk(self.k, dim=1)
         self._peak = torch.cat([self._peak, peak], dim=1).gather(1, chosen)
         self._position = torch.cat([self._position, position], dim=1).gather(1, chosen)
+
+    def _without_surplus(self, keys: Tensor) -> Tensor:
+        """The keys with nothing in the place of photos whose group has its share of better ones."""
+        assert self._groups is not None
+        ordered, place = keys.sort(dim=1, descending=True)
+        # Empty places come last, whatever photo their number stands for.
+        photo = (_INDEX_MASK - (ordered & _INDEX_MASK)).clamp_(max=len(self._groups) - 1)
+        late = surplus(self._groups[photo], self._share)
+        return keys.scatter(1, place, ordered.masked_fill(late, _NOTHING))
 
     def result(self) -> TopKResult:
         """TopKResult so far; fewer than ``k`` columns where there were fewer photos."""
@@ -290,19 +305,3 @@ class QuantileSketch(_Running):
         middle = bits + (1 << (self._shift - 1))
         value = middle.astype(np.int32).view(np.float32) * np.sign(place)
         return np.where(size == 0, 0, value).astype(np.float32)
-
-
-def occupied(
-    counts: NDArray[np.int64], edges: NDArray[np.float64], most: int = 40
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Trim empty bins at both ends, and add neighbours together until at most ``most`` remain."""
-    filled = np.flatnonzero(counts)
-    if len(filled) == 0:
-        return counts[:1], edges[:2]
-    first, last = int(filled[0]), int(filled[-1]) + 1
-    group = math.ceil((last - first) / most)
-    last = first + group * math.ceil((last - first) / group)
-    padded = np.pad(counts[first:last], (0, max(0, last - len(counts))))
-    width = edges[1] - edges[0]
-    bars = padded.reshape(-1, group).sum(axis=1)
-    return bars, edges[first] + width * group * np.arange(len(bars) + 1)

@@ -25,6 +25,7 @@ from neuron_widget.durable import (
     write_atomically,
 )
 from neuron_widget.errors import StoreError
+from neuron_widget.names import as_path
 
 __all__ = [
     "ALGORITHM",
@@ -41,6 +42,7 @@ ALGORITHM = 2
 
 # A file's own word for the size of its batches goes no further than this.
 _LARGEST_BATCH = 512
+_EXPECTED = "expected a file that ScanResult.save() wrote"
 _LARGEST_SIDE = 2**14  # of an image, in pixels
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -122,9 +124,11 @@ def whole_file(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        raise StoreError(
+            f"cannot read {str(path)!r}: {error.strerror or error}; {_EXPECTED}"
+        ) from error
     except Damaged as error:
-        raise StoreError(f"{path} cannot be loaded as a scan: {error}") from error
+        raise StoreError(f"{path} cannot be loaded as a scan: {error}; {_EXPECTED}") from error
 
 
 def save_scan(path: str | Path, arrays: Arrays, manifest: Mapping[str, Any]) -> Path:
@@ -132,7 +136,7 @@ def save_scan(path: str | Path, arrays: Arrays, manifest: Mapping[str, Any]) -> 
 
     Raises StoreError for another ending, a full disk, or a folder that cannot be written to.
     """
-    path = Path(path).expanduser()
+    path = as_path(path, "the scan's file", StoreError, example="scan.safetensors")
     if path.suffix.lower() != ".safetensors":
         raise StoreError(
             f"a scan is saved as safetensors; got the name {path.name!r}, "

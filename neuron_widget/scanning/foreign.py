@@ -15,7 +15,6 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
-import torch
 
 from neuron_widget.scanning.image_dataset import ImageDataset, PicklableLock
 
@@ -110,6 +109,8 @@ def _pixels(load: Callable[[int], Any], i: int) -> bytes:
 
 
 def _state() -> tuple[Any, ...]:
+    import torch
+
     numpy_state: Any = np.random.get_state()
     return (
         random.getstate(),
@@ -122,6 +123,8 @@ def _state() -> tuple[Any, ...]:
 @contextmanager
 def _kept_generators() -> Generator[None, None, None]:
     """Leave the generators of Python, numpy and torch (on the CPU) as they are now."""
+    import torch
+
     with _generators:
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
         try:
@@ -134,6 +137,8 @@ def _kept_generators() -> Generator[None, None, None]:
 
 @contextmanager
 def _seeded(seed: int) -> Generator[None, None, None]:
+    import torch
+
     with _kept_generators():
         random.seed(seed)
         np.random.seed(seed)

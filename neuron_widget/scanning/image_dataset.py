@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -15,7 +15,18 @@ from PIL import Image
 
 from neuron_widget.scanning.decode import square
 
-__all__ = ["ImageDataset", "PicklableLock", "digest", "digest_images", "file_state", "join_notes"]
+__all__ = [
+    "PER_GROUP",
+    "ImageDataset",
+    "PicklableLock",
+    "digest",
+    "digest_images",
+    "file_state",
+    "join_notes",
+]
+
+PER_GROUP = 2
+"""Photos of one group among a neuron's most activating ones, and among its least."""
 
 
 class ImageDataset(ABC):
@@ -31,10 +42,19 @@ class ImageDataset(ABC):
     note
         What a person should know of it, shown beside its name: files left out, photos that are
         not the same twice. ``""`` for nothing.
+    groups
+        What each photo belongs to, where some belong together: the photograph that it is a crop of,
+        its video, its patient. One entry a photo, anything hashable, ``None`` for a photo that
+        stands alone. At most two photos of one group are among a neuron's most activating ones, and
+        among its least. ``None``: no photo belongs to another.
+    group_name
+        What to call a group: ``"at most two of one photograph"``.
     """
 
     name: str
     note: str = ""
+    groups: Sequence[Hashable] | None = None
+    group_name: str = "group"
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -57,7 +77,13 @@ class ImageDataset(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash that changes when the data set does; part of the key of stored results."""
+        """A hash that changes when the data set or its grouping does; in stored results' keys."""
+
+    @property
+    def remarks(self) -> str:
+        """The note, and what the grouping does to a neuron's photos; ``""`` for nothing."""
+        grouped = f"at most {_IN_WORDS} of one {self.group_name} among a neuron's photos"
+        return join_notes(self.note, grouped if self.groups is not None else "")
 
     def load_square(self, i: int, input_size: int) -> Image.Image:
         """Return the square of photo ``i`` that a network with this input size sees."""
@@ -65,6 +91,9 @@ class ImageDataset(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, {len(self)} photos>"
+
+
+_IN_WORDS = {1: "one", 2: "two", 3: "three"}.get(PER_GROUP, str(PER_GROUP))
 
 
 class PicklableLock:

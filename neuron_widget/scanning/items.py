@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.image_dataset import file_state
+from neuron_widget.scanning.torch_types import is_torchs
 
 __all__ = ["IMAGE_NAMES", "LABEL_NAMES", "choose_column", "class_name", "item_parts", "item_state"]
 
@@ -54,7 +54,7 @@ def _pixels(value: Any) -> object:
             return (*file_state(file), value.mode, value.size, value.tell())
         colours = value.getpalette(), value.info.get("transparency")
         return value.mode, value.size, colours, hashlib.sha256(value.tobytes()).hexdigest()
-    if isinstance(value, torch.Tensor):
+    if is_torchs(value, "Tensor"):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):
         pixels = hashlib.sha256(np.ascontiguousarray(value).data)

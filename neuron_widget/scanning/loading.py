@@ -22,9 +22,11 @@ from torch import Tensor
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.foreign import inside_an_item
 from neuron_widget.scanning.image_dataset import ImageDataset
+from neuron_widget.setting import check_int
 
-__all__ = ["Batch", "automatic_workers", "load_batches", "to_images"]
+__all__ = ["Batch", "automatic_workers", "load_batches", "read_in_chunks", "to_images"]
 
+_CHUNK_PX = 4 * 224**2  # of all images that go through a network on a CPU side by side
 _AHEAD = 2  # batches decoded in advance: one in the making, one in reserve
 
 
@@ -65,8 +67,8 @@ def load_batches(
     CPU: decoding would take the very cores it runs on, and a core that is late makes all others
     wait at the end of every layer.
     """
-    if workers is not None and (isinstance(workers, bool) or workers < 0):
-        raise ValueError(f"workers must be a number of threads, 0 or more, got {workers!r}")
+    if workers is not None:
+        workers = check_int("workers", workers, 0)
     threads = automatic_workers() if workers is None else workers
     threads = 0 if inside_an_item() else min(threads, len(order))
     pool = ThreadPoolExecutor(threads, "neuron-widget-scan") if threads else None
@@ -114,6 +116,19 @@ def _load(dataset: ImageDataset, i: int, input_size: int) -> NDArray[np.uint8] |
         return str(error)
     except Exception as error:  # noqa: BLE001  (a foreign data set raises anything; none is fatal)
         return f"{type(error).__name__}: {error}"
+
+
+def read_in_chunks(read: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """What a network makes of images ``(N, 3, S, S)``; on a CPU of a few at a time.
+
+    The activations of many are larger than the processor's caches, and larger than the blocks
+    that the C library keeps: each of their pages is asked for anew in every layer, which takes as
+    long as the arithmetic.
+    """
+    side_by_side = max(1, _CHUNK_PX // images[0, 0].numel()) if len(images) else 1
+    if images.device.type != "cpu" or len(images) <= side_by_side:
+        return read(images)
+    return torch.cat([read(part) for part in torch.split(images, side_by_side)])
 
 
 def to_images(squares: Tensor, device: torch.device) -> Tensor:

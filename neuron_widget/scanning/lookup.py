@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_widget.scanning.extremes import TopKResult
+from neuron_widget.scanning.found import TopKResult
 
 __all__ = ["Lookup", "NeuronCache", "Row", "measured_row", "rows_of"]
 

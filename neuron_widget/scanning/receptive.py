@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from neuron_widget.networks.model import VisionModel
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from neuron_widget.networks.model import VisionModel
 
 __all__ = ["ReceptiveFields", "probe_receptive_fields"]
 
@@ -57,6 +60,8 @@ def probe_receptive_fields(model: VisionModel, layer: str) -> ReceptiveFields:
     at most 24 images, once a layer. Units that see everything (attention,
     squeeze-and-excitation) come out as that.
     """
+    import torch
+
     info, size = model.layer(layer), model.input_size
     found: list[tuple[int, NDArray[np.float64], NDArray[np.float64]]] = []
     # cuDNN's Winograd kernels would smear NaN over whole tiles.
@@ -108,6 +113,8 @@ def _nan_strips(
     size: int, axis: int, widths: list[int], at_start: bool, device: torch.device
 ) -> Tensor:
     """Grey images with NaN in a strip along one border, one image a width."""
+    import torch
+
     images = torch.full((len(widths), 3, size, size), 0.5, device=device)
     for image, width in zip(images, widths, strict=True):
         image.narrow(axis + 1, 0 if at_start else size - width, width).fill_(torch.nan)

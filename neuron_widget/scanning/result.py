@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from neuron_widget.durable import Damaged
-from neuron_widget.errors import DatasetError, ModelError, TargetError
-from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
-from neuron_widget.networks.model import VisionModel
-from neuron_widget.networks.zoo import load_model
+from neuron_widget.errors import StoreError, TargetError
+from neuron_widget.names import as_path, check_neuron
 from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.examples import Example
-from neuron_widget.scanning.extremes import occupied
 from neuron_widget.scanning.files import (
     check_model,
     check_photos,
@@ -30,12 +24,21 @@ from neuron_widget.scanning.files import (
     save_scan,
     whole_file,
 )
+from neuron_widget.scanning.found import occupied
+from neuron_widget.scanning.groups import group_numbers, within_groups
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.loading import Batch, load_batches, to_images
 from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
-from neuron_widget.scanning.receptive import ReceptiveFields, probe_receptive_fields
+from neuron_widget.scanning.reading import PhotoReader
+from neuron_widget.scanning.receptive import ReceptiveFields
 from neuron_widget.scanning.tables import ScanTables, scan_frame
+from neuron_widget.setting import check_int
 from neuron_widget.targets import Target, TargetLike, as_target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from neuron_widget.networks.model import VisionModel
+    from neuron_widget.scanning.loading import Batch
 
 __all__ = ["ScanResult"]
 
@@ -86,6 +89,8 @@ class ScanResult:
         settings: dict[str, Any],
         model_identity: str,
         batch_size: int = 32,
+        groups: Mapping[int, int] | NDArray[np.int64] | None = None,
+        reader: PhotoReader | None = None,
     ):
         self.layer = layer
         self.dataset = dataset.name
@@ -97,6 +102,10 @@ class ScanResult:
         self._model = model
         self._photos = dataset
         self._batch_size = batch_size
+        # By photo; a file knows those of its own photos.
+        self._groups = groups if groups is not None else group_numbers(dataset)
+        # Results of one running scan share theirs.
+        self._reader = reader or PhotoReader(model, layer, dataset, model_identity, batch_size)
         self._looked_up = NeuronCache(self._look)
         # Maps made before, by (neuron, photos); None where they are not at hand.
         self.stored_maps: StoredMaps | None = None
@@ -120,8 +129,7 @@ class ScanResult:
         ``photos``: with paths and labels of the photos that any neuron names.
         """
         info = self._model.layer(self.layer)
-        top, bottom = self.tables.top.index, self.tables.bottom.index
-        named = np.unique(np.concatenate([top, bottom], axis=None)).tolist() if photos else []
+        named = self.tables.photos() if photos else []
         return {
             "layer": self.layer,
             "shape": (info.channels, info.height, info.width),
@@ -141,7 +149,13 @@ class ScanResult:
             "settings": self.settings,
             "batch_size": self._batch_size,
             "photos": {str(i): (self._photos.path(i), self._photos.label(i)) for i in named},
+            **self._grouped(named),
         }
+
+    def _grouped(self, photos: list[int]) -> dict[str, Any]:
+        """The manifest's groups of some photos; nothing where there are none."""
+        known = self._groups
+        return {} if known is None else {"groups": {str(i): int(known[i]) for i in photos}}
 
     @classmethod
     def from_manifest(
@@ -164,6 +178,9 @@ class ScanResult:
             batch_size = int(manifest["batch_size"])
             if batch_size < 1:
                 raise ValueError(f"batch_size {batch_size}")
+            groups = None
+            if dataset is None and "groups" in manifest:
+                groups = {i: int(manifest["groups"][str(i)]) for i in tables.photos()}
             return cls(
                 model if model is not None else cast("VisionModel", absent),
                 layer,
@@ -174,6 +191,7 @@ class ScanResult:
                 settings=dict(manifest["settings"]),
                 model_identity=str(manifest["model"]["identity"]),
                 batch_size=batch_size,
+                groups=groups,
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise Damaged(f"not a scan ({error!r})") from error
@@ -196,7 +214,9 @@ class ScanResult:
         StoreError
             A missing, torn or foreign file; another network or other photos than the scan's.
         """
-        path = Path(path).expanduser()
+        from neuron_widget.networks.zoo import load_model
+
+        path = as_path(path, "the scan's file", StoreError, example="scan.safetensors")
         opened = load_model(model) if model is not None else None
         manifest, arrays = read_scan(path)
         with whole_file(path):
@@ -222,6 +242,11 @@ class ScanResult:
             yield from (("most", example) for example in self.top(neuron))
             yield from (("least", example) for example in self.bottom(neuron))
 
+    def attach(self, model: VisionModel) -> None:
+        """Read with this network from now on: it was not open when the scan was found."""
+        self._model = model
+        self._reader.attach(model)
+
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the data set."""
@@ -229,8 +254,8 @@ class ScanResult:
 
     @property
     def note(self) -> str:
-        """What is to be known of the data set, such as files left out; ``""`` for nothing."""
-        return self._photos.note
+        """What is to be known of the data set: files left out, its groups; ``""`` for nothing."""
+        return self._photos.remarks
 
     @property
     def mean(self) -> NDArray[np.float32]:
@@ -285,6 +310,7 @@ class ScanResult:
 
         With ``precision="fast"`` the order is that of the scan, before the winners are measured.
         """
+        k = check_int("k", k, 0)
         return [
             [self._photos.label(int(index)) for index in row]
             for row in self.tables.top.index[:, :k]
@@ -299,33 +325,34 @@ class ScanResult:
 
     def square(self, index: int) -> Image.Image:
         """Return the square of a photo that the network saw."""
-        try:
-            return self._photos.load_square(index, self._model.input_size)
-        except OSError as error:
-            raise _gone(self._photos.path(index), error) from error
+        index = check_int("index", index, 0, len(self._photos) - 1)
+        return self._reader.square(index)
 
     @cached_property
     def receptive_fields(self) -> ReceptiveFields:
         """Receptive fields of the layer's units, probed once."""
-        return probe_receptive_fields(self._model, self.layer)
+        return self._reader.receptive_fields
 
     def _check(self, neuron: int | TargetLike) -> int:
         """The number of a neuron of this layer that a number or a target names."""
         if isinstance(neuron, (Target, str, tuple)):
             target = as_target(neuron)
             if self._model.layer(target.layer).name != self.layer:
-                raise TargetError(f"{target} is of another layer; this scan is of {self.layer}")
+                raise TargetError(
+                    f"{target} is of another layer; expected a neuron of {self.layer}"
+                )
             if target.position is not None:
                 raise TargetError(
                     f"{target} is a single unit, and a scan ranks photos by whole neurons; its "
                     f"neuron is {target.channel}"
                 )
             neuron = target.neuron
-        (number,) = self._model.check_neurons(self.layer, neuron)
-        return number
+        return check_neuron(neuron, self._model.layer(self.layer).channels, self.layer)
 
     def _examples(self, neuron: int | TargetLike, side: str, k: int | None) -> list[Example]:
         neuron = self._check(neuron)
+        if k is not None:
+            k = check_int("k", k, 0)
         if self.settings["precision"] == "fast":
             rows = getattr(self._looked_up(neuron), side)
         else:
@@ -352,59 +379,15 @@ class ScanResult:
         top, bottom = (rows_of(side, neuron) for side in (self.tables.top, self.tables.bottom))
         photos = sorted({row[0] for row in (*top, *bottom)})
         known = self.stored_maps(neuron, photos) if self.stored_maps is not None else None
-        maps = known if known is not None else self._forward(neuron, photos)
+        maps = known if known is not None else self._reader.maps(neuron, photos)
         if self.settings["precision"] == "fast":
             top, bottom = ([measured_row(i, maps[i]) for i, *_ in side] for side in (top, bottom))
             top.sort(key=lambda row: (-row[1], row[0]))
             bottom.sort(key=lambda row: (row[1], row[0]))
+            if self._groups is not None:
+                top, bottom = (within_groups(side, self._groups) for side in (top, bottom))
         return Lookup(top, bottom, maps)
 
-    def _forward(self, neuron: int, index: list[int]) -> dict[int, NDArray[np.float32]]:
-        maps: dict[int, NDArray[np.float32]] = {}
-        with closing(self.activations(index)) as batches:
-            for batch, activation in batches:
-                for i, reason in batch.skipped:
-                    raise _gone(self._photos.path(i), reason)
-                maps.update(zip(batch.index, activation[:, neuron].cpu().numpy(), strict=True))
-        return maps
-
     def activations(self, index: Sequence[int]) -> Generator[tuple[Batch, Tensor], None, None]:
-        """Yield the photos ``index`` in batches, each with its activation ``(N, C, h, w)``.
-
-        Float32, on the model's device. Photos that cannot be read are in ``batch.skipped``.
-
-        Raises ``ModelError`` if the network is not the one that was scanned any more.
-        """
-        model = self._model
-        if model.identity != self.model_identity:
-            raise ModelError(
-                f"this scan is of {self.model_identity}, and the network has been changed since "
-                f"(it is {model.identity} now): scan again"
-            )
-        batches = load_batches(
-            self._photos,
-            index,
-            model.input_size,
-            self._batch_size,
-            overlap=model.device.type != "cpu",
-        )
-        fused = fused_reader(model, self.layer, torch.float32, FUSED_CHUNK)
-        read = fused or model.reader(self.layer)
-        with closing(batches):
-            for batch in batches:
-                if batch.index:
-                    off = torch.autocast(model.device.type, enabled=False)
-                    with torch.inference_mode(), off:
-                        found = read(to_images(batch.squares, model.device)).float()
-                else:
-                    info = model.layer(self.layer)
-                    found = torch.empty(
-                        (0, info.channels, info.height, info.width), device=model.device
-                    )
-                yield batch, found
-
-
-def _gone(path: str, reason: object) -> DatasetError:
-    return DatasetError(
-        f"{path} could be read during the scan and cannot now ({reason}); scan the data set again"
-    )
+        """Yield the photos ``index`` in batches; see :meth:`.PhotoReader.activations`."""
+        return self._reader.activations(index)

@@ -12,8 +12,10 @@ from torch import Tensor
 from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
-from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.loading import to_images
+from neuron_widget.scanning.groups import group_numbers
+from neuron_widget.scanning.image_dataset import PER_GROUP, ImageDataset
+from neuron_widget.scanning.loading import read_in_chunks, to_images
+from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.tables import QUANTILE, ScanTables
 
@@ -69,12 +71,17 @@ class ScanPass:
         device = model.device if model.device.type == "cuda" else torch.device("cpu")
         self._device = device
         self._kept, self._channels = kept, channels
+        self._groups = group_numbers(dataset)
+        self._reader = PhotoReader(model, layer, dataset, self._identity, batch_size)
         self._begin()
 
     def _begin(self) -> None:
         kept, channels, device = self._kept, self._channels, self._device
-        self._top = TopK(kept, channels, device)
-        self._bottom = TopK(kept, channels, device, largest=False)
+        # Of the candidates half may fall to the groups' share, and top_k be left.
+        share = PER_GROUP * (_CANDIDATES if self._fast else 1)
+        grouped: dict[str, Any] = {"groups": self._groups, "share": share}
+        self._top = TopK(kept, channels, device, **grouped)
+        self._bottom = TopK(kept, channels, device, largest=False, **grouped)
         self._moments = Moments(channels, device)
         self._histogram = Histogram(channels, device)
         self._sketch = QuantileSketch(channels, device)
@@ -167,7 +174,7 @@ class ScanPass:
         # The caller's autocast is not ours.
         autocast = torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._fast)
         with autocast, self.model.reading(self.layer) as read:
-            return read(images)
+            return read_in_chunks(read, images)
 
     def collect(self) -> ScanResult:
         """The result of what was looked at up to now."""
@@ -193,4 +200,6 @@ class ScanPass:
             settings=dict(self._settings),
             model_identity=self._identity,
             batch_size=self._batch_size,
+            groups=self._groups,
+            reader=self._reader,
         )

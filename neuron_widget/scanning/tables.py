@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_widget.errors import NeuronWidgetError, nearest
+from neuron_widget.errors import NeuronWidgetError, WrongValue, nearest
 from neuron_widget.scanning.examples import Example
-from neuron_widget.scanning.extremes import TopKResult
+from neuron_widget.scanning.found import TopKResult
 
 __all__ = ["QUANTILE", "PandasMissing", "ScanTables", "photo_rows", "scan_frame"]
 
@@ -76,6 +76,12 @@ class ScanTables:
             if side.index.size and not 0 <= side.index.min() <= side.index.max() < photos:
                 raise ValueError(f"photo {side.index.max()} of {photos}")
 
+    def photos(self) -> list[int]:
+        """Return the numbers of the photos that any neuron names."""
+        both = (self.top.index, self.bottom.index)
+        named: list[int] = np.unique(np.concatenate(both, axis=None)).tolist()
+        return named
+
     @property
     def best(self) -> NDArray[np.float32]:
         """Score of each neuron's best photo, ``(C,)``; 0 before the first photo."""
@@ -119,7 +125,7 @@ def scan_frame(
     """
     if kind not in KINDS:
         hint = nearest(str(kind), KINDS) or "expected 'neurons' or 'photos'"
-        raise ValueError(f"unknown kind of table {kind!r}; {hint}")
+        raise WrongValue(f"unknown kind of table {kind!r}; {hint}")
     try:
         pandas = import_module("pandas")
     except ImportError as error:

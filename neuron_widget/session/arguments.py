@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from neuron_widget.errors import DatasetError, ModelError, nearest
+from neuron_widget.errors import DatasetError, ModelError, WrongType, nearest
 from neuron_widget.names import (
     EFFICIENTNET_LAYERS,
     EMBEDDED,
     INCEPTION,
     INCEPTION_LAYERS,
     INCEPTION_MODULES,
+    as_path,
     check_neuron,
     path_as_typed,
     resolve_layer,
@@ -37,7 +38,7 @@ def reject_unknown(unknown: Mapping[str, Any], function: Callable[..., Any]) -> 
     known.remove("self")
     name = next(name for name in unknown if name not in WIDGET)
     hint = nearest(name, known) or f"expected {', '.join(known)}"
-    raise TypeError(f"NeuronWidget() has no argument {name!r}; {hint}")
+    raise WrongType(f"NeuronWidget() has no argument {name!r}; {hint}")
 
 
 def check_arguments(
@@ -63,9 +64,9 @@ def check_arguments(
         layer, neuron = target.layer, target.neuron
     if layer is not None and not isinstance(layer, str):
         kind = type(layer).__name__
-        raise TypeError(f"layer must be a name such as 'mixed4a' or a target, got {kind}")
+        raise WrongType(f"layer must be a name such as 'mixed4a' or a target, got {kind}")
     if weights is not None and not isinstance(weights, (str, os.PathLike)):
-        raise TypeError(f"weights must be the path of a file, got {type(weights).__name__}")
+        raise WrongType(f"weights must be the path of a file, got {type(weights).__name__}")
     _check_dataset(dataset)
     neuron = check_neuron(neuron, None, "") if layer is None else neuron
     if model is None and layer is not None:
@@ -147,6 +148,8 @@ def _check_dataset(dataset: Any) -> None:
     is_path = isinstance(dataset, os.PathLike) or (
         isinstance(dataset, str) and dataset not in names
     )
+    if is_path:
+        as_path(dataset, "dataset", DatasetError, example="photos")
     if is_path and not Path(dataset).expanduser().exists():
         hint = nearest(str(dataset), names)
         raise DatasetError(f"there is no folder '{dataset}'; {hint or f'expected {ways}'}")

@@ -73,7 +73,10 @@ def python_line(settings: Settings, target: Target, steps: int) -> tuple[str, st
     parts += [f"store={stored}"] if stored else []
     note += more
     plain = {**settings.options, "steps": steps}
-    parts += [f"{n}={_quoted(plain[n])}" for n, s in WIDGET.items() if plain[n] != s.default]
+    for name, setting in WIDGET.items():
+        usual = settings.fit.usual.get(name, setting.usual)
+        if plain[name] != setting.default and plain[name] != usual:
+            parts.append(f"{name}={_quoted(plain[name])}")
     return f"NeuronWidget({', '.join(parts)})", note.strip()
 
 

@@ -41,10 +41,10 @@ def handle_message(
             session.select(target, m["steps"], seq=m["seq"], settled=m["settled"])
         case "start":
             session.select(from_dict(m["target"]), m["steps"], auto=False)
-            session.render()
+            session.render(insist=True)  # a person wants to see it form
         case "more":
             session.select(from_dict(m["target"]), auto=False)
-            session.render(m["steps"])
+            session.render(m["steps"], insist=True)
         case "configure":
             session.configure(m["settings"])
         case "pin":

@@ -3,8 +3,9 @@
 Long work in this package is a generator that yields progress. The worker advances one job by one
 step, then looks again at what is most wanted. So a job can be set aside in the middle (a scan,
 while something urgent is done) and resumed, and a stop or a newer request takes effect within one
-step. All callbacks run in the worker thread, without a lock held. A job is listed until its last
-callback has run: who waits until none is listed finds every result in its place.
+step. A job that can do nothing but wait yields a Pause; the others have its time. All callbacks run
+in the worker thread, without a lock held. A job is listed until its last callback has run: who
+waits until none is listed finds every result in its place.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 from neuron_widget.session.openmp import end_helpers
 
-__all__ = ["Job", "Worker", "in_worker", "shared_worker"]
+__all__ = ["Job", "Pause", "Worker", "in_worker", "shared_worker"]
 
 # Threads that help the worker (they load photos) have names that begin so, too.
 THREAD_NAME = "neuron-widget"
@@ -32,6 +33,13 @@ IDLE_S = 1.0
 
 def _nothing(*_: Any) -> None:
     pass
+
+
+@dataclass(frozen=True)
+class Pause:
+    """What a job yields that can do nothing for so many seconds. No callback hears of it."""
+
+    seconds: float
 
 
 @dataclass(eq=False)
@@ -84,6 +92,7 @@ class Job:
     ended: bool = False
     _ready_at: float = 0.0
     _spent: float = 0.0
+    _rested: bool = False
 
     @property
     def active(self) -> bool:
@@ -115,10 +124,7 @@ class Worker:
             for other in self._jobs:
                 if other.owner is job.owner and other.task == job.task:
                     other.stopped = True
-            job._ready_at = time.monotonic() + job.delay
-            # A newcomer neither waits for, nor makes up for, the time others have had.
-            peers = [j._spent for j in self._jobs if j.priority == job.priority and j.active]
-            job._spent = min(peers, default=0.0)
+            self._rest(job, job.delay)
             self._jobs.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
@@ -161,6 +167,21 @@ class Worker:
 
     # -------------------------------------------------------------- the thread
 
+    def _rest(self, job: Job, seconds: float) -> None:
+        """Let a job, that is new or waits, make its next step no sooner; under the lock."""
+        job._ready_at = time.monotonic() + seconds
+        job._rested = True
+
+    def _join(self, job: Job) -> None:
+        """A job that is new or has paused neither waits for, nor makes up for, others' time."""
+        peers = [
+            j._spent
+            for j in self._jobs
+            if j.priority == job.priority and j.active and not j._rested
+        ]
+        job._spent = max(job._spent, min(peers, default=0.0))
+        job._rested = False
+
     def _run(self) -> None:
         while self._advance_one():
             pass
@@ -188,6 +209,9 @@ class Worker:
                     return job
             now = time.monotonic()
             ready = [job for job in self._jobs if job._ready_at <= now]
+            for job in ready:
+                if job._rested:
+                    self._join(job)
             if ready:
                 most_urgent = min(job.priority for job in ready)
                 return min(
@@ -217,7 +241,10 @@ class Worker:
                     job.ended = True
                     job.on_done(end.value)
                 else:
-                    if not job.stopped:
+                    if isinstance(value, Pause):
+                        with self._changed:
+                            self._rest(job, value.seconds)
+                    elif not job.stopped:
                         job.on_step(value)
         except BaseException as error:  # noqa: BLE001  # errors are values: shown, never lost
             job.ended = True

@@ -230,7 +230,7 @@ class Looking:
             yield
             try:
                 made = look.without(neurons, "mean") if mean else look.times(neurons, times)
-            except (NeuronWidgetError, ValueError) as error:
+            except NeuronWidgetError as error:
                 return look_messages.no_answer(number, question, str(error))
             return look_messages.answer(number, question, made)
 

@@ -12,7 +12,8 @@ from neuron_widget.settings import page_settings
 from neuron_widget.targets import Channel, Target
 
 if TYPE_CHECKING:
-    from neuron_widget.networks.model import LayerInfo, VisionModel
+    from neuron_widget.networks.known import Network
+    from neuron_widget.networks.layer_info import LayerInfo
     from neuron_widget.rendering import RenderResult, RenderStep
     from neuron_widget.scanning import Example, ImageDataset, ScanResult
     from neuron_widget.session.settings import Settings
@@ -40,7 +41,7 @@ def opening(text: str) -> Message:
     return {"kind": "opening", "text": text}
 
 
-def opened(model: VisionModel, layer: LayerInfo) -> Message:
+def opened(model: Network, layer: LayerInfo) -> Message:
     """See :class:`.protocol.Opened`; ``layer`` is listed even where it is not a main one."""
     layers = list(model.layers)
     if layer not in layers:
@@ -61,7 +62,12 @@ def opened(model: VisionModel, layer: LayerInfo) -> Message:
 
 def configured(settings: Settings) -> Message:
     """See :class:`.protocol.Configured`."""
-    return {"kind": "configured", "settings": settings.page}
+    message: Message = {"kind": "configured", "settings": settings.page}
+    if settings.fit.usual:
+        known = page_settings()
+        message["usual"] = {n: known[n].to_page(v) for n, v in settings.fit.usual.items()}
+        message["limits"] = {n: list(pair) for n, pair in settings.fit.limits.items()}
+    return message
 
 
 def pins(targets: Sequence[Target]) -> Message:
@@ -88,7 +94,7 @@ def dataset(data: ImageDataset | None, skipped: Sequence[tuple[str, str]]) -> Me
         "photos": len(data),
         "skipped": [f"{path}: {reason}" for path, reason in skipped[:100]],
         "skipped_count": len(skipped),
-        "note": data.note,
+        "note": data.remarks,
     }
     return {"kind": "dataset", "dataset": described}
 
@@ -102,9 +108,10 @@ def progress(
     rate: float,
     left: float,
     state: str,
+    note: str = "",
 ) -> Message:
     """See :class:`.protocol.Progress`."""
-    return {
+    message: Message = {
         "kind": "progress",
         "task": task,
         "layer": layer,
@@ -115,6 +122,7 @@ def progress(
         "left": left,
         "state": state,
     }
+    return {**message, "note": note} if note else message
 
 
 def error(
@@ -183,7 +191,8 @@ def image_facts(result: RenderResult, best_photo: float | None) -> Message:
     from neuron_widget.analysis.statistics import colour_statistics, pattern_labels
 
     target, settings = result.targets[0], result.settings
-    shown = {name: settings[name] for name in page_settings() if name in settings}
+    shown = {n: s.to_page(settings[n]) for n, s in page_settings().items() if n in settings}
+    note = {"note": text} if (text := result.notes[0]) else {}
     return {
         "kind": "image",
         "target": target.as_dict(),
@@ -195,10 +204,12 @@ def image_facts(result: RenderResult, best_photo: float | None) -> Message:
         "comparable": isinstance(target, Channel) and settings["objective"] == "channel",
         "best_photo": best_photo,
         "history": [[step, float(values[0])] for step, values in result.history],
+        "packaged": result.packaged,
         "look": {
             **colour_statistics(result.images[0]),
             "patterns": pattern_labels(result.images[0]),
         },
+        **note,
     }
 
 

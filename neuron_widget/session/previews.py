@@ -34,7 +34,7 @@ class Previews:
         state = self._state
         layer, recipe = state.layer, state.settings.recipe
         finished = {**recipe.as_options(), "steps": state.steps}
-        for how, whole in ((_quick(recipe), False), (finished, True)):
+        for how, whole in ((self._quick(layer, recipe), False), (finished, True)):
             tiles = self._store.tiles(layer, how)
             state.add_thumbs(recipe, layer, {n: (tile, whole) for n, tile in tiles.items()})
 
@@ -45,17 +45,19 @@ class Previews:
             return
         layer, total, recipe = state.layer, state.channels, state.settings.recipe
         rate = Rate()
+        made_here: set[int] = set()
 
         def count() -> int:
             return len(state.cache.thumbs(layer))
 
         def keep() -> None:
             with state.lock:
-                if state.cache.recipe != recipe:
+                # Else they are from the store, or came with the package.
+                if state.cache.recipe != recipe or not made_here:
                     return
                 # A finished picture serves as a preview next time.
                 made = {n: tile for n, (tile, _) in state.cache.thumbs(layer).items()}
-            self._store.keep_tiles(layer, made, _quick(recipe))
+            self._store.keep_tiles(layer, made, self._quick(layer, recipe))
 
         def on_end(done: int, how: str) -> None:
             state.show_progress("preview", layer, None, done, total, state=how)
@@ -64,6 +66,7 @@ class Previews:
         def on_batch(result: RenderResult) -> None:
             made = {n: (thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)}
             state.add_thumbs(recipe, layer, made)
+            made_here.update(made)
             per_second, left = rate.update(count(), total)
             state.show_progress("preview", layer, None, count(), total, per_second, left)
 
@@ -71,7 +74,8 @@ class Previews:
             "preview",
             self._steps(layer, recipe, on_batch),
             lambda _: on_end(total, "done"),
-            priority=3,
+            # Beside the image and the scan, not after them: an empty gallery is nothing to look at.
+            priority=2,
             on_stop=lambda: on_end(count(), "stopped"),
         )
 
@@ -82,8 +86,8 @@ class Previews:
 
         model = self._state.model
         assert model is not None
+        how = self._quick(layer, recipe)
         while neurons := self._next(layer):
-            how = _quick(recipe)
             on_batch((yield from render_steps(model, layer, neurons, **how)))
 
     def _next(self, layer: str) -> list[int]:
@@ -94,7 +98,14 @@ class Previews:
             order = [state.neuron, *(n for n in self.in_view if n in there), *there]
             return state.cache.without_thumb(layer, order, PREVIEW_BATCH)
 
+    def _quick(self, layer: str, recipe: Recipe) -> dict[str, Any]:
+        """How previews are made, as the store knows it.
 
-def _quick(recipe: Recipe) -> dict[str, Any]:
-    """How previews are made, as the store knows it."""
-    return {**recipe.as_options(), **PREVIEW}
+        No larger than the picture that they stand for, and of a size that the network takes.
+        """
+        how = {**recipe.as_options(), **PREVIEW}
+        model = self._state.model
+        if model is not None:
+            wanted = min(PREVIEW["size"], recipe.as_options()["size"])
+            how["size"] = model.image_size(wanted, layer)
+        return how

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from neuron_widget.protocol.encode import thumb
 from neuron_widget.session import messages
-from neuron_widget.session.jobs import Job
+from neuron_widget.session.jobs import Job, Pause
 from neuron_widget.session.pace import Rate, Throttle
 from neuron_widget.session.state import State
-from neuron_widget.session.store_adapter import StoreAdapter
+from neuron_widget.session.store_adapter import StoreAdapter, said_of
 from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult, RenderStep
+    from neuron_widget.rendering.result import Steps
     from neuron_widget.session.cache import Thumb
     from neuron_widget.session.settings import Recipe
+    from neuron_widget.store.sharing import Waiting
 
 __all__ = ["Rendering"]
 
 
 @dataclass(eq=False)
 class _Run:
-    """One rendering, from its request to its end."""
+    """One rendering, from its request to its end.
+
+    ``here``: made here, whoever else makes it. ``elsewhere``: another process makes it just now.
+    ``left`` is what there was when it was stopped. ``told``: the page knows how it ended.
+    """
 
     recipe: Recipe
     target: Target
     steps: int
+    here: bool = False
     job: Job | None = None
-    last: RenderStep | None = None
+    elsewhere: bool = False
+    note: str = ""
+    said: tuple[int, str] | None = None
+    left: RenderResult | None = None
+    told: bool = False
     stopped_by_person: bool = False
     rate: Rate = field(default_factory=Rate)
     throttle: Throttle = field(default_factory=lambda: Throttle(0.2))
@@ -86,32 +98,44 @@ class Rendering:
             return self.start(steps=stopped.steps)
         return self.start() if state.cache.rendering(state.target) is None else None
 
-    def recall(self, steps: int | None = None) -> bool:
-        """Show the selected neuron's image as the store has it; False if it has none."""
-        state = self._state
-        target, recipe = state.target, state.settings.recipe
-        steps = state.steps if steps is None else steps
-        result = self._store.find(target, steps, recipe)
-        if result is None:
-            return False
-        self._show(recipe, target, result)
-        if not state.running("render"):
-            state.show_progress("render", target.layer, target, steps, steps, state="done")
-        return True
+    def recall(self, steps: int | None = None, *, packaged: bool = False) -> bool:
+        """Show the selected neuron's image as the store has it; False if it has none.
 
-    def start(self, delay: float = 0.0, steps: int | None = None) -> Job | None:
-        """Render the selected neuron, or go on from the image that is there.
-
-        ``steps`` counts from the beginning; default what is selected. None if the store has it.
+        ``packaged``: one that came with the package will do.
         """
         state = self._state
         target, recipe = state.target, state.settings.recipe
         steps = state.steps if steps is None else steps
+        result = self._store.find(target, steps, recipe, packaged)
+        if result is None:
+            return False
+        # A choice in the middle of another one (while the network opens) looks it up as well.
+        there = state.cache.rendering(target, recipe)
+        if there is None or there.steps != result.steps:
+            self._show(recipe, target, result)
+        if not state.running("render"):
+            state.show_progress("render", target.layer, target, steps, steps, state="done")
+        return True
+
+    def start(
+        self, delay: float = 0.0, steps: int | None = None, *, insist: bool = False
+    ) -> Job | None:
+        """Render the selected neuron, or go on from the image that is there.
+
+        ``steps`` counts from the beginning; default what is selected. None if the store has it.
+        ``insist``: if another process makes it just now, and that is known, make it here as well.
+        """
+        state = self._state
+        target, recipe = state.target, state.settings.recipe
+        steps = state.steps if steps is None else steps
+        here = False
         if self._run is not None and self._run.makes(recipe, target, steps):
-            return self._run.job
+            here = insist and self._run.elsewhere
+            if not here:
+                return self._run.job
         if self.recall(steps):
             return None
-        run = _Run(recipe, target, steps)
+        run = _Run(recipe, target, steps, here)
         state.no_error("render")
         self._progress(run, 0, "waiting")
         self._run = run
@@ -129,11 +153,19 @@ class Rendering:
         )
         return run.job
 
-    def _steps(self, run: _Run) -> Generator[RenderStep, None, RenderResult]:
+    def _steps(self, run: _Run) -> Generator[RenderStep | Pause, None, RenderResult]:
+        on_wait = None if run.here else partial(self._on_wait, run)
+        make = partial(self._make, run)
+        return (yield from self._store.share(run.target, run.steps, run.recipe, make, on_wait))
+
+    def _make(self, run: _Run) -> Steps:
+        """Render it here. What is there at the end is shown, then kept, before others may go on."""
         from neuron_widget.rendering import render_steps
 
         model = self._state.model
         assert model is not None
+        if run.elsewhere:
+            run.elsewhere, run.note = False, "taken over from another notebook or program"
         # Looked up only now: the rendering that this one replaces has been kept.
         known = (
             self._state.cache.rendering(run.target, run.recipe),
@@ -149,18 +181,49 @@ class Rendering:
         ]
         resume = max(begun, key=lambda result: result.steps, default=None)
         how = run.recipe.as_options()
-        return (yield from render_steps(model, run.target, steps=run.steps, **how, resume=resume))
+        last: RenderStep | None = None
+        with closing(
+            render_steps(model, run.target, steps=run.steps, **how, resume=resume)
+        ) as steps:
+            try:
+                while True:
+                    try:
+                        last = next(steps)
+                    except StopIteration as end:
+                        result: RenderResult = end.value
+                        break
+                    yield last
+            except GeneratorExit:
+                if last is not None and not self._state.closed:
+                    run.left = last.result()
+                    self._tell_stopped(run)
+                    self._store.keep(run.left)
+                raise
+        if not self._state.closed:
+            self._tell_done(run, result)
+        self._store.keep(result)
+        return result
 
     # -------------------------------------------------------------- what the job says
 
+    def _on_wait(self, run: _Run, waiting: Waiting) -> None:
+        run.elsewhere = True
+        # Its steps are counted from where it began: those left tell where it is.
+        left = waiting.total - waiting.done
+        said = max(0, run.steps - left) if waiting.total else 0, said_of(waiting)
+        if said != run.said:
+            run.said = said
+            self._progress(run, said[0], "elsewhere", f"{said[1]} · Render makes it here")
+
     def _on_step(self, run: _Run, step: RenderStep) -> None:
         state = self._state
-        run.last = step
         # Not of the last step: where the progress is whole, the image is there.
         if step.step < step.steps and run.throttle.due():
             rate, left = run.rate.update(step.step, step.steps)
             layer = run.target.layer
-            state.show_progress("render", layer, run.target, step.step, step.steps, rate, left)
+            state.show_progress(
+                "render", layer, run.target, step.step, step.steps, rate, left, note=run.note
+            )
         if state.frames.due():
             part = messages.frame(state.frames.sent(), step)
             with state.lock:
@@ -169,16 +232,28 @@ class Rendering:
                     state.send(*part)
 
     def _on_done(self, run: _Run, result: RenderResult) -> None:
+        if not run.told:
+            self._tell_done(run, result)
+
+    def _tell_done(self, run: _Run, result: RenderResult) -> None:
+        run.told = True
         self._stopped.pop((run.recipe, run.target), None)
-        self._keep(run, result, "done")
+        self._show(run.recipe, run.target, result)
+        self._progress(run, result.steps, "done")
 
     def _on_stop(self, run: _Run) -> None:
+        if not run.told:
+            self._tell_stopped(run)
+
+    def _tell_stopped(self, run: _Run) -> None:
+        run.told = True
         state = self._state
         self._stopped[run.recipe, run.target] = _Stopped(run.steps, run.stopped_by_person)
-        result = run.last.result() if run.last is not None else None
+        result = run.left
         known = state.cache.rendering(run.target, run.recipe)
         if result is not None and (known is None or known.steps <= result.steps):
-            self._keep(run, result, "stopped")
+            self._show(run.recipe, run.target, result)
+            self._progress(run, result.steps, "stopped")
         elif known is not None:
             # A new beginning takes no further image's place before it is as far.
             state.send_targets(run.target)
@@ -195,14 +270,11 @@ class Rendering:
         self._progress(run, done, "failed")
         self._state.fail("render", f"Rendering {run.target.title} failed", error)
 
-    def _progress(self, run: _Run, done: int, how: str) -> None:
+    def _progress(self, run: _Run, done: int, how: str, note: str = "") -> None:
         layer = run.target.layer
-        self._state.show_progress("render", layer, run.target, done, run.steps, state=how)
-
-    def _keep(self, run: _Run, result: RenderResult, how: str) -> None:
-        self._show(run.recipe, run.target, result)
-        self._progress(run, result.steps, how)
-        self._store.keep(result)
+        self._state.show_progress(
+            "render", layer, run.target, done, run.steps, state=how, note=note
+        )
 
     def _show(self, recipe: Recipe, target: Target, result: RenderResult) -> None:
         from neuron_widget.settings import PREVIEW

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import DatasetError, DownloadNeeded
 from neuron_widget.session import messages
-from neuron_widget.session.jobs import Job
+from neuron_widget.session.jobs import Job, Pause
 from neuron_widget.session.pace import Rate, Throttle
 from neuron_widget.session.state import State
-from neuron_widget.session.store_adapter import StoreAdapter
+from neuron_widget.session.store_adapter import StoreAdapter, pausing, said_of
 
 if TYPE_CHECKING:
     from neuron_widget.durable import Arrays
     from neuron_widget.scanning import ImageDataset, ScanProgress, ScanResult
+    from neuron_widget.store.sharing import Waiting
 
 __all__ = ["Scanning"]
 
@@ -29,6 +30,7 @@ class _Run:
 
     ``another`` is the data set, where it is another one than the settings name. ``aside``: the
     scan before it goes on, and is what the page hears of, until the other data set is open.
+    ``elsewhere``: another process makes the scan just now.
     """
 
     layer: str
@@ -37,6 +39,9 @@ class _Run:
     download: bool = False
     aside: bool = False
     last: ScanProgress | None = None
+    elsewhere: bool = False
+    note: str = ""
+    said: tuple[int, int, str] | None = None
     rate: Rate = field(default_factory=Rate)
     throttle: Throttle = field(default_factory=lambda: Throttle(0.2))
 
@@ -80,6 +85,7 @@ class Scanning:
             self._postponed = True
             return opening[0]
         opens = another is not None or self._dataset is None
+        state.stop("recall")
         run = _Run(state.layer, opens, another, download, aside=opens and state.running("scan"))
         self._unopened = None
         if not keep_error:
@@ -95,6 +101,40 @@ class Scanning:
             on_error=partial(self._on_error, run),
         )
 
+    def recall(self) -> None:
+        """Show the stored scan of the selected layer before the network is open.
+
+        Only of photos that a name or a folder tells: anything else may be code of the user's.
+        """
+        state, wanted = self._state, self._state.settings.dataset
+        layer = state.layer
+        if not isinstance(wanted, (str, os.PathLike)) or str(wanted) == "imagenette":
+            return
+
+        def steps() -> Generator[None, None, ScanResult | None]:
+            from neuron_widget.scanning import open_dataset_steps
+
+            yield
+            if self._dataset is None:
+                dataset = yield from open_dataset_steps(wanted)
+                self._dataset = dataset
+                state.show("dataset", messages.dataset(dataset, []))
+            yield
+            return self._store.scan(layer, self._dataset)
+
+        def found(scan: ScanResult | None) -> None:
+            if state.layer != layer or state.model is not None:
+                return
+            photos, how = len(self._dataset) if self._dataset is not None else 0, "waiting"
+            if scan is not None:
+                self._keep(layer, scan)
+                photos, how = scan.scanned, "done"
+            done = photos if scan is not None else 0
+            state.show_progress("scan", layer, None, done, photos, state=how)
+
+        # What is wrong with the data set is said when it is to be scanned.
+        state.submit("recall", steps(), found, priority=1, on_error=lambda _: None)
+
     def resume(self) -> Job | None:
         """Go on where the data set or the scan of the selected layer was stopped."""
         state = self._state
@@ -108,13 +148,13 @@ class Scanning:
         self._dataset = self._unopened = None
         self._checkpoints.clear()
 
-    def _steps(self, run: _Run) -> Generator[ScanProgress | None, None, ScanResult]:
+    def _steps(self, run: _Run) -> Generator[ScanProgress | Pause | None, None, ScanResult]:
         if run.opens:
             yield from self._open(run)
             self._state.worker.rename(self._state, "dataset", "scan")
             run.layer = self._state.layer
             run.opens = run.aside = self._postponed = False
-        return (yield from self._scan(run.layer))
+        return (yield from self._scan(run))
 
     def _open(self, run: _Run) -> Generator[None, None, None]:
         from neuron_widget.scanning import open_dataset_steps
@@ -139,36 +179,49 @@ class Scanning:
             state.cache.forget_data()
         state.show("dataset", messages.dataset(dataset, []))
 
-    def _scan(self, layer: str) -> Generator[ScanProgress, None, ScanResult]:
+    def _scan(self, run: _Run) -> Generator[ScanProgress | Pause, None, ScanResult]:
         from neuron_widget.store.reuse import scan_steps
 
         model = self._state.model
         assert model is not None
         assert self._dataset is not None
-        at = layer, model.identity
-        result = yield from scan_steps(
+        at = run.layer, model.identity
+        work = scan_steps(
             self._store.store,
             model,
-            layer,
+            run.layer,
             self._dataset,
             top_k=self._state.settings.top_k,
             # Small batches on a CPU: the image that forms beside this must keep moving.
             batch_size=8 if model.device.type == "cpu" else 64,
             # Where there is no store; a store has its own.
             checkpoint=self._checkpoints.setdefault(at, MemoryCheckpoint()),
+            on_wait=partial(self._on_wait, run),
         )
+        result = yield from pausing(work)
         self._checkpoints.pop(at, None)
         return result
 
     # -------------------------------------------------------------- what the job says
 
+    def _on_wait(self, run: _Run, waiting: Waiting) -> None:
+        run.elsewhere = True
+        said = waiting.done, waiting.total, said_of(waiting)
+        if said != run.said:
+            run.said = said
+            self._progress(run, *said[:2], "elsewhere", said[2])
+
     def _on_step(self, run: _Run, step: ScanProgress | None) -> None:
         if step is None:
             return
+        if run.elsewhere:
+            run.elsewhere, run.note = False, "taken over from another notebook or program"
         run.last = step
         if run.throttle.due():
             rate, left = run.rate.update(step.done, step.total)
-            self._state.show_progress("scan", run.layer, None, step.done, step.total, rate, left)
+            self._state.show_progress(
+                "scan", run.layer, None, step.done, step.total, rate, left, note=run.note
+            )
 
     def _on_done(self, run: _Run, result: ScanResult) -> None:
         self._partial.discard(run.layer)
@@ -224,13 +277,13 @@ class Scanning:
         rest = f"; the scan of {self._dataset.name} goes on" if state.running("scan") else ""
         return f"{_named(run.another)} could not be opened{rest}"
 
-    def _progress(self, run: _Run, done: int, total: int, how: str) -> None:
+    def _progress(self, run: _Run, done: int, total: int, how: str, note: str = "") -> None:
         # The page hears of the scan beside this, and how that ended; but if it was stopped and left
         # the word to this one, nothing else would say that no scan runs any more.
         state = self._state
         if run.aside and (state.running("scan") or not state.shows_active("scan")):
             return
-        state.show_progress("scan", run.layer, None, done, total, state=how)
+        state.show_progress("scan", run.layer, None, done, total, state=how, note=note)
 
     def _keep(self, layer: str, result: ScanResult) -> None:
         state = self._state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from neuron_widget.errors import WidgetError
+from neuron_widget.errors import WidgetError, WrongValue
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
@@ -17,7 +17,7 @@ from neuron_widget.session.photos import Photos
 from neuron_widget.session.previews import Previews
 from neuron_widget.session.rendering import Rendering
 from neuron_widget.session.scanning import Scanning
-from neuron_widget.session.settings import Settings
+from neuron_widget.session.settings import Fit, Settings
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
 from neuron_widget.settings import RENDER
@@ -54,7 +54,9 @@ class Session:
         self.store = StoreAdapter(self.state)
         # Tasks that were stopped before the network is open.
         self._not_to_begin: set[Task] = set()
-        self._opening = Opening(self.state, lambda: self._begin(new_layer=True))
+        self._opening = Opening(
+            self.state, self.store, lambda shown: self._begin(new_layer=True, shown=shown)
+        )
         self._rendering = Rendering(self.state, self.store)
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
@@ -89,8 +91,10 @@ class Session:
         state.check_open()
         steps = RENDER["steps"].check(state.steps if steps is None else steps)
         while True:
-            model, before = state.model, state.target
+            model, before = state.network, state.target
             chosen = self._chosen(target, layer, neuron)
+            if state.model is None and not self._opening.knows(chosen):
+                model = None
             if model is not None:
                 # Not under the lock: a layer nobody asked for yet is looked at, in the network.
                 info = model.layer(chosen.layer)
@@ -98,16 +102,22 @@ class Session:
                     chosen = Channel(info.name, info.channels - 1)
                 chosen = chosen.check(model)
             with state.lock:
-                if state.model is not model or state.target != before:
+                if model not in (None, state.network) or state.target != before:
                     continue  # another network or choice in the meantime
+                if model is None and state.model is not None:
+                    continue  # opened in the meantime
                 state.target, state.steps = chosen, steps
                 if model is None:
-                    return  # looked at, and checked, when the network is open
+                    break  # looked at, and checked, when the network is open
                 state.channels = info.channels
                 if chosen != before or target is not None:
                     state.problem = None
                 new_layer = chosen.layer != before.layer
                 break
+        if model is None:
+            if state.known is not None:
+                self._opening.say_waiting()
+            return
         self._begin(new_layer=new_layer, seq=seq, settled=settled, auto=auto)
 
     def _chosen(self, target: TargetLike, layer: str | None, neuron: int | None) -> Target:
@@ -121,24 +131,31 @@ class Session:
         return Channel(name, check_neuron(state.neuron if neuron is None else neuron, None, name))
 
     def _begin(
-        self, *, new_layer: bool, seq: int = -1, settled: bool = True, auto: bool | None = None
+        self,
+        *,
+        new_layer: bool,
+        shown: bool = False,
+        seq: int = -1,
+        settled: bool = True,
+        auto: bool | None = None,
     ) -> None:
-        """Show what is known of the selection, and begin what is wanted of it."""
+        """Show what is known of the selection, and begin what is wanted of it.
+
+        ``shown``: the page has what is known already.
+        """
         state = self.state
-        with state.lock:
-            parts = state.cache.gallery(state.layer) if new_layer else []
-            parts += state.cache.target(state.target)
-            selected = messages.selected(seq, state.target, state.steps)
-        state.no_error("select")
-        state.show("selected", selected)
-        for part in parts:
-            state.send(*part)
+        if not shown:
+            self._show(new_layer=new_layer, seq=seq)
+        if state.model is None:
+            self._recall(new_layer=new_layer, settled=settled, auto=auto)
+            return
         with state.lock:
             stopped, self._not_to_begin = self._not_to_begin, set()
         if new_layer:
-            state.stop("preview", "scan", "photos")
+            state.stop("preview", "scan", *([] if shown else ["photos"]))
             self.looking.refresh()
-            self._previews.show_stored()
+            if not shown:
+                self._previews.show_stored()
             if "preview" in stopped:
                 self._show_stopped("preview")
             else:
@@ -151,7 +168,7 @@ class Session:
         if settled:
             self._photos.find()
             wanted = state.settings.auto if auto is None else auto
-            known = self._rendering.known() or self._rendering.recall()
+            known = self._rendering.known() or self._rendering.recall(packaged=True)
             if wanted and not known:
                 if "render" in stopped:
                     self._show_stopped("render")
@@ -162,6 +179,38 @@ class Session:
     def _on_scanned(self) -> None:
         self._photos.find()
         self.looking.refresh()
+
+    def _show(self, *, new_layer: bool, seq: int) -> None:
+        """Show what the session has of the selection."""
+        state = self.state
+        with state.lock:
+            parts = state.cache.gallery(state.layer) if new_layer else []
+            parts += state.cache.target(state.target)
+            selected = messages.selected(seq, state.target, state.steps)
+        state.no_error("select")
+        state.show("selected", selected)
+        for part in parts:
+            state.send(*part)
+
+    def _recall(self, *, new_layer: bool, settled: bool, auto: bool | None) -> None:
+        """Show what the store has of the selection; the rest begins when the network is open."""
+        state = self.state
+        self._opening.shown = state.target
+        if new_layer:
+            state.stop("recall", "photos")
+            self._previews.show_stored()
+            if state.settings.auto and state.layer not in state.cache.scans:
+                self._scanning.recall()
+        if settled:
+            self._photos.find()
+            wanted = state.settings.auto if auto is None else auto
+            known = self._rendering.known() or self._rendering.recall(packaged=True)
+            if wanted and not known:
+                self._opening.say_waiting()
+                state.show_progress(
+                    "render", state.layer, state.target, 0, state.steps, state="waiting"
+                )
+        state.on_change()
 
     def _show_stopped(self, task: Task) -> None:
         """Show a task that has not begun as one that can be resumed."""
@@ -179,7 +228,7 @@ class Session:
         state.check_open()
         pins = list(dict.fromkeys(as_target(target) for target in targets))
         if len(pins) > MAX_PINS:
-            raise ValueError(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
+            raise WrongValue(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
         postponed = self._opening.postpones("pin", lambda: self.pin(pins))
         if not postponed and state.model is not None:
             pins = [target.check(state.model) for target in pins]
@@ -202,21 +251,27 @@ class Session:
         self.stop()
         with state.lock:
             self._not_to_begin.clear()
-            state.settings = state.settings.replace(model=EMBEDDED, weights=None, layer=None)
-            state.model, state.target = None, Channel("", 0)
+            state.settings = state.settings.replace(
+                model=EMBEDDED, weights=None, layer=None, fit=Fit()
+            )
+            state.model = state.known = None
+            state.target = Channel("", 0)
         self._opening.start()
 
-    def render(self, steps: int | None = None) -> Job | None:
+    def render(self, steps: int | None = None, *, insist: bool = False) -> Job | None:
         """Render the selected neuron; more steps than are there already go on from them.
 
-        ``steps`` is for this once; default what is selected.
+        ``steps`` is for this once; default what is selected. ``insist``: what is waited for,
+        because another process makes it just now, is made here as well.
         """
         self.state.check_open()
         if steps is not None:
             steps = RENDER["steps"].check(steps)
         if self._opening.postpones("render", lambda: self.render(steps)):
+            if self.state.known is not None:
+                self._opening.say_waiting()
             return None
-        return self._rendering.start(steps=steps)
+        return self._rendering.start(steps=steps, insist=insist)
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Change how images are made. What was made otherwise is kept, and shown no more.
@@ -241,11 +296,16 @@ class Session:
             state.send(*part)
         if other:
             state.send_targets()
+        if state.network is None:
+            return
         if state.model is None:
+            self._previews.show_stored()
+            self._recall(new_layer=False, settled=other, auto=None)
             return
         self._previews.show_stored()
         self._previews.start()
-        if other and state.settings.auto and not self._rendering.known():
+        known = self._rendering.known() or (other and self._rendering.recall(packaged=True))
+        if other and state.settings.auto and not known:
             self._rendering.start(delay=SETTLE_S)
         state.on_change()
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from neuron_widget.errors import ModelError
 from neuron_widget.settings import RENDER, VIEW, defaults, page_settings
 
-__all__ = ["WIDGET", "Recipe", "Settings"]
+if TYPE_CHECKING:
+    from neuron_widget.networks.known import KnownNetwork
+    from neuron_widget.networks.model import VisionModel
+
+__all__ = ["WIDGET", "Fit", "Recipe", "Settings"]
 
 WIDGET = {**RENDER, **VIEW}
 """The settings that a widget takes as arguments, by name."""
@@ -26,6 +31,42 @@ class Recipe:
         return dict(self.items)
 
 
+@dataclass(frozen=True)
+class Fit:
+    """What a network makes of the settings.
+
+    Attributes
+    ----------
+    usual
+        What those come to that are left to the network, by name. Empty before one is open.
+    limits
+        The lowest and the highest value it takes, of settings whose range is narrower for it.
+    """
+
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def known(cls, network: KnownNetwork) -> Fit:
+        """What is known of it before the network is open."""
+        usual = {"size": network.usual_size, "redirect_relu": network.redirect_relu}
+        return cls(usual, {"size": network.sizes})
+
+    @classmethod
+    def of(cls, model: VisionModel) -> Fit:
+        """Try it on the network: a few forward passes the first time."""
+        from neuron_widget.rendering.settings import default_size
+
+        size = WIDGET["size"].page
+        assert size is not None
+        assert size.low is not None
+        assert size.high is not None
+        return cls(
+            {"size": default_size(model), "redirect_relu": model.redirect_relu},
+            {"size": model.size_limits(int(size.low), int(size.high))},
+        )
+
+
 class Settings:
     """The widget's arguments.
 
@@ -39,6 +80,8 @@ class Settings:
         The neuron shown first.
     position
         Row and column of a single unit of it.
+    fit
+        What the network makes of them.
     options
         Settings in :data:`WIDGET`, by name; the others have their defaults.
     """
@@ -54,6 +97,7 @@ class Settings:
         layer: str | None = None,
         neuron: int = 0,
         position: tuple[int, int] | None = None,
+        fit: Fit = Fit(),
         **options: Any,
     ):
         self.model = model
@@ -64,6 +108,7 @@ class Settings:
         self.layer = layer
         self.neuron = neuron
         self.position = position
+        self.fit = fit
         self.options: Mapping[str, Any] = MappingProxyType({**defaults(WIDGET), **options})
 
     def __eq__(self, other: object) -> bool:
@@ -82,23 +127,55 @@ class Settings:
         Raises
         ------
         TypeError, ValueError
-            For a value out of the page's range.
+            For a value out of the page's range, or the network's.
         """
-        known = page_settings()
-        return self.replace(
-            **{n: s.check(values[n], on_page=True) for n, s in known.items() if n in values}
-        )
+        changed, shown = {}, self.page
+        for name, setting in page_settings().items():
+            if name not in values:
+                continue
+            value = setting.from_page(values[name])
+            low, high = self.fit.limits.get(name, (value, value))
+            if not low <= value <= high:
+                alone = f"{low}, which the network takes alone" if low == high else ""
+                wanted = alone or f"from {low:,} to {high:,} for this network"
+                raise ValueError(f"{name} must be {wanted}; got {value}")
+            # What is as it is shown stays left to the network where it was.
+            if values[name] != shown[name]:
+                changed[name] = value
+        return self.replace(**changed)
+
+    def fitted(self, model: VisionModel, layer: str) -> tuple[Settings, ModelError | None]:
+        """Return these settings for a network, and what is wrong where it cannot take one.
+
+        ``layer`` is the one that is shown. A size that the network does not take is its usual one
+        then.
+        """
+        settings = self.replace(fit=Fit.of(model))
+        if self.options["size"] is None:
+            return settings, None
+        try:
+            model.check_size(self.options["size"], layer)
+        except ModelError as error:
+            return settings.replace(size=None), error
+        return settings, None
 
     @property
     def recipe(self) -> Recipe:
         """What pictures depend on."""
-        made = ((name, self.options[name]) for name in RENDER if name != "steps")
-        return Recipe(tuple(made))
+        made = {name: self.options[name] for name in RENDER if name != "steps"}
+        usual = self.fit.usual
+        return Recipe(tuple((n, usual.get(n) if v is None else v) for n, v in made.items()))
 
     @property
     def page(self) -> dict[str, Any]:
-        """The settings that the page shows, by name."""
-        return {name: self.options[name] for name in page_settings()}
+        """The settings that the page shows, by name, as it knows them."""
+        shown = {}
+        for name, setting in page_settings().items():
+            value = self.options[name]
+            if value is None and setting.usual is not None:
+                value = self.fit.usual.get(name)
+            shown[name] = setting.to_page(value)
+        return shown
 
     @property
     def steps(self) -> int:

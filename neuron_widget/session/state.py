@@ -17,11 +17,15 @@ from neuron_widget.session.settings import Recipe, Settings
 from neuron_widget.targets import Channel, Target, Unit
 
 if TYPE_CHECKING:
+    from neuron_widget.networks.known import KnownNetwork, Network
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
 
 __all__ = ["State"]
+
+# States of a task that has not ended.
+ACTIVE = ("running", "waiting", "elsewhere")
 
 _STATUS_AT_END = {"done": "ready", "stopped": "stopped", "failed": "failed"}
 
@@ -59,6 +63,8 @@ class State:
         self.frames = FrameWindow()
         self.cache = SessionCache(settings.recipe)
         self.model: VisionModel | None = None
+        # What the store knows of the network before it is open: results are shown by it.
+        self.known: KnownNetwork | None = None
         # Before the network is open the layer may be unknown: its name is "" then.
         self.target: Target = Channel(settings.layer or "", settings.neuron)
         if settings.position is not None:
@@ -74,6 +80,11 @@ class State:
         self.looked: list[Part] = []
         # The last message about each thing that a later view needs to know.
         self._shown: dict[str, Message] = {}
+
+    @property
+    def network(self) -> Network | None:
+        """The network whose results are shown: it may not be open yet."""
+        return self.model if self.model is not None else self.known
 
     @property
     def layer(self) -> str:
@@ -111,7 +122,7 @@ class State:
         self.closed = True
         self.stop()
         with self.lock:
-            self.model = None
+            self.model = self.known = None
             self.settings = self.settings.replace(model=None, dataset=None, store=None)
             self.cache = SessionCache(self.settings.recipe)
             self.looked = []
@@ -203,25 +214,27 @@ class State:
         rate: float = 0.0,
         left: float = 0.0,
         state: str = "running",
+        note: str = "",
     ) -> None:
         """Show how far a task is."""
         if self.closed:
             return
-        message = messages.progress(task, layer, target, done, total, rate, left, state)
+        message = messages.progress(task, layer, target, done, total, rate, left, state, note)
         self.show(f"progress {task}", message)
-        active = state in ("running", "waiting")
+        active = state in ACTIVE
+        by = " in another process" if state == "elsewhere" else ""
         if task == "render":
             self.progress = done / total if total else 0.0
             self.status = (
-                f"rendering {target.title}" if active and target else _STATUS_AT_END[state]
+                f"rendering {target.title}{by}" if active and target else _STATUS_AT_END[state]
             )
         elif task == "scan" and not self.running("render"):
-            self.status = f"scanning for {layer}" if active else _STATUS_AT_END[state]
+            self.status = f"scanning for {layer}{by}" if active else _STATUS_AT_END[state]
         self.on_change()
 
     def shows_active(self, task: str) -> bool:
         """Whether the page was last told that this task waits or runs."""
-        return self._shown.get(f"progress {task}", {}).get("state") in ("waiting", "running")
+        return self._shown.get(f"progress {task}", {}).get("state") in ACTIVE
 
     def fail(
         self, where: str, title: str, error: BaseException, action: str = "", dataset: str = ""

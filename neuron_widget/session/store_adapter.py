@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from neuron_widget.errors import StoreError
+from neuron_widget.networks.known import describe
+from neuron_widget.session.jobs import Pause
 from neuron_widget.session.state import State
 from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
+    from neuron_widget.networks.known import KnownNetwork, NamedNetwork
+    from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
+    from neuron_widget.rendering.result import RenderStep, Steps
+    from neuron_widget.scanning import ImageDataset, ScanResult
     from neuron_widget.session.settings import Recipe
     from neuron_widget.store import Store
+    from neuron_widget.store.sharing import OnWait, Waiting
 
-__all__ = ["StoreAdapter"]
+__all__ = ["StoreAdapter", "pausing", "said_of"]
+
+# A process that computes makes a step every second or so.
+SILENT_S = 5.0
+
+R = TypeVar("R")
+Y = TypeVar("Y")
 
 
 class StoreAdapter:
@@ -39,12 +54,21 @@ class StoreAdapter:
         """Forget the store."""
         self._store, self._opened = None, True
 
-    def find(self, target: Target, steps: int, recipe: Recipe) -> RenderResult | None:
-        """The stored image of a target: one file read, some milliseconds."""
-        model, store = self._state.model, self.store
-        if store is None or model is None:
+    def find(
+        self, target: Target, steps: int, recipe: Recipe, packaged: bool = False
+    ) -> RenderResult | None:
+        """The stored image of a target: one file read, some milliseconds.
+
+        ``packaged``: one that came with the package will do.
+        """
+        network, store = self._state.network, self.store
+        if store is None or network is None:
             return None
-        return store.find_render(model, target, steps=steps, **recipe.as_options())
+        how = {**recipe.as_options(), "steps": steps}
+        found = store.find_render(network, target, **how)
+        if found is None and packaged:
+            found = store.find_packaged(network, target, **how)
+        return found
 
     def begun(self, target: Target, steps: int, recipe: Recipe) -> RenderResult | None:
         """The stored image with the most steps below ``steps``, to go on from."""
@@ -52,6 +76,41 @@ class StoreAdapter:
         if store is None or model is None:
             return None
         return store.find_resumable(model, target, steps=steps, **recipe.as_options())
+
+    def share(
+        self,
+        target: Target,
+        steps: int,
+        recipe: Recipe,
+        make: Callable[[], Steps],
+        on_wait: OnWait | None,
+    ) -> Generator[RenderStep | Pause, None, RenderResult]:
+        """Make an image, or wait for it while another process makes it: then steps are pauses.
+
+        ``make`` keeps what it made; ``on_wait`` as in :func:`.sharing.share`. Without a store it is
+        just made.
+        """
+        model, store = self._state.model, self.store
+        if store is None or model is None:
+            return (yield from make())
+        from neuron_widget.store.sharing import share
+
+        how = {**recipe.as_options(), "steps": steps}
+
+        def made(_: list[Target]) -> Generator[RenderStep, None, dict[Target, RenderResult]]:
+            return {target: (yield from make())}
+
+        name = store.render_name(model, target, **how)
+        found = yield from pausing(
+            share(
+                store.locks,
+                {target: name},
+                lambda _: store.find_render(model, target, **how),
+                made,
+                on_wait=on_wait,
+            )
+        )
+        return found[target]
 
     def keep(self, result: RenderResult) -> None:
         """Keep an image; what is known already is not written again."""
@@ -62,10 +121,30 @@ class StoreAdapter:
 
     def tiles(self, layer: str, how: dict[str, Any]) -> dict[int, bytes]:
         """The stored tiles of a layer whose images were made like this."""
-        model, store = self._state.model, self.store
-        if store is None or model is None:
+        network, store = self._state.network, self.store
+        if store is None or network is None:
             return {}
-        return store.find_gallery(model, layer, **how)
+        return store.find_gallery(network, layer, packaged=True, **how)
+
+    def scan(self, layer: str, dataset: ImageDataset) -> ScanResult | None:
+        """The stored scan of a layer over a data set."""
+        network, store = self._state.network, self.store
+        if store is None or network is None:
+            return None
+        return store.find_scan(network, layer, dataset, top_k=self._state.settings.top_k)
+
+    def known(self, named: NamedNetwork | None) -> KnownNetwork | None:
+        """What the store knows of a network that is not open."""
+        if self.store is None or named is None:
+            return None
+        return self.store.find_network(named)
+
+    def describe(self, named: NamedNetwork | None, model: VisionModel) -> KnownNetwork | None:
+        """What is to be known of a network that is open; kept, where it has a name."""
+        if self.store is None or named is None:
+            return None
+        self.store.put_network(named, model)
+        return describe(model, self.store.model_key(model))
 
     def keep_tiles(self, layer: str, tiles: dict[int, bytes], how: dict[str, Any]) -> None:
         """Keep tiles."""
@@ -85,3 +164,29 @@ class StoreAdapter:
             self._state.fail("save", "Results are not kept on disk", failure)
         elif failure is None and reported:
             self._state.no_error("save")
+
+
+def pausing(work: Generator[Y | None, None, R]) -> Generator[Y | Pause, None, R]:
+    """The same steps, as a job makes them: where there is nothing to do but wait, it pauses."""
+    from neuron_widget.store.sharing import POLL_S
+
+    with closing(work):
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                result: R = end.value
+                return result
+            yield Pause(POLL_S) if step is None else step
+
+
+def said_of(waiting: Waiting) -> str:
+    """What the page says of a result that another process makes."""
+    from neuron_widget.store.locks import PATIENCE_S
+
+    if waiting.silent < SILENT_S:
+        return "another notebook or program makes it"
+    return (
+        f"another notebook or program makes it, but took no step for {waiting.silent:.0f} s; "
+        f"made here after {PATIENCE_S:.0f} s"
+    )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
 
-from neuron_widget.errors import ModelError, WidgetError
+from neuron_widget.errors import ModelError, WidgetError, WrongType, WrongValue
 from neuron_widget.session.jobs import Job, in_worker
 from neuron_widget.session.session import Session
 from neuron_widget.session.updates import Updates
@@ -117,5 +117,8 @@ class Waiting:
 
 def _seconds(timeout: object) -> float:
     if isinstance(timeout, bool) or not isinstance(timeout, Real):
-        raise TypeError(f"timeout must be a number of seconds, such as 60, got {timeout!r}")
-    return float(timeout)
+        raise WrongType(f"timeout must be a number of seconds, such as 60, got {timeout!r}")
+    seconds = float(timeout)
+    if not seconds >= 0:  # NaN would be waited for without end
+        raise WrongValue(f"timeout must be a number of seconds, 0 or more, got {timeout!r}")
+    return seconds

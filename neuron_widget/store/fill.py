@@ -56,8 +56,10 @@ def fill_images(
     """
     from neuron_widget.rendering import render_steps
     from neuron_widget.rendering.memory import default_batch_size
+    from neuron_widget.rendering.settings import default_size
 
-    most = batch_size or default_batch_size(model, layer, settings.get("size", 224))
+    size = settings.get("size") or default_size(model)
+    most = batch_size or default_batch_size(model, layer, size)
     store.model_key.forget(model)
 
     def find(neuron: int) -> bool | None:

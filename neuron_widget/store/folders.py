@@ -13,6 +13,7 @@ from typing import Any
 
 from neuron_widget.durable import Record
 from neuron_widget.errors import StoreError
+from neuron_widget.names import as_path
 from neuron_widget.store.folder import Entry, Folder, Pruned, Verified
 from neuron_widget.store.keys import ModelKeys
 from neuron_widget.store.locks import Locks
@@ -42,6 +43,9 @@ class Folders:
     report
         Called with one line for what goes wrong beside the work: torn files, a full disk. Each is
         reported once. Default: the log ``neuron_widget.store``.
+    packaged
+        The folder that comes with the package: looked into last, and nothing of the user's. None
+        for none.
     """
 
     def __init__(
@@ -51,17 +55,21 @@ class Folders:
         read_only: Sequence[str | os.PathLike[str]] = (),
         limit: int = DEFAULT_LIMIT,
         report: Callable[[str], None] = _log.warning,
+        packaged: Path | None = None,
     ):
         self._report = report
         # What kept the last result from being written; None once writing works again.
         self.failure: StoreError | None = None
         self._lock = threading.Lock()
         self.limit = limit
-        self.own = Folder(Path(folder).expanduser(), writable=True, report=report)
+        self.own = Folder(_folder(folder), writable=True, report=report)
         self.folders = [
-            *(Folder(Path(f).expanduser(), writable=False, report=report) for f in read_only),
+            *(Folder(_folder(f), writable=False, report=report) for f in read_only),
             self.own,
         ]
+        self.packaged: Folder | None = None
+        if packaged is not None:
+            self.packaged = Folder(packaged, writable=False, report=report)
         self.model_key = ModelKeys()
         self.locks = Locks(self.own.root)
         self._unmeasured = float("inf")
@@ -87,20 +95,27 @@ class Folders:
         if due:
             self.own.prune(self.limit)
 
-    def find(self, room: str, name: str, reader: Callable[[Record], Any]) -> Any:
+    def find(
+        self, room: str, name: str, reader: Callable[[Record], Any], *, packaged: bool = False
+    ) -> Any:
         """Return what ``reader`` makes of a file of this name, from the first folder that has it.
 
         ``reader`` raises Damaged for what is not what it should be. None if no folder has it whole.
+        ``packaged``: look also into the folder that comes with the package.
         """
-        for folder in self.folders:
+        for folder in self._looked_into(packaged):
             found = folder.read(room, name, reader)
             if found is not None:
                 return found
         return None
 
-    def names(self, room: str, key: str) -> set[str]:
+    def names(self, room: str, key: str, *, packaged: bool = False) -> set[str]:
         """Return the names of a key's files in all folders."""
-        return {name for folder in self.folders for name in folder.names(room, key)}
+        return {name for folder in self._looked_into(packaged) for name in folder.names(room, key)}
+
+    def _looked_into(self, packaged: bool) -> list[Folder]:
+        last = [self.packaged] if packaged and self.packaged is not None else []
+        return [*self.folders, *last]
 
     # -------------------------------------------------------------- the whole store
 
@@ -123,6 +138,10 @@ class Folders:
         """Keep the writable folder to ``limit`` bytes (default: the store's)."""
         self.locks.tidy(time.time())
         return self.own.prune(self.limit if limit is None else limit)
+
+
+def _folder(given: str | os.PathLike[str]) -> Path:
+    return as_path(given, "store", StoreError, example="~/store")
 
 
 def number_in(name: str, letter: str) -> int:

@@ -16,10 +16,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.durable import FORMAT
+from neuron_widget.networks.known import KnownNetwork
 from neuron_widget.objectives import OBJECTIVES, canonical_objective
 from neuron_widget.settings import RENDER, defaults, key_parts
 
 if TYPE_CHECKING:
+    from neuron_widget.networks.known import Network
     from neuron_widget.networks.model import VisionModel
 
 __all__ = ["ModelKeys", "image_key", "scan_key"]
@@ -79,12 +81,14 @@ class ModelKeys:
         self._known: WeakKeyDictionary[VisionModel, tuple[object, float, dict[str, str]]]
         self._known = WeakKeyDictionary()
 
-    def __call__(self, model: VisionModel) -> dict[str, str]:
+    def __call__(self, model: Network) -> dict[str, str]:
         """Return the network's part of every name.
 
         What torch does not count (``weight.data``, attributes, hooks) is looked up anew so often
         that it takes a tenth of the time; see :meth:`forget`.
         """
+        if isinstance(model, KnownNetwork):
+            return model.key
         from neuron_widget.networks.identity import weights_version
 
         version, begin = weights_version(model.module), time.monotonic()

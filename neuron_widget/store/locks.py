@@ -2,10 +2,12 @@
 
 A lock is an empty file that the operating system locks for its process, and frees with it: a dead
 process is in nobody's way. One that is stopped, or waits for its user, holds its locks; so whoever
-makes a result touches its lock file while it moves, and a lock that has not moved for
+makes a result writes into its lock file how far it is, and a lock that has not moved for
 :data:`PATIENCE_S` may be taken over. Two processes then make the same result, which does no harm.
 Where files cannot be locked (Windows, some network shares, read-only folders) everything is
 granted.
+
+In a lock file stand, a line each, who makes the result and how far it is: ``"512 2048"``.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from neuron_widget.durable import Damaged, OpenFolder, this_host
 
-__all__ = ["LONGEST_S", "MOST", "PATIENCE_S", "Lock", "Locks", "Watch"]
+__all__ = ["LONGEST_S", "MOST", "PATIENCE_S", "Lock", "Locks", "Seen", "Watch"]
 
 try:
     import fcntl as _fcntl
@@ -41,6 +44,9 @@ MOST = 64
 _BEAT_S = 1.0
 _FOLDER = ("v1", "in-progress")
 
+# Longer than what stands in a lock file can be.
+_LONGEST_TEXT = 400
+
 Mark = tuple[int, int] | None
 
 
@@ -53,12 +59,14 @@ class Lock:
         self._file = file
         self._beaten = time.monotonic()
 
-    def beat(self) -> None:
-        """Say that the work has moved; to be called at every step."""
+    def beat(self, done: int = 0, total: int = 0) -> None:
+        """Say that the work has moved, and how far it is; to be called at every step."""
         now = time.monotonic()
         if self._file is not None and now - self._beaten >= _BEAT_S:
             self._beaten = now
             with contextlib.suppress(OSError):
+                # One write, of one length: whoever reads it sees no half of it.
+                os.pwrite(self._file, f"{done:12d} {total:12d}\n".encode(), len(_signature()))
                 os.utime(self._file)
 
     def release(self) -> None:
@@ -138,6 +146,16 @@ class Locks:
             return None
         return found.st_ino, found.st_mtime_ns
 
+    def progress(self, name: str) -> tuple[int, int]:
+        """How far the process is that makes a result: ``(done, total)``, or zeros."""
+        try:
+            with self._open() as folder, folder.open(name) as file:
+                lines = file.read(_LONGEST_TEXT).decode("ascii", "replace").splitlines()
+            done, total = map(int, lines[1].split())
+        except (OSError, Damaged, ValueError, IndexError):
+            return 0, 0
+        return (done, total) if 0 <= done <= total else (0, 0)
+
     def remove(self, name: str, mark: Mark) -> None:
         """Remove a lock, if it is the one that was marked: whoever comes next takes it."""
         with contextlib.suppress(OSError, Damaged), self._open() as folder:
@@ -158,6 +176,20 @@ class Locks:
                 self.remove(name, mark)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What :class:`Watch` sees of the results that are waited for.
+
+    ``seconds`` since the first look, ``silent`` seconds since the slowest of their makers moved,
+    and how far its work is: ``done`` of ``total``, 0 of 0 where that is not known.
+    """
+
+    seconds: float
+    silent: float
+    done: int
+    total: int
+
+
 class Watch:
     """Tells which results are not to be waited for any longer."""
 
@@ -167,21 +199,18 @@ class Watch:
         self._seen: dict[str, tuple[Mark, float]] = {}
         self.given_up: set[str] = set()
 
-    def look(self, names: Sequence[str]) -> tuple[float, float]:
-        """Look at the locks of results, and give up those whose makers have not moved.
-
-        Returns for how many seconds they are waited for, and for how many of them the slowest has
-        not moved.
-        """
+    def look(self, names: Sequence[str]) -> Seen:
+        """Look at the locks of results, and give up those whose makers have not moved."""
         now = time.monotonic()
-        silence = 0.0
+        silence, slowest = 0.0, names[0]
         for name in names:
             mark = self._locks.mark(name)
             seen, since = self._seen.get(name, (mark, now))
             if mark != seen:
                 since = now
             self._seen[name] = mark, since
-            silence = max(silence, now - since)
+            if now - since > silence:
+                silence, slowest = now - since, name
             if now - since >= PATIENCE_S:
                 # The next one to ask takes it over: one of those that wait, not all of them.
                 self._locks.remove(name, mark)
@@ -189,7 +218,7 @@ class Watch:
                     self.given_up.add(name)
             elif now - self._begin >= LONGEST_S:
                 self.given_up.add(name)
-        return now - self._begin, silence
+        return Seen(now - self._begin, silence, *self._locks.progress(slowest))
 
 
 def _sign(file: int) -> None:
@@ -199,7 +228,7 @@ def _sign(file: int) -> None:
 
 
 def _is_signed_here(file: int) -> bool:
-    return os.pread(file, 100, 0) == _signature()
+    return os.pread(file, len(_signature()), 0) == _signature()
 
 
 def _signature() -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.durable import Damaged, Record
+from neuron_widget.networks.known import KnownNetwork
 from neuron_widget.store.folders import Folders, number_in
 from neuron_widget.store.galleries import gallery_bytes, read_gallery
 from neuron_widget.store.keys import image_key
@@ -14,10 +15,10 @@ from neuron_widget.targets import Channel, Target, TargetLike, as_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from neuron_widget.networks.known import Network
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.rendering.result import RenderState
-    from neuron_widget.rendering.settings import RenderSettings
 
 __all__ = ["Renderings"]
 
@@ -37,7 +38,7 @@ class Renderings(Folders):
     """Images by network, layer, neuron and settings."""
 
     def find_render(
-        self, model: VisionModel, target: TargetLike, neuron: int | None = None, **settings: Any
+        self, model: Network, target: TargetLike, neuron: int | None = None, **settings: Any
     ) -> RenderResult | None:
         """Return the stored image of a target (or of a neuron of the layer ``target``), or None.
 
@@ -52,6 +53,22 @@ class Renderings(Folders):
             found: RenderResult | None = self._image(name, model, asked, read_result)
             if found is not None:
                 return found
+        return None
+
+    def find_packaged(self, model: Network, target: Target, **settings: Any) -> RenderResult | None:
+        """Return the image of a target that came with the package, or None.
+
+        Apart from :meth:`find_render`: such an image was stored with loss, and serves to look at.
+        """
+        from neuron_widget.rendering.manifest import read_result
+
+        for key, wanted in self._keys(model, target, settings) if self.packaged else ():
+            name = f"{key}-s{wanted['steps']}.webp"
+            found: RenderResult | None = self._image(
+                name, model, target, read_result, packaged=True
+            )
+            if found is not None:
+                return replace(found, packaged=True)
         return None
 
     def render_name(
@@ -82,8 +99,9 @@ class Renderings(Folders):
         """
         from neuron_widget.rendering.files import read_state
         from neuron_widget.rendering.manifest import read_result, state_from_arrays
+        from neuron_widget.rendering.settings import render_settings
 
-        wanted = _checked(model, as_target(target, neuron), settings)
+        wanted = render_settings(model, (as_target(target, neuron),), settings)
         if wanted.options["engine"] != "fast":
             return None
         own = wanted.targets[0].key_parts()
@@ -102,7 +120,7 @@ class Renderings(Folders):
             state: RenderState | None = self.find(
                 "states",
                 f"{key}-s{steps}.safetensors",
-                lambda record: state_from_arrays(*read_state(record, wanted.options["size"])),
+                lambda record: state_from_arrays(*read_state(record, wanted.size)),
             )
             if state and (state.steps[0], result.steps) == (steps, steps):
                 return replace(result, state=state)
@@ -149,15 +167,22 @@ class Renderings(Folders):
     def _image(
         self,
         name: str,
-        model: VisionModel,
+        model: Network,
         target: Target,
         read: Callable[[Record], Any] = _facts,
+        *,
+        packaged: bool = False,
     ) -> Any:
         """What ``read`` makes of a stored image; None if there is none."""
         asked = target.check(model)
-        return self.find("images", name, lambda record: read(self._asked_for(record, model, asked)))
+        return self.find(
+            "images",
+            name,
+            lambda record: read(self._asked_for(record, model, asked)),
+            packaged=packaged,
+        )
 
-    def _asked_for(self, record: Record, model: VisionModel, target: Target) -> Record:
+    def _asked_for(self, record: Record, model: Network, target: Target) -> Record:
         """The record of an image, if what it says made it gives the name it was found under.
 
         Raises Damaged for the image of another target, network or settings.
@@ -177,7 +202,7 @@ class Renderings(Folders):
 
     def _keys(
         self,
-        model: VisionModel,
+        model: Network,
         target: Target,
         settings: Mapping[str, Any],
         parts: Mapping[str, Any] | None = None,
@@ -186,11 +211,11 @@ class Renderings(Folders):
 
         ``parts`` stands for the target's own part of the key.
         """
-        checked = _checked(model, target, settings)
-        wanted, own = checked.as_dict(), parts or checked.targets[0].key_parts()
-        network = self.model_key(model)
+        wanted = _checked(model, target, settings)
+        own, network = parts or target.check(model).key_parts(), self.model_key(model)
         named = settings.get("precision") is not None
-        for precision in dict.fromkeys([wanted["precision"], *(() if named else PRECISIONS)]):
+        first = [wanted["precision"]] if wanted["precision"] is not None else []
+        for precision in dict.fromkeys([*first, *(() if named else PRECISIONS)]):
             chosen = {**wanted, "precision": precision}
             key = image_key(network, chosen, own)
             if key is not None:
@@ -198,12 +223,20 @@ class Renderings(Folders):
 
     # -------------------------------------------------------------- tiles of a layer
 
-    def find_gallery(self, model: VisionModel, layer: str, **settings: Any) -> dict[int, bytes]:
-        """Return the stored tiles (JPEG by neuron) of a layer rendered with these settings."""
+    def find_gallery(
+        self, model: Network, layer: str, *, packaged: bool = False, **settings: Any
+    ) -> dict[int, bytes]:
+        """Return the stored tiles (JPEG by neuron) of a layer rendered with these settings.
+
+        ``packaged``: also those that came with the package.
+        """
         info = model.layer(layer)
         for name in self._gallery_names(model, layer, settings):
             found: dict[int, bytes] | None = self.find(
-                "galleries", name, lambda record: read_gallery(record, info.name, info.channels)
+                "galleries",
+                name,
+                lambda record: read_gallery(record, info.name, info.channels),
+                packaged=packaged,
             )
             if found is not None:
                 return found
@@ -220,7 +253,7 @@ class Renderings(Folders):
             self.write("galleries", name, gallery_bytes(tiles, model.layer(layer).name, name))
 
     def _gallery_names(
-        self, model: VisionModel, layer: str, settings: Mapping[str, Any]
+        self, model: Network, layer: str, settings: Mapping[str, Any]
     ) -> Iterator[str]:
         name = model.layer(layer).name
         whole_layer = {"layer": name, "neuron": -1}
@@ -228,7 +261,10 @@ class Renderings(Folders):
             yield f"{key}-s{wanted['steps']}.safetensors"
 
 
-def _checked(model: VisionModel, target: Target, settings: Mapping[str, Any]) -> RenderSettings:
-    from neuron_widget.rendering.settings import render_settings
+def _checked(model: Network, target: Target, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings, as a result has them."""
+    from neuron_widget.rendering.settings import known_settings, render_settings
 
-    return render_settings(model, (target,), settings)
+    if isinstance(model, KnownNetwork):
+        return known_settings(model, target, settings)
+    return render_settings(model, (target,), settings).as_dict()

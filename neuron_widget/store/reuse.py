@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.settings import SCAN, ScanOptions, check_settings
 from neuron_widget.store.sharing import OnWait, share
 from neuron_widget.targets import Target, TargetLike, as_targets
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.rendering.result import RenderStep, Steps
-    from neuron_widget.scanning import ScanProgress, ScanResult
+    from neuron_widget.scanning import ImageDataset, ScanProgress, ScanResult
+    from neuron_widget.scanning.running import Checkpoint
     from neuron_widget.store.store import Store
 
 __all__ = ["find_begun", "keep_begun", "render_steps", "scan_steps"]
@@ -159,15 +161,12 @@ def scan_steps(
     layer: str,
     dataset: Any,
     *,
-    top_k: int = 9,
-    num_samples: int | None = None,
-    split: str = "train",
-    seed: int = 0,
     batch_size: int = 32,
-    precision: str = "exact",
+    workers: int | None = None,
+    checkpoint: Checkpoint | None = None,
     every_photos: int | None = None,
     on_wait: None = None,
-    **how: Any,
+    **settings: Unpack[ScanOptions],
 ) -> Generator[ScanProgress, None, ScanResult]: ...
 
 
@@ -178,15 +177,12 @@ def scan_steps(
     layer: str,
     dataset: Any,
     *,
-    top_k: int = 9,
-    num_samples: int | None = None,
-    split: str = "train",
-    seed: int = 0,
     batch_size: int = 32,
-    precision: str = "exact",
+    workers: int | None = None,
+    checkpoint: Checkpoint | None = None,
     every_photos: int | None = None,
     on_wait: OnWait,
-    **how: Any,
+    **settings: Unpack[ScanOptions],
 ) -> Generator[ScanProgress | None, None, ScanResult]: ...
 
 
@@ -196,51 +192,60 @@ def scan_steps(
     layer: str,
     dataset: Any,
     *,
-    top_k: int = 9,
-    num_samples: int | None = None,
-    split: str = "train",
-    seed: int = 0,
     batch_size: int = 32,
-    precision: str = "exact",
+    workers: int | None = None,
+    checkpoint: Checkpoint | None = None,
     every_photos: int | None = None,
     on_wait: OnWait | None = None,
-    **how: Any,
+    **settings: Unpack[ScanOptions],
 ) -> Generator[Any, None, ScanResult]:
     """As :func:`neuron_widget.scan_steps`: a scan that the store has opens without a photo read.
 
     Otherwise it goes on from its checkpoint, which a smaller sample leaves too, writes it every
-    30 s (or ``every_photos``), and is kept when it is complete. With ``on_wait``, a scan that
-    another process makes just now is waited for; see :func:`render_steps`.
+    30 s (or ``every_photos``), and is kept when it is complete; ``checkpoint`` is for where there
+    is no store. With ``on_wait``, a scan that another process makes just now is waited for; see
+    :func:`render_steps`.
     """
     from neuron_widget.scanning import open_dataset
     from neuron_widget.scanning import scan_steps as scan_all
 
-    photos = open_dataset(dataset, split=split)
-    plain: dict[str, Any] = {"top_k": top_k, "seed": seed, "precision": precision}
-    asked: dict[str, Any] = {"num_samples": num_samples, **plain}
-    how |= {"split": split, "batch_size": batch_size}
+    options = check_settings(SCAN, settings, what="scan()")
+    photos = open_dataset(dataset, split=options["split"])
+    how: dict[str, Any] = {**options, "batch_size": batch_size, "workers": workers}
     if store is None:
-        return (yield from scan_all(model, layer, photos, **asked, **how))
-    how.pop("checkpoint", None)  # the store has its own
-    own = store
-    own.model_key.forget(model)
-    known = own.find_scan(model, layer, photos, **asked)
+        return scan_all(model, layer, photos, checkpoint=checkpoint, **how)
+    store.model_key.forget(model)
+    return _scan(store, model, layer, photos, every_photos, on_wait, how)
+
+
+def _scan(
+    store: Store,
+    model: VisionModel,
+    layer: str,
+    photos: ImageDataset,
+    every_photos: int | None,
+    on_wait: OnWait | None,
+    how: dict[str, Any],
+) -> Generator[ScanProgress | None, None, ScanResult]:
+    from neuron_widget.scanning import scan_steps as scan_all
+
+    asked = {name: how[name] for name in ("top_k", "num_samples", "seed", "precision")}
+    known = store.find_scan(model, layer, photos, **asked)
     if known is not None:
         return known
 
     def make(_: list[str]) -> Generator[ScanProgress, None, dict[str, ScanResult]]:
+        begun = {name: how[name] for name in ("top_k", "seed", "precision", "batch_size")}
         # Opened only now: another process may have left it when it was stopped.
-        checkpoint = own.checkpoint(
-            model, layer, photos, batch_size=batch_size, every_photos=every_photos, **plain
-        )
-        made = yield from scan_all(model, layer, photos, checkpoint=checkpoint, **asked, **how)
-        own.keep(model, made)
+        checkpoint = store.checkpoint(model, layer, photos, every_photos=every_photos, **begun)
+        made = yield from scan_all(model, layer, photos, checkpoint=checkpoint, **how)
+        store.keep(model, made)
         return {layer: made}
 
     shared = yield from share(
-        own.locks,
-        {layer: own.scan_name(model, layer, photos, **asked)},
-        lambda _: own.find_scan(model, layer, photos, **asked),
+        store.locks,
+        {layer: store.scan_name(model, layer, photos, **asked)},
+        lambda _: store.find_scan(model, layer, photos, **asked),
         make,
         on_wait=on_wait,
     )

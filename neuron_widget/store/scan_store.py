@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from neuron_widget.durable import Damaged, Record
 from neuron_widget.store.checkpoints import EVERY_S, FileCheckpoint, checkpoint_name
@@ -11,6 +11,7 @@ from neuron_widget.store.keys import scan_key
 from neuron_widget.store.maps import MadeMaps, StoredMaps
 
 if TYPE_CHECKING:
+    from neuron_widget.networks.known import Network
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.scanning import ImageDataset, ScanResult
 
@@ -22,7 +23,7 @@ class Scans(Folders):
 
     def find_scan(
         self,
-        model: VisionModel,
+        model: Network,
         layer: str,
         dataset: ImageDataset,
         *,
@@ -49,8 +50,12 @@ class Scans(Folders):
                 "scans",
                 name,
                 lambda record: ScanResult.from_manifest(
-                    read_scan(self._scan(record, model, dataset)), model, dataset
+                    read_scan(self._scan(record, model, dataset)),
+                    # What it has no maps of is read by the network, once that is open.
+                    cast("VisionModel", model),
+                    dataset,
                 ),
+                packaged=True,
             )
             if found is not None:
                 found.settings |= {"top_k": top_k, "num_samples": num_samples}
@@ -68,11 +73,11 @@ class Scans(Folders):
 
     def _maps(self, scan: ScanResult, name: str) -> StoredMaps:
         layer = scan._model.layer(scan.layer)
-        return StoredMaps(lambda reader: self.find("maps", name, reader), layer)
+        return StoredMaps(lambda reader: self.find("maps", name, reader, packaged=True), layer)
 
     def _scan_names(
         self,
-        model: VisionModel,
+        model: Network,
         layer: str,
         dataset: ImageDataset,
         top_k: int,
@@ -86,7 +91,7 @@ class Scans(Folders):
         key = self.scan_key(model, layer, dataset, settings)
         names = [
             name
-            for name in self.names("scans", key)
+            for name in self.names("scans", key, packaged=True)
             if number_in(name, "n") == photos and number_in(name, "k") >= top_k
         ]
         return sorted(names, key=lambda name: number_in(name, "k"))
@@ -146,7 +151,7 @@ class Scans(Folders):
             manifest = {**result.manifest(photos=False), "name": name}
             self.write("scans", name, scan_bytes(result.tables.arrays(), manifest))
 
-    def _scan(self, record: Record, model: VisionModel, dataset: ImageDataset) -> Record:
+    def _scan(self, record: Record, model: Network, dataset: ImageDataset) -> Record:
         """The record of a scan, if what it says made it gives the name it was found under.
 
         Raises Damaged for the scan of another layer, network or data set.
@@ -194,7 +199,7 @@ class Scans(Folders):
         return FileCheckpoint(self, name, every_s, every_photos)
 
     def scan_key(
-        self, model: VisionModel, layer: str, dataset: ImageDataset, settings: dict[str, Any]
+        self, model: Network, layer: str, dataset: ImageDataset, settings: dict[str, Any]
     ) -> str:
         """Return the name of a layer's scans over a data set."""
         layer = model.layer(layer).name

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from neuron_widget.store.locks import MOST, PATIENCE_S, Lock, Locks, Watch
 
-__all__ = ["OnWait", "Waiting", "share"]
+__all__ = ["POLL_S", "OnWait", "Waiting", "share"]
 
-_POLL_S = 0.1
+POLL_S = 0.1
+"""Seconds between two looks at what is waited for."""
 
 T = TypeVar("T")  # what is asked for
 R = TypeVar("R")  # its result
@@ -31,11 +32,15 @@ class Waiting:
         Since when.
     silent
         Seconds since the process has moved; it is not waited for beyond ``locks.PATIENCE_S``.
+    done, total
+        How far it is, in its own steps or photos; 0 of 0 where it does not say.
     """
 
     results: int
     seconds: float
     silent: float
+    done: int = 0
+    total: int = 0
 
     def __str__(self) -> str:
         what = "this result" if self.results == 1 else f"{self.results} of these results"
@@ -74,6 +79,7 @@ def share(
         Makes results, step by step, and keeps them where ``find`` finds them.
     on_wait
         Called about ten times a second while there is nothing to do but wait; None is yielded then.
+        Who has something else to do may come back ``POLL_S`` later: then no time is slept away.
         Without it nothing is waited for: everything is made here.
     most
         Results that are made at a time.
@@ -104,9 +110,11 @@ def share(
                     found.update((yield from _beating(steps, list(held.values()))))
         missing = [item for item in missing if item not in found]
         if missing and not ours and on_wait is not None:
-            on_wait(Waiting(len(missing), *watch.look([names[item] for item in missing])))
+            seen = watch.look([names[item] for item in missing])
+            on_wait(Waiting(len(missing), seen.seconds, seen.silent, seen.done, seen.total))
+            due = time.monotonic() + POLL_S
             yield None
-            time.sleep(_POLL_S)
+            time.sleep(max(0.0, due - time.monotonic()))
             missing = look_again()
     return found
 
@@ -122,5 +130,5 @@ def _beating(
             results: Mapping[T, R] = end.value
             return results
         for lock in held:
-            lock.beat()
+            lock.beat(int(getattr(step, "done", 0)), int(getattr(step, "total", 0)))
         yield step

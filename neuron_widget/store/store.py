@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import StoreError
+from neuron_widget.store.catalogue import Catalogue
+from neuron_widget.store.package import PACKAGED
 from neuron_widget.store.renderings import Renderings
 from neuron_widget.store.scan_store import Scans
 
@@ -36,7 +38,8 @@ def open_store(where: StoreLike = None) -> Store | None:
 
     ``None``: what ``NEURON_WIDGET_STORE`` names (``off`` for none), else the platform's cache
     folder. ``False``: none. A folder, or folders of which all but the last are only read; the
-    variable may name several too, separated like ``PATH``.
+    variable may name several too, separated like ``PATH``. What comes with the package is looked
+    into last.
 
     Opening reads nothing and makes nothing.
     """
@@ -57,10 +60,10 @@ def open_store(where: StoreLike = None) -> Store | None:
     if not where:
         raise StoreError("store is an empty list; expected folders, None, or False for no store")
     *others, own = where
-    return Store(own, read_only=others)
+    return Store(own, read_only=others, packaged=PACKAGED)
 
 
-class Store(Renderings, Scans):
+class Store(Renderings, Scans, Catalogue):
     """Rendered images, scans and checkpoints on disk.
 
     Parameters
@@ -74,6 +77,8 @@ class Store(Renderings, Scans):
     report
         Called with one line for what goes wrong beside the work: torn files, a full disk. Each is
         reported once. Default: the log ``neuron_widget.store``.
+    packaged
+        The folder that comes with the package; None for none.
 
     Notes
     -----

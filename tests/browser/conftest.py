@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
 import shutil
@@ -9,10 +11,13 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -20,6 +25,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+ROOT = Path(__file__).parents[2]
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
@@ -46,6 +52,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         noise = random.integers(0, 255, (side, side, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((128, 128)).save(name)
     return root
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    """A static server that keeps its log to itself."""
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serve_harness() -> Iterator[str]:
+    """The address of ``js/test/harness.html``, while the block runs."""
+    handler = functools.partial(_Quiet, directory=str(ROOT))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/js/test/harness.html"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def harness() -> Iterator[str]:
+    """The address of the page with its scripted kernel."""
+    with serve_harness() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -225,7 +258,7 @@ def _notebook(cells: list[str]) -> dict[str, object]:
     }
 
 
-AXE = Path(__file__).parents[2] / "js/node_modules/axe-core/axe.min.js"
+AXE = ROOT / "js/node_modules/axe-core/axe.min.js"
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,9 @@ pytestmark = pytest.mark.browser
 # Enough steps that a person can stop in the middle on any machine.
 MANY = 2048
 
+# Live frames are drawn on a canvas, images are files.
+PICTURE = "e => e instanceof HTMLCanvasElement ? e.toDataURL() : e.src"
+
 
 @pytest.fixture
 def cell(inception_weights: Path, photos: Path) -> str:
@@ -62,21 +65,22 @@ def test_explore_real_neurons(open_notebook, cell: str) -> None:  # type: ignore
     steps.fill(str(MANY))
     steps.press("Enter")
     page.get_by_role("button", name="Render", exact=True).click()
-    seen: dict[str | None, float] = {}
+    seen: dict[str, float] = {}
     end = time.monotonic() + 60
     while len(seen) < 4 and time.monotonic() < end:
-        seen.setdefault(image.get_attribute("src"), time.monotonic())
+        seen.setdefault(image.first.evaluate(PICTURE), time.monotonic())
         time.sleep(0.05)
     assert len(seen) >= 4, "the image must move while it is rendered"
     gap = max(b - a for a, b in pairwise(seen.values()))
 
-    # Stop ends it within a few frames, whatever the machine's pace, and keeps what is there.
+    # Stop ends it within a few frames, as they just came on this machine, and keeps what is there.
     rendering = page.get_by_role("progressbar", name="Rendering")
     expect(rendering).to_be_visible()
     pressed = time.monotonic()
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text(re.compile(r"[Ss]topped (at|after)"))).to_be_visible(timeout=30_000)
-    assert time.monotonic() - pressed < max(1.0, 5 * gap)
+    took = time.monotonic() - pressed
+    assert took < 5 * gap, f"Stop took {took:.2f} s, the slowest frame {gap:.2f} s"
     expect(image).to_be_visible()
 
     # A reload brings everything back.

@@ -146,3 +146,31 @@ def test_everything_is_there_at_once(open_notebook, layer: Layer) -> None:  # ty
     assert cold["drawn"] >= layer.neurons
     assert warm["took"] < 1000 * GALLERY_S
     assert statistics.median(released) < RELEASE_MS
+
+
+def test_what_comes_with_the_package_is_there_in_a_new_kernel(
+    open_notebook, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    """Gallery, image and photos before torch is; Render makes the image live once it is."""
+    cell = f"NeuronWidget('blocks.4', neuron=5, store={str(tmp_path / 'store')!r})"
+    notebook = open_notebook(f"from neuron_widget import NeuronWidget\n{cell}")
+    page: Page = notebook.page
+    notebook.wait_for_kernel()
+    cold = page.evaluate(GALLERY, ["notebook:run-all-cells", 112])
+    photos_are_there(page)
+    print(f"\na new kernel: complete gallery after {cold['took'] / 1000:.2f} s")
+    assert cold["drawn"] == 112
+    said = page.get_by_text("came with the package")
+    expect(said).to_be_visible()
+    # Another neuron, whether the network is open or not.
+    page.locator(".nw-tile").nth(9).click()
+    expect(page.locator('img.nw-image[alt="blocks.4 neuron 9"]')).to_be_visible()
+    expect(said).to_be_visible()
+    photos_are_there(page)
+    page.get_by_role("button", name="Render", exact=True).click()
+    expect(page.locator(".nw-badge")).to_have_text("forming", timeout=120_000)
+    expect(said).to_have_count(0)
+    page.get_by_role("button", name="Stop", exact=True).first.click()
+    # What was begun takes no finished picture's place.
+    expect(said).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("alert")).to_have_count(0)

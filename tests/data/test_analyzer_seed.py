@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-import neuron_widget.analysis.reuse
+import neuron_widget.scanning
 from neuron_widget.analysis.analyzer import Analyzer
 
 pytestmark = pytest.mark.data
@@ -19,9 +19,9 @@ def test_the_two_cells(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     scans = []
-    scan = neuron_widget.analysis.reuse.scan
+    scan = neuron_widget.scanning.scan_steps
     monkeypatch.setattr(
-        neuron_widget.analysis.reuse, "scan", lambda *a, **k: scans.append(k) or scan(*a, **k)
+        neuron_widget.scanning, "scan_steps", lambda *a, **k: scans.append(k) or scan(*a, **k)
     )
 
     # The first cell.

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from neuron_widget import render, render_steps
+from neuron_widget import render, render_steps, scan, scan_steps
 from neuron_widget.objectives import OBJECTIVES
 from neuron_widget.settings import (
     PREVIEW,
@@ -72,20 +72,38 @@ def test_keys_of_earlier_results_stay(monkeypatch) -> None:
 
 
 def test_people_see_every_setting_of_a_function() -> None:
-    for function in (render, render_steps):
+    takes = ((render, RENDER), (render_steps, RENDER), (scan, SCAN), (scan_steps, SCAN))
+    for function, settings in takes:
         shown = inspect.signature(function).parameters
-        assert {name: shown[name].default for name in RENDER} == defaults(RENDER)
+        assert {name: shown[name].default for name in settings} == defaults(settings)
         assert all(p.kind is not p.VAR_KEYWORD for p in shown.values())
 
 
 def test_the_page_shows_what_it_can_describe() -> None:
     shown = page_settings()
-    assert list(shown) == ["size", "lr", "seed", "objective", "previews"]
+    assert list(shown) == ["size", "lr", "seed", "objective", "redirect_relu", "previews"]
     assert {choice.name for choice in shown["objective"].choices} == set(OBJECTIVES)
     for setting in shown.values():
         assert setting.page is not None
         assert setting.page.label
         assert setting.check(setting.default, on_page=True) == setting.default
+
+
+@pytest.mark.parametrize(("word", "meant"), [("auto", None), ("on", True), ("off", False)])
+def test_a_switch_that_is_left_to_the_network_has_three_words(word, meant) -> None:
+    switch = RENDER["redirect_relu"]
+    assert switch.from_page(word) is meant
+    assert switch.to_page(meant) == word
+    assert {choice.name for choice in switch.page.choices} >= {word}
+    with pytest.raises(ValueError, match=r"unknown redirect_relu 'of'; did you mean 'off'"):
+        switch.from_page("of")
+
+
+def test_the_page_knows_no_none() -> None:
+    for setting in page_settings().values():
+        shown = setting.to_page(setting.default)
+        assert shown is not None
+        assert setting.to_page(setting.from_page(shown)) == shown
 
 
 def test_previews_are_settings_of_a_picture() -> None:

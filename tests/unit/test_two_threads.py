@@ -142,13 +142,13 @@ def test_one_pass_serves_all_who_ask_for_a_neuron(monkeypatch: Any) -> None:
     model = load_model(InTraining(), preprocess=HALF, input_size=48)
     found = scan(model, "late", photos(), top_k=3, progress=False)
     passes: list[int] = []
-    forward = found._forward
+    forward = found._reader.maps
 
     def slow(neuron: int, index: list[int]) -> Any:
         passes.append(neuron)
         time.sleep(0.1)
         return forward(neuron, index)
 
-    monkeypatch.setattr(found, "_forward", slow)
+    monkeypatch.setattr(found._reader, "maps", slow)
     in_threads(*(lambda: looked_up(found, 5) for _ in range(3)))
     assert passes == [5]

@@ -84,11 +84,7 @@ export function DatasetPanel() {
 					)}
 				</form>
 			)}
-			{asked && !row && (
-				<p class="nw-muted">
-					<span class="nw-spinner" aria-hidden="true" /> Scan requested
-				</p>
-			)}
+			{asked && !row && <p class="nw-muted">Scan requested</p>}
 			{row && <ProgressRow task="scan" p={row} />}
 			<ErrorPanel where="scan" />
 		</div>

@@ -2,7 +2,7 @@ import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
 import { count } from "../format";
 import { galleryOrder, moveInGrid, parseFilter, placesInView, type Sort } from "../order";
-import { channelOf, channelTarget, nameOf, sameTarget } from "../target";
+import { channelKey, channelTarget, nameOf } from "../target";
 import { useView } from "../view-context";
 import { ProgressRow } from "./progress-row";
 
@@ -265,10 +265,7 @@ function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: 
 	const target = channelTarget(layer, neuron);
 	const selected = useComputed(() => state.selection.neuron.value === neuron).value;
 	const dead = useComputed(() => state.isDead(neuron)).value;
-	const rendering = useComputed(() => {
-		const p = state.tasks.render.progress.value;
-		return p?.state === "running" && !!p.target && sameTarget(channelOf(p.target), target);
-	}).value;
+	const rendering = useComputed(() => state.underWay.value === channelKey(target)).value;
 	const thumb = state.media.thumb(layer, neuron).value;
 	const states = [
 		rendering && "rendering",

@@ -38,8 +38,13 @@ export function Header() {
 						</select>
 						{layer && (
 							<span class="nw-muted">
-								{plural(layer.channels, "neuron")} · {layer.height} × {layer.width} ·{" "}
-								<span title="Where the network runs">{network.device}</span>
+								{plural(layer.channels, "neuron")} · {layer.height} × {layer.width}
+								{network.device && (
+									<>
+										{" · "}
+										<span title="Where the network runs">{network.device}</span>
+									</>
+								)}
 							</span>
 						)}
 						<div class="nw-header-tools">
@@ -83,7 +88,6 @@ export function Header() {
 			{network?.note && <p class="nw-header-note">{network.note}</p>}
 			{opening && (
 				<p class="nw-opening" role="status">
-					<span class="nw-spinner" aria-hidden="true" />
 					{opening}
 				</p>
 			)}

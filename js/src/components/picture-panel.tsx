@@ -1,3 +1,5 @@
+import { useComputed } from "@preact/signals";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { duration, plural, value } from "../format";
 import type { Picture } from "../media";
 import type { Frame } from "../protocol";
@@ -5,6 +7,7 @@ import { describe } from "../render-settings";
 import { channelOf, isWhole, nameOf, noteOf, partsOf, titleOf, wordOf } from "../target";
 import { useView } from "../view-context";
 import { Curve } from "./curve";
+import { LivePicture } from "./live-picture";
 import { PinButton } from "./pins";
 
 /** The image that the neuron, or a unit of it, wants to see; and what is known of it. */
@@ -12,7 +15,7 @@ export function PicturePanel() {
 	const { state } = useView();
 	const target = state.selection.target.value;
 	const picture = state.media.picture(target);
-	const frame = state.liveFrame();
+	const frame = state.forming.value;
 	return (
 		<section class="nw-picture" aria-label="Synthetic image">
 			<figure class="nw-figure">
@@ -34,7 +37,7 @@ export function PicturePanel() {
 				</div>
 				{!isWhole(target) && <PartNote />}
 				{frame ? (
-					<Forming frame={frame.frame} />
+					<Forming frame={frame} />
 				) : picture ? (
 					<Readings picture={picture} />
 				) : (
@@ -67,25 +70,49 @@ function PartNote() {
 	);
 }
 
-/** The one `img` element: its source changes from preview to frames to the finished image. */
+/** The picture: a preview, then its moving frames, then the finished image. */
 function Canvas({ picture }: { picture: Picture | undefined }) {
 	const { state } = useView();
 	const target = state.selection.target.value;
-	const frame = state.liveFrame();
+	const key = state.selection.key.value;
+	// Of the step only what stays: the frames themselves draw nothing of this anew.
+	const forming = useComputed(() => state.forming.value !== null).value;
 	const thumb = state.media.preview(target);
 	const rendering = state.rendering.value;
 	const dead = state.isDead(state.selection.neuron.value);
-	const url = frame?.url ?? picture?.url ?? thumb?.url;
+	const url = picture?.url ?? thumb?.url;
+	// The last frame stays until the finished image behind it is there.
+	const still = useRef<HTMLImageElement>(null);
+	const [coveredOf, cover] = useState("");
+	const covered = forming || coveredOf === key;
+	const uncover = (): void => {
+		if (!forming) cover("");
+	};
+	useLayoutEffect(() => {
+		if (forming) cover(key);
+		else if (still.current?.complete ?? true) cover("");
+	}, [forming, key]);
 	let caption = "";
-	if (frame) caption = rendering ? "forming" : `left at step ${frame.frame.step}`;
+	if (forming) caption = rendering ? "forming" : `left at step ${state.forming.value?.step}`;
 	else if (picture && picture.image.step < picture.image.steps)
 		caption = `stopped at step ${picture.image.step} of ${picture.image.steps}`;
 	else if (!picture && thumb) caption = thumb.finished ? "small copy" : "preview";
 	return (
-		<div class={`nw-image-box${url && !frame && !picture ? " nw-soft" : ""}`}>
-			{url ? (
-				<img class="nw-image" src={url} alt={nameOf(target)} decoding="sync" />
-			) : (
+		<div class={`nw-image-box${url && !forming && !picture ? " nw-soft" : ""}`}>
+			{url && (
+				<img
+					ref={still}
+					class="nw-image"
+					src={url}
+					alt={covered ? "" : nameOf(target)}
+					decoding="sync"
+					onLoad={uncover}
+					onError={uncover}
+				/>
+			)}
+			{covered ? (
+				<LivePicture name={nameOf(target)} />
+			) : url ? null : (
 				<p class="nw-image-empty">
 					{rendering
 						? "Rendering: the image appears here"
@@ -102,7 +129,7 @@ function Canvas({ picture }: { picture: Picture | undefined }) {
 /** What is known while the image forms. */
 function Forming({ frame }: { frame: Frame }) {
 	const { state } = useView();
-	const path = state.curve.points.value;
+	const path = state.drawnCurve.value;
 	const last = path.at(-1);
 	return (
 		<>
@@ -144,6 +171,7 @@ function Readings({ picture }: { picture: Picture }) {
 					</span>
 				</span>
 			</p>
+			{image.note && <p class="nw-note nw-note-picture">{image.note}</p>}
 			<Curve history={image.history} />
 			<dl class="nw-facts">
 				<div>
@@ -175,8 +203,18 @@ function Readings({ picture }: { picture: Picture }) {
 				)}
 			</dl>
 			<p class="nw-muted nw-settings">
-				{describe(image.settings).map((part) => `${part} · `)}
-				{plural(image.step, "step")} in {duration(image.seconds)}
+				{describe(image.settings, state.renderSettings.usual.value).map((part) => `${part} · `)}
+				{plural(image.step, "step")}
+				{image.packaged ? (
+					<>
+						{" · "}
+						<span title="Rendered beforehand and stored small; Render makes it here, live">
+							came with the package
+						</span>
+					</>
+				) : (
+					` in ${duration(image.seconds)}`
+				)}
 			</p>
 		</>
 	);

@@ -29,12 +29,14 @@ export function ProgressRow({ task, p }: { task: TaskName; p: Progress }) {
 	const ends = {
 		running: "",
 		waiting: "waits for its turn",
+		elsewhere: "",
 		done: "done",
 		stopped: "stopped",
 		failed: "failed",
 	}[p.state];
 	if (gone) parts.splice(1, 3, "the kernel went away");
 	else if (ends) parts.push(ends);
+	if (live && !gone && p.note) parts.push(p.note);
 	return (
 		<div class={`nw-progress nw-progress-${task}`} data-state={gone ? "failed" : p.state}>
 			<span class="nw-progress-name" aria-hidden="true">

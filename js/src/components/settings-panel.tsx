@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { sendOnEnter } from "../enter";
 import { SETTINGS, type Setting, type Settings } from "../protocol";
-import { DEFAULTS, differ, remade } from "../render-settings";
+import { differ, remade } from "../render-settings";
 import { useView } from "../view-context";
 
 type Value = Settings[string];
@@ -13,11 +13,12 @@ export function SettingsPanel() {
 	const [draft, setDraft] = useState<{ from: Settings; settings: Settings } | null>(null);
 	if (!now || !settingsOpen.value) return null;
 	// What another view or Python sets takes the place of what was typed here.
-	const wanted = { ...DEFAULTS, ...(draft?.from === now ? draft.settings : now) };
+	const { defaults, usual, limits } = state.renderSettings;
+	const wanted = { ...defaults, ...(draft?.from === now ? draft.settings : now) };
 	const set = (change: Settings): void =>
 		setDraft({ from: now, settings: { ...wanted, ...change } });
-	const changed = differ(wanted, now);
-	const unusual = differ(wanted, DEFAULTS);
+	const changed = differ(wanted, now, usual.value);
+	const unusual = differ(wanted, defaults, usual.value);
 	return (
 		<form
 			class="nw-panel"
@@ -36,6 +37,7 @@ export function SettingsPanel() {
 						key={setting.name}
 						setting={setting}
 						value={wanted[setting.name] as Value}
+						limits={limits.value[setting.name]}
 						onSet={(value) => set({ [setting.name]: value })}
 					/>
 				))}
@@ -49,13 +51,13 @@ export function SettingsPanel() {
 					class="nw-button"
 					aria-disabled={!unusual}
 					onClick={() => {
-						if (unusual) set(DEFAULTS);
+						if (unusual) set(defaults);
 					}}
 				>
 					Defaults
 				</button>
 				<span class="nw-muted" role="status">
-					{remade(wanted, now) &&
+					{remade(wanted, now, usual.value) &&
 						"Images are made anew; those made before are kept, and come back with their settings."}
 				</span>
 			</div>
@@ -66,15 +68,18 @@ export function SettingsPanel() {
 interface ControlProps {
 	setting: Setting;
 	value: Value;
+	/** Lowest and highest value, where the network's range is narrower. */
+	limits: number[] | undefined;
 	onSet: (value: Value) => void;
 }
 
 /** One setting: its label, its field, and what it changes. */
-function Control({ setting, value, onSet }: ControlProps) {
+function Control({ setting, value, limits, onSet }: ControlProps) {
 	const { name } = useView();
+	const [low, high] = limits ?? [setting.low, setting.high];
 	const field = `${name}-set-${setting.name}`;
 	const says = `${name}-says-${setting.name}`;
-	const choice = setting.choices.find((c) => c.name === value);
+	const choice = setting.choices?.find((c) => c.name === value);
 	const common = { id: field, "aria-describedby": says };
 	return (
 		<div class="nw-setting">
@@ -98,7 +103,7 @@ function Control({ setting, value, onSet }: ControlProps) {
 					value={String(value)}
 					onChange={(e) => onSet(e.currentTarget.value)}
 				>
-					{setting.choices.map((c) => (
+					{setting.choices?.map((c) => (
 						<option key={c.name} value={c.name}>
 							{c.label || c.name}
 						</option>
@@ -111,8 +116,8 @@ function Control({ setting, value, onSet }: ControlProps) {
 					class="nw-input nw-number"
 					type="number"
 					required
-					{...(setting.low === null ? {} : { min: setting.low })}
-					{...(setting.high === null ? {} : { max: setting.high })}
+					{...(typeof low === "number" ? { min: low } : {})}
+					{...(typeof high === "number" ? { max: high } : {})}
 					step={setting.step ?? "any"}
 					value={Number.isFinite(value) ? Number(value) : ""}
 					onInput={(e) => onSet(e.currentTarget.valueAsNumber)}

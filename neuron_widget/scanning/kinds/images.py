@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
@@ -23,6 +22,7 @@ from neuron_widget.scanning.image_dataset import (
 from neuron_widget.scanning.items import class_name, item_parts, item_state
 from neuron_widget.scanning.kinds import DatasetKind
 from neuron_widget.scanning.photo_files import open_photo
+from neuron_widget.scanning.torch_types import is_torchs
 
 __all__ = ["KIND", "ListDataset"]
 
@@ -116,7 +116,9 @@ def _recognises(x: Any) -> bool:
     if isinstance(first, tuple | list) and first and isinstance(first[0], str | os.PathLike):
         return True
     # Items of a torch data set are that kind's.
-    return not isinstance(first, Mapping | tuple | list | np.ndarray | torch.Tensor)
+    return not (
+        isinstance(first, Mapping | tuple | list | np.ndarray) or is_torchs(first, "Tensor")
+    )
 
 
 def _open(x: Any, split: str, download: bool) -> ImageDataset:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, TensorDataset
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.decode import as_image, to_rgb
 from neuron_widget.scanning.foreign import ItemReader
+from neuron_widget.scanning.groups import check_groups, groups_state
 from neuron_widget.scanning.image_dataset import ImageDataset, digest, digest_images, file_state
 from neuron_widget.scanning.items import class_name, item_parts, item_state
 from neuron_widget.scanning.kinds import DatasetKind
+from neuron_widget.scanning.torch_types import is_torchs
 
 __all__ = ["KIND", "TorchDataset"]
 
 
-_IN_MEMORY = (list, tuple, np.ndarray, torch.Tensor, TensorDataset)
+_CONCAT = "utils.data.ConcatDataset"
 
 
 class TorchDataset(ImageDataset):
@@ -32,7 +32,7 @@ class TorchDataset(ImageDataset):
     A list of such items, or a stack of images (array or tensor), is one too. Class names come from
     ``classes``, labels and paths from ``samples`` and ``targets`` where the data set (or the one
     under a ``Subset`` or ``ConcatDataset``) has them as torchvision does, else from the item
-    itself.
+    itself. ``groups``, a sequence with one entry a photo, says which photos belong together.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -48,6 +48,7 @@ class TorchDataset(ImageDataset):
         self._count = len(dataset)
         self._reader = ItemReader()
         self.name = _torch_name(dataset)
+        self.groups = _groups(dataset)
         self._in_memory = all(_is_in_memory(part) for part in _parts(dataset))
         if not self._in_memory:
             self.note = self._reader.settle(self)
@@ -86,7 +87,7 @@ class TorchDataset(ImageDataset):
         transforms of the same files apart.
         """
         everything = self._states() if self._in_memory else (*self._files(), *digest_images(self))
-        return digest([self.name, len(self), *everything])
+        return digest([self.name, len(self), *everything, *groups_state(self)])
 
     def _states(self) -> list[object]:
         with self._reader.looking():
@@ -100,12 +101,13 @@ class TorchDataset(ImageDataset):
 
 
 def _is_in_memory(part: Any) -> bool:
-    return isinstance(part, _IN_MEMORY) and not isinstance(part, np.memmap)
+    plain = isinstance(part, list | tuple | np.ndarray) and not isinstance(part, np.memmap)
+    return plain or is_torchs(part, "Tensor", "utils.data.TensorDataset")
 
 
 def _parts(dataset: Any) -> Iterator[Any]:
     """The data sets that hold the items, under any ``Subset`` and ``ConcatDataset``."""
-    if isinstance(dataset, ConcatDataset):
+    if is_torchs(dataset, _CONCAT):
         for part in dataset.datasets:
             yield from _parts(part)
     elif hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
@@ -117,7 +119,7 @@ def _parts(dataset: Any) -> Iterator[Any]:
 def _base(dataset: Any, i: int) -> tuple[Any, int]:
     """The data set that holds photo ``i``, and what the photo is called there."""
     while True:
-        if isinstance(dataset, ConcatDataset):
+        if is_torchs(dataset, _CONCAT):
             ends = dataset.cumulative_sizes
             part = bisect_right(ends, i)
             i -= ends[part - 1] if part else 0
@@ -136,8 +138,8 @@ def _entry(base: Any, name: str, j: int) -> Any:
 
     Other libraries call other things by torchvision's names.
     """
-    listed = getattr(base, name, None)
-    if not isinstance(listed, list | tuple | np.ndarray | torch.Tensor):
+    listed: Any = getattr(base, name, None)
+    if not (isinstance(listed, list | tuple | np.ndarray) or is_torchs(listed, "Tensor")):
         return None
     return listed[j] if getattr(listed, "ndim", 1) and len(listed) == len(base) else None
 
@@ -150,6 +152,26 @@ def _sample(base: Any, j: int) -> tuple[str | None, Any]:
     if isinstance(sample, tuple | list) and len(sample) > 1 and isinstance(sample[0], str | Path):
         return str(sample[0]), sample[1]
     return None, None
+
+
+def _groups(dataset: Any) -> Sequence[Hashable] | None:
+    """The groups that a data set declares, or those under a ``Subset`` or ``ConcatDataset``.
+
+    Equal entries of two data sets joined are one group. What is no sequence is something else.
+    """
+    own = getattr(dataset, "groups", None)
+    listed = isinstance(own, Sequence) or hasattr(own, "tolist") or hasattr(own, "to_list")
+    if listed and not isinstance(own, str | bytes):
+        return check_groups(own, len(dataset))
+    if is_torchs(dataset, _CONCAT):
+        parts = [(_groups(part), len(part)) for part in dataset.datasets]
+        if all(groups is None for groups, _ in parts):
+            return None
+        return [group for groups, n in parts for group in groups or [None] * n]
+    if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+        below = _groups(dataset.dataset)
+        return None if below is None else [below[int(i)] for i in dataset.indices]
+    return None
 
 
 def _torch_name(dataset: Any) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 import neuron_widget.analysis.analyzer
-import neuron_widget.analysis.reuse
+import neuron_widget.scanning
 from neuron_widget.analysis.analyzer import Analysis, Analyzer
 from neuron_widget.errors import NeuronOutOfRange
 from neuron_widget.networks.model import VisionModel
@@ -48,9 +48,9 @@ def test_complete_analysis(analyzer: Analyzer, tmp_path: Path) -> None:
 
 def test_one_scan_for_all_neurons(analyzer: Analyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     scans = []
-    scan = neuron_widget.analysis.reuse.scan
+    scan = neuron_widget.scanning.scan_steps
     monkeypatch.setattr(
-        neuron_widget.analysis.reuse, "scan", lambda *a, **k: scans.append(k) or scan(*a, **k)
+        neuron_widget.scanning, "scan_steps", lambda *a, **k: scans.append(k) or scan(*a, **k)
     )
     for neuron in range(4):
         assert len(analyzer.find_highly_activating_images(9, 3, neuron=neuron)) == 3

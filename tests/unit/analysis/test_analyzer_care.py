@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 import neuron_widget.analysis.analyzer
-import neuron_widget.analysis.reuse
 from neuron_widget.analysis.analyzer import Analysis, Analyzer
 from neuron_widget.errors import DatasetError, NeuronOutOfRange, StoreError, UnknownLayer
 from neuron_widget.networks.model import VisionModel
@@ -161,8 +160,8 @@ def test_before_the_hours_of_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("FILE").touch()
-    monkeypatch.setattr(neuron_widget.analysis.analyzer, "scan_of", None)
-    monkeypatch.setattr(neuron_widget.analysis.analyzer, "image_of", None)
+    monkeypatch.setattr(neuron_widget.analysis.analyzer, "scan_steps", None)
+    monkeypatch.setattr(neuron_widget.analysis.analyzer, "render_steps", None)
     with pytest.raises(error, match=says):
         analyzer.run_complete_analysis(**wrong)
 

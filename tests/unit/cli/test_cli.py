@@ -33,6 +33,7 @@ from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render
 from neuron_widget.rendering.manifest import read_result
 from neuron_widget.scanning import ScanResult
+from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.store import Store
 
 SIZE = 32
@@ -274,7 +275,7 @@ def test_prerender_then_everything_is_there(tmp_path: Path, folder: Path) -> Non
     assert stored is not None
     fresh = scan(model, "2", photos, top_k=2, progress=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScanResult, "_forward", None)
+        patch.setattr(PhotoReader, "maps", None)
         known = {n: stored.maps(n) for n in range(6)}
     for neuron, maps in known.items():
         assert maps.keys() == fresh.maps(neuron).keys()

@@ -162,7 +162,7 @@ def test_hooks_are_not_passed_by(model):
 def test_same_picture_as_from_the_module(model, monkeypatch):
     options = {"size": 64, "steps": 20, "precision": "float32", "progress": False}
     ours = render(model, "mixed3b", [3, 400], **options)
-    monkeypatch.setattr("neuron_widget.rendering.run.fused_reader", lambda *_: None)
+    monkeypatch.setattr("neuron_widget.rendering.run.fast_reader", lambda *_: None)
     theirs = render(model, "mixed3b", [3, 400], **options)
     np.testing.assert_allclose(ours.activation, theirs.activation, rtol=0.02)
     assert np.abs(ours.images - theirs.images).mean() < 0.02

@@ -129,7 +129,7 @@ def test_a_network_knows_which_sizes_it_takes(
 def test_a_wrong_size_names_the_one_that_works() -> None:
     model = opened(Strict(lambda s: s == 64), 64)
     with pytest.raises(ModelError, match=r"Strict takes no images of 224 px .*size=64"):
-        render(model, "conv", [1], steps=1, progress=False)
+        render(model, "conv", [1], size=224, steps=1, progress=False)
     vgg = load_model("torchvision/vgg11", weights="random", device="cpu")
     with pytest.raises(ModelError, match=r"no images of 16 px .*size=32"):
         render(vgg, "features", [1], size=16, steps=1, progress=False)

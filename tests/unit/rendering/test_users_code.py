@@ -42,13 +42,16 @@ def calls_backward(activation):
 
 
 FAULTY = {
-    "raises": (lambda _a: {}["mine"], r"fails on .* one image, \(1, 8, .*KeyError: 'mine'"),
-    "a channel too far": (lambda a: a[:, 99].mean(), "IndexError: index 99 .*gets .1, channels"),
+    "raises": (lambda _a: {}["mine"], r"fails on activations \(1, 8, .*KeyError: 'mine'"),
+    "a channel too far": (
+        lambda a: a[:, 99].mean(),
+        "IndexError: index 99 .*gets .images, channels",
+    ),
     "complex": (lambda a: a * 1j, r"a tensor torch.complex64 .*expected a tensor of real numbers"),
     "empty": (lambda a: a[:, :0], r"a tensor torch.float32 \(1, 0, .*expected a tensor of real"),
-    "a whole number": (lambda a: a.argmax(), r"without a gradient \(torch.int64\).*no detach"),
-    "detached": (lambda a: a.detach().mean(), r"without a gradient \(torch.float32\)"),
-    "a constant": (lambda _a: torch.tensor(1.0), "without a gradient"),
+    "a whole number": (lambda a: a.argmax(), r"has no gradient: .*\(torch.int64\).*detach"),
+    "detached": (lambda a: a.detach().mean(), r"has no gradient: .*\(torch.float32\)"),
+    "a constant": (lambda _a: torch.tensor(1.0), "has no gradient"),
     "of something else": (lambda _a: torch.ones(2, requires_grad=True), "no gradient leads from"),
     "calls backward": (calls_backward, "no gradient leads from .* must not call backward itself"),
 }

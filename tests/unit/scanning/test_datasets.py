@@ -377,8 +377,8 @@ def test_missing_split_says_which_exist(tmp_path: Path) -> None:
 def test_wrong_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"split must be .* got None"):
         open_dataset(write(tmp_path / "a.png").parent, split=None)
-    for workers in (-1, True):
-        with pytest.raises(ValueError, match="workers must be"):
+    for workers, error in ((-1, ValueError), (True, TypeError)):
+        with pytest.raises(error, match="workers must be"):
             next(load_batches(open_dataset(tmp_path), [0], 32, 1, workers))
 
 

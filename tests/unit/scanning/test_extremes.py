@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK, occupied
+from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
+from neuron_widget.scanning.found import occupied
 
 CPU = torch.device("cpu")
 N, C = 97, 5
@@ -120,3 +121,45 @@ def test_nothing_seen() -> None:
     assert QuantileSketch(2, CPU).result().tolist() == [0, 0]
     assert Histogram(2, CPU).result()[0].sum() == 0
     assert Moments(2, CPU).result()[0].tolist() == [0, 0]
+
+
+def greedy(column: np.ndarray, groups: np.ndarray, k: int, share: int, largest: bool) -> list[int]:
+    """Go through all photos, best first, and leave out those whose group has had its share."""
+    had: dict[int, int] = {}
+    chosen: list[int] = []
+    for i in np.argsort(-column if largest else column, kind="stable").tolist():
+        had[groups[i]] = had.get(groups[i], 0) + 1
+        if had[groups[i]] <= share:
+            chosen.append(i)
+    return chosen[:k]
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("size", [1, 7, 97])
+@pytest.mark.parametrize("k", [1, 2, 9, 30])
+@pytest.mark.parametrize("share", [1, 2, 4])
+@pytest.mark.parametrize("of_them", [1, 3, 12, 97])
+def test_top_k_leaves_each_group_its_share(
+    largest: bool, size: int, k: int, share: int, of_them: int
+) -> None:
+    """In any order, in batches of any size, in parts that are joined, and taken up again."""
+    x = scores()
+    groups = np.random.default_rng(of_them).integers(0, of_them, N)
+    how = {"largest": largest, "groups": groups, "share": share}
+    top, other = TopK(k, C, CPU, **how), TopK(k, C, CPU, **how)
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(size))
+    for i, rows in enumerate(batches(order, size)):
+        (top if i % 2 else other).update(rows, x[rows], x[rows] + 1, rows[:, None].expand(-1, C))
+        if i % 3 == 0:
+            taken_up = TopK(k, C, CPU, **how)
+            taken_up.restore(top.tensors())
+            top = taken_up
+    top.merge(other)
+    found = top.result()
+    for c in range(C):
+        column = x[:, c].numpy()
+        expected = greedy(column, groups, k, share, largest)
+        assert found.index[c].tolist() == expected
+        assert np.array_equal(found.score[c], column[expected])
+        assert np.array_equal(found.peak[c], column[expected] + 1)
+        assert found.position[c].tolist() == expected

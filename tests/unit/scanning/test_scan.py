@@ -27,7 +27,7 @@ from neuron_widget.scanning import ScanResult, ScanTables, scan, scan_steps
 from neuron_widget.scanning.decode import square
 from neuron_widget.scanning.files import save_scan
 from neuron_widget.scanning.kinds.images import ListDataset
-from neuron_widget.scanning.loading import load_batches
+from neuron_widget.scanning.loading import load_batches, read_in_chunks
 from neuron_widget.scanning.receptive import probe_receptive_fields
 from neuron_widget.targets import Channel
 
@@ -364,6 +364,39 @@ def test_one_forward_pass_a_batch_and_a_neuron(model: VisionModel) -> None:
     after.remove()
 
 
+def test_results_of_a_running_scan_share_what_was_looked_at(
+    model: VisionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos are shown while a scan goes on: each is prepared once, and read once."""
+    images = ListDataset(photos())
+    loaded: list[int] = []
+    passes: list[int] = []
+    load = images.load
+    monkeypatch.setattr(images, "load", lambda i: (loaded.append(i), load(i))[1])
+    steps = scan_steps(model, "body", images, top_k=3, batch_size=5, workers=0)
+    handle = model.module.stem.register_forward_hook(lambda *a: passes.append(len(a[1][0])))
+    seen: set[int] = set()
+    next(steps)
+    result = next(steps).result()
+    fields = result.receptive_fields
+    for step in (*steps, None):
+        loaded.clear()
+        passes.clear()
+        rows = (*result.top(1), *result.bottom(1))
+        maps = [example.activation_map() for example in rows]
+        pictures = [np.asarray(example.image()) for example in rows]
+        new = {example.index for example in rows} - seen
+        assert (set(loaded), len(loaded), sum(passes)) == (new, len(new), len(new))
+        seen |= {example.index for example in rows}
+        expected = activations(model, "body", [images.load(e.index) for e in rows])[:, 1]
+        np.testing.assert_allclose(np.stack(maps), expected, rtol=1e-4, atol=1e-6)
+        for example, picture in zip(rows, pictures, strict=True):
+            assert np.array_equal(picture, np.asarray(square(images.load(example.index), SIZE)))
+        assert result.receptive_fields is fields
+        result = step.result() if step is not None else result
+    handle.remove()
+
+
 # ------------------------------------------------------------------ results
 
 
@@ -493,9 +526,12 @@ def test_a_model_that_sees_everything() -> None:
         ({"top_k": 0}, ValueError, "top_k .* at least 1, got 0"),
         ({"seed": -1}, ValueError, "seed .* at least 0, got -1"),
         ({"batch_size": -1}, ValueError, "batch_size"),
-        ({"num_samples": 2.5}, ValueError, "num_samples .* got 2.5"),
-        ({"top_k": "9"}, ValueError, "top_k .* got '9'"),
-        ({"precision": "half"}, ValueError, "'exact' or 'fast', got 'half'"),
+        ({"workers": -1}, ValueError, "workers .* at least 0, got -1"),
+        ({"num_samples": 2.5}, TypeError, "num_samples .* at least 1, got 2.5"),
+        ({"top_k": "9"}, TypeError, "top_k .* at least 1, got '9'"),
+        ({"top_k": True}, TypeError, "top_k .* at least 1, got True"),
+        ({"precision": "half"}, ValueError, "precision 'half'; expected 'exact', 'fast'"),
+        ({"topk": 3}, TypeError, r"scan\(\) has no setting 'topk'; did you mean 'top_k'"),
         ({"dataset": 3}, DatasetError, "cannot read int"),
     ],
 )
@@ -563,3 +599,21 @@ def test_a_neuron_is_named_by_its_target_too(model: VisionModel) -> None:
     for wrong, says in (("linear:1@0,0", "its neuron is linear:1"), ("linear:99", "no neuron 99")):
         with pytest.raises(ValueError, match=says):
             result.top(wrong)
+
+
+def test_large_images_go_through_a_network_a_few_at_a_time() -> None:
+    """On a CPU; each once, in order, and also none."""
+    sizes: list[int] = []
+
+    def read(images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return images * 2
+
+    images = torch.arange(10.0).view(10, 1, 1, 1).expand(10, 3, 224, 224)
+    assert torch.equal(read_in_chunks(read, images), images * 2)
+    assert sizes == [4, 4, 2]
+    assert read_in_chunks(read, images[:0]).shape == images[:0].shape
+    assert len(read_in_chunks(read, images[:, :, :32, :32])) == sizes[-1] == 10
+    large = torch.zeros(2, 3, 600, 600)
+    assert len(read_in_chunks(read, large)) == 2
+    assert sizes[-2:] == [1, 1]

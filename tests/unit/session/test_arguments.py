@@ -47,7 +47,7 @@ DEFAULTS: dict[str, Any] = {
         ({"steps": 0}, ValueError, "steps must be from 1 to 100,000, got 0"),
         ({"steps": 1.5}, TypeError, "steps must be an integer"),
         ({"steps": True}, TypeError, "got True"),
-        ({"size": 8}, ValueError, "size must be from 32 to 1,024, got 8"),
+        ({"size": 8}, ValueError, "size must be from 16 to 1,024, got 8"),
         ({"size": "224"}, TypeError, "size must be an integer"),
         ({"seed": -1}, ValueError, "seed must be from 0"),
         ({"top_k": 0}, ValueError, "top_k must be from 1 to 50"),

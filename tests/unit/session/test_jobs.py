@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from collections.abc import Generator
 import pytest
 
 from neuron_widget.session import jobs
-from neuron_widget.session.jobs import Job, Worker
+from neuron_widget.session.jobs import Job, Pause, Worker
 
 # Only a test that hangs takes so long.
 LIMIT = 60
@@ -278,7 +279,7 @@ def test_threads_that_helped_a_cell_are_gone_when_the_worker_computes() -> None:
     """Else there are more of them than cores, and a step takes up to twice as long."""
     script = """
 import os, time, torch
-from neuron_widget.session.jobs import Job, Worker
+from neuron_widget.session.jobs import Job, Pause, Worker
 
 def threads():
     return len(os.listdir("/proc/self/task"))
@@ -303,3 +304,52 @@ torch.ones(1_000_000).exp()  # and the cell goes on as before
     )
     # Two helpers; then the worker's thread alone.
     assert done.stdout.split() == ["2", "1"]
+
+
+def test_a_job_that_pauses_leaves_the_time_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "IDLE_S", 0.05)
+    ticks = itertools.count()
+    worker = Worker(clock=lambda: float(next(ticks)))  # every step takes as long
+    log: list[object] = []
+    over = threading.Event()
+
+    def pausing() -> Generator[object, None, None]:
+        while not over.is_set():
+            log.append("pause")
+            yield Pause(0.05)
+        yield from counting(20, log, "woken")
+
+    began = time.monotonic()
+    heard: list[object] = []
+    waits = worker.submit(Job("me", "a", pausing(), on_step=heard.append))
+    # Its peer is not kept from one step by it, nor is a job that comes after both.
+    peer = worker.submit(Job("me", "b", counting(300, log, "peer", 0.001)))
+    after = worker.submit(Job("me", "c", counting(3, log, "after"), priority=1))
+    assert after.finished.wait(LIMIT)
+    assert peer.finished.is_set()
+    # It is asked no more often than it said, and nobody hears of that.
+    assert log.count("pause") <= 2 + (time.monotonic() - began) / 0.05
+    assert heard == []
+    # Awake, it does not make up for the time that it gave away.
+    beside = worker.submit(Job("me", "d", counting(500, log, "beside", 0.001)))
+    while ("beside", 100) not in log:
+        time.sleep(0.001)
+    over.set()
+    assert waits.finished.wait(LIMIT)
+    assert beside.finished.wait(LIMIT)
+    assert heard == list(range(20))
+    woken = log[log.index(("woken", 0)) : log.index(("woken", 19))]
+    assert sum(isinstance(e, tuple) and e[0] == "beside" for e in woken) in (18, 19, 20)
+
+
+def test_a_stop_wakes_a_job_that_pauses(worker: Worker) -> None:
+    def pausing() -> Generator[object, None, None]:
+        yield "begun"
+        while True:
+            yield Pause(10 * LIMIT)
+
+    begun = threading.Event()
+    job = worker.submit(Job("me", "a", pausing(), on_step=lambda _: begun.set()))
+    assert begun.wait(LIMIT)
+    worker.stop("me")
+    assert job.finished.wait(LIMIT)

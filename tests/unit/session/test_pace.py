@@ -31,7 +31,7 @@ def test_frames_need_a_view_in_sight() -> None:
     assert not window.due()
 
 
-def test_at_most_two_in_flight_and_ten_a_second() -> None:
+def test_at_most_two_in_flight_and_so_many_a_second() -> None:
     clock = Clock()
     window = FrameWindow(clock)
     window.view("a", visible=True)

@@ -216,7 +216,7 @@ def test_a_setting_changed_in_mid_job_ends_it_and_its_picture_is_not_shown(make:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"size": 8}, "size must be from 32 to 1,024, got 8"),
+        ({"size": 8}, "size must be from 16 to 1,024, got 8"),
         ({"lr": 0}, "lr must be above 0"),
         ({"lr": float("nan")}, "lr must be above 0"),
         ({"lr": "x"}, "lr must be a number"),

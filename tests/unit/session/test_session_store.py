@@ -15,10 +15,12 @@ from torch import nn
 
 from neuron_widget import load_model
 from neuron_widget.errors import StoreError
-from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset
+from neuron_widget.scanning import ImageDataset, open_dataset
+from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.session import Session, Settings
 from neuron_widget.session.arguments import check_arguments
 from neuron_widget.session.jobs import Worker
+from neuron_widget.session.store_adapter import StoreAdapter
 from neuron_widget.store import Store
 from neuron_widget.store.fill import fill_images, fill_photos
 
@@ -92,7 +94,7 @@ def no_rendering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr("neuron_widget.rendering.batch.Batch.advance", fail)
         monkeypatch.setattr("neuron_widget.scanning.running.ScanPass.take", fail)
         if maps:
-            monkeypatch.setattr(ScanResult, "_forward", fail)
+            monkeypatch.setattr(PhotoReader, "maps", fail)
 
     return forbid
 
@@ -118,12 +120,36 @@ def test_a_known_neuron_is_shown_at_once(
     found = second.state.result
     assert found is not None
     assert np.array_equal(np.asarray(found.to_pil()), np.asarray(made.to_pil()))
-    # Said once or twice: applying a message again does no harm.
-    assert {m["target"]["neuron"] for m in heard if m["kind"] == "image"} == {3}
+    assert [m["target"]["neuron"] for m in heard if m["kind"] == "image"] == [3]
     assert second.render() is None
+    assert [m["target"]["neuron"] for m in heard if m["kind"] == "image"] == [3]
     assert second.state.status == "ready"
     second.select(neuron=4)
     assert second.state.result is None
+
+
+def test_a_neuron_chosen_from_two_threads_at_once_is_sent_once(
+    open_session: Open, no_rendering: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page chooses while the network opens: both look the picture up, and both find it."""
+    first, _ = open_session()
+    first.select(neuron=3)
+    first.render()
+    idle(first)
+
+    no_rendering()
+    second, heard = open_session()
+    idle(second)
+    find = StoreAdapter.find
+
+    def find_in_both(store: StoreAdapter, *asked: Any) -> Any:
+        monkeypatch.setattr(StoreAdapter, "find", find)
+        second.select(neuron=3)
+        return find(store, *asked)
+
+    monkeypatch.setattr(StoreAdapter, "find", find_in_both)
+    second.select(neuron=3)
+    assert [m["target"]["neuron"] for m in heard if m["kind"] == "image"] == [3]
 
 
 def test_more_steps_go_on_from_the_store(open_session: Open) -> None:
@@ -157,7 +183,7 @@ def test_a_prerendered_layer_needs_no_work(
     for _ in fill_photos(store, model, "2", photos):
         pass
     no_rendering()
-    monkeypatch.setattr("neuron_widget.scanning.result.probe_receptive_fields", None)
+    monkeypatch.setattr("neuron_widget.scanning.reading.probe_receptive_fields", None)
     session, heard = open_session(auto=True)
     idle(session)
     kinds = [m["kind"] for m in heard]

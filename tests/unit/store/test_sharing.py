@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,95 +24,6 @@ from neuron_widget.store.reuse import render_steps, scan_steps
 from neuron_widget.store.sharing import Waiting
 
 HOW: dict[str, Any] = {"steps": 8, "size": 32, "precision": "float32"}
-
-# Imported once, then a process for every line, which says when it has begun.
-OTHERS = """
-import os, sys, time, torch
-from torch import nn
-torch.set_num_threads(1)
-import neuron_widget.protocol.encode, neuron_widget.rendering.manifest, neuron_widget.scanning.files
-from neuron_widget import load_model
-from neuron_widget.store import Store
-from neuron_widget.store.fill import fill_images
-from neuron_widget.store.reuse import render_steps, scan_steps
-torch.manual_seed(0)
-net = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4, padding=2), nn.ReLU(), nn.Conv2d(4, 6, 1))
-
-def work(root, task, argument, pause):
-    model = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
-    how = dict(steps=8, size=32, precision="float32", batch_size=1)
-    store, made = Store(root), 0
-    if task == "scan":
-        steps = scan_steps(store, model, "2", argument, batch_size=2, workers=0)
-    else:
-        neurons = [int(n) for n in argument.split(",")]
-        make = fill_images if task == "fill" else render_steps
-        more = {"on_wait": lambda now: None} if task == "share" else {}
-        steps = make(store, model, "2", neurons, **how, **more)
-    begun = False
-    for step in steps:
-        made += getattr(step, "step", 0) == 8
-        moving = step is not None and (getattr(step, "part", 1) or getattr(step, "done", 0))
-        if moving and not begun:
-            print("begun", flush=True)
-            begun = True
-        time.sleep(float(pause))
-    print(f"made {made}", flush=True)
-
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        work(*line.split())
-        os._exit(0)
-    print(child, flush=True)
-"""
-
-
-class Others:
-    """Other processes at work on a store."""
-
-    def __init__(self) -> None:
-        self._parent = subprocess.Popen(
-            [sys.executable, "-c", OTHERS],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        self._children: list[int] = []
-
-    def start(self, root: Path, task: str, argument: object, pause: float = 0.0) -> int:
-        assert self._parent.stdin is not None
-        self._parent.stdin.write(f"{root} {task} {argument} {pause}\n")
-        self._children.append(int(self.read()))
-        return self._children[-1]
-
-    def begin(self, root: Path, task: str, argument: object, pause: float = 0.0) -> int:
-        """Start a process, and wait until it is at work."""
-        child = self.start(root, task, argument, pause)
-        assert self.read() == "begun"
-        return child
-
-    def read(self) -> str:
-        assert self._parent.stdout is not None
-        return self._parent.stdout.readline().strip()
-
-    def close(self) -> None:
-        for child in self._children:
-            try:
-                os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self._parent.kill()
-        self._parent.communicate()
-
-
-@pytest.fixture(scope="module")
-def others() -> Iterator[Others]:
-    found = Others()
-    yield found
-    found.close()
 
 
 @pytest.fixture
@@ -165,7 +74,7 @@ def task(
 
 @pytest.mark.parametrize("name", ["render", "scan"])
 def test_what_another_process_makes_is_waited_for(
-    others: Others, store: Store, model: VisionModel, photos: Path, name: str
+    others: Any, store: Store, model: VisionModel, photos: Path, name: str
 ) -> None:
     words: list[Waiting] = []
     argument, work = task(name, store, model, photos, words.append)
@@ -184,7 +93,7 @@ def test_what_another_process_makes_is_waited_for(
 
 @pytest.mark.parametrize("name", ["render", "scan"])
 def test_what_a_killed_process_was_making_is_made_at_once(
-    others: Others,
+    others: Any,
     store: Store,
     model: VisionModel,
     photos: Path,
@@ -203,7 +112,7 @@ def test_what_a_killed_process_was_making_is_made_at_once(
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["render", "scan", "fill"])
 def test_a_stopped_process_is_not_waited_for_for_ever(
-    others: Others,
+    others: Any,
     store: Store,
     model: VisionModel,
     photos: Path,
@@ -230,7 +139,7 @@ def test_a_stopped_process_is_not_waited_for_for_ever(
     assert in_progress(store) == []
 
 
-def test_processes_that_want_the_same_divide_it(others: Others, store: Store) -> None:
+def test_processes_that_want_the_same_divide_it(others: Any, store: Store) -> None:
     """In opposite orders, which would be a deadlock if anything were held while waiting."""
     for neurons in ("0,1,2,3,4,5", "5,4,3,2,1,0", "3,4,5,0,1,2"):
         others.start(store.own.root, "share", neurons, 0.002)
@@ -252,9 +161,7 @@ def test_one_process_does_not_wait_for_itself(store: Store, model: VisionModel) 
     assert in_progress(store) == []
 
 
-def test_waiting_can_be_closed(
-    others: Others, store: Store, model: VisionModel, photos: Path
-) -> None:
+def test_waiting_can_be_closed(others: Any, store: Store, model: VisionModel, photos: Path) -> None:
     _, work = task("render", store, model, photos, lambda _: None)
     child = others.begin(store.own.root, "render", "1", 0.2)
     waiting = work()
@@ -266,7 +173,7 @@ def test_waiting_can_be_closed(
 
 
 def test_only_one_of_many_takes_over(
-    others: Others, store: Store, model: VisionModel, monkeypatch: pytest.MonkeyPatch
+    others: Any, store: Store, model: VisionModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock that does not move is removed once: whoever comes second waits for the second."""
     monkeypatch.setattr(locks, "PATIENCE_S", 0.0)
@@ -285,6 +192,35 @@ def test_only_one_of_many_takes_over(
     taken.release()
     assert store.locks.mark(name) is None
     os.kill(child, signal.SIGKILL)
+
+
+def test_who_waits_sees_how_far_the_other_is(
+    others: Any, store: Store, model: VisionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_BEAT_S", 0.0)
+    lock = store.locks.take("a")
+    assert lock is not None
+    (path,) = in_progress(store)
+    assert store.locks.progress("a") == (0, 0)
+    for done in (3, 2048):
+        before = store.locks.mark("a")
+        lock.beat(done, 4096)
+        assert store.locks.progress("a") == (done, 4096)
+        assert store.locks.mark("a") != before
+    # What is no progress is none.
+    for text in ("", "me\n7 5\n", "me\n-1 5\n", "me\nx y\n", "me\n1\n", "m" * 10**6):
+        path.write_text(text)
+        assert store.locks.progress("a") == (0, 0)
+    assert store.locks.progress("b") == (0, 0)
+    # As it is said by who really makes something, and heard by who waits.
+    words: list[Waiting] = []
+    child = others.begin(store.own.root, "render", "1", 0.3)
+    finish(render_steps(store, model, "2", 1, **HOW, on_wait=words.append))
+    assert others.read().startswith("made")
+    assert child
+    assert (words[-1].done, words[-1].total) > (0, 0)
+    assert words[-1].total == HOW["steps"]
+    lock.release()
 
 
 @pytest.mark.parametrize("what", ["pipe", "link", "folder", "file in place of the folder"])

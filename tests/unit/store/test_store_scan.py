@@ -253,6 +253,18 @@ def test_changed_photos_are_scanned_again(store: Store, model: VisionModel, fold
     assert store.find_scan(model, "2", open_dataset(folder)) is None
 
 
+def test_other_groups_are_another_scan(store: Store, model: VisionModel, folder: Path) -> None:
+    """Also one without any, as every scan was before there were groups."""
+    photos = open_dataset(folder)
+    halves = open_dataset(folder, groups=[i % 2 for i in range(len(photos))])
+    drain(scan_steps(store, model, "2", photos))
+    assert store.find_scan(model, "2", halves) is None
+    drain(scan_steps(store, model, "2", halves))
+    assert store.find_scan(model, "2", photos).tables.top.index.shape[1] == 9
+    assert store.find_scan(model, "2", halves).tables.top.index.shape[1] == 4
+    assert store.find_scan(model, "2", open_dataset(folder, groups=[0] * len(photos))) is None
+
+
 def test_another_version_of_the_algorithm(
     store: Store, model: VisionModel, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +314,24 @@ def test_a_closed_scan_goes_on_exactly(
     steps = scan_steps(store, model, "2", folder, **how)
     assert next(steps).done == done
     assert same(drain(steps), whole)
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 5, 6])
+def test_a_closed_scan_of_groups_goes_on_exactly(
+    store: Store, model: VisionModel, folder: Path, stop_at: int, precision: Any
+) -> None:
+    photos = open_dataset(folder, groups=[i * i % 5 for i in range(PHOTOS + 1)])
+    how: dict[str, Any] = {"top_k": 4, "batch_size": 4, "precision": precision}
+    whole = drain(scan_plainly(model, "2", photos, **how))
+    steps = scan_steps(store, model, "2", photos, **how)
+    done = [next(steps).done for _ in range(stop_at)][-1]
+    steps.close()
+    steps = scan_steps(store, model, "2", photos, **how)
+    assert next(steps).done == done
+    resumed = drain(steps)
+    assert same(resumed, whole)
+    assert same(store.find_scan(model, "2", photos, top_k=4, precision=precision), whole)
 
 
 def test_more_photos_go_on_from_fewer(store: Store, model: VisionModel, folder: Path) -> None:

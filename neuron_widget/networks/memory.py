@@ -1,4 +1,4 @@
-"""What an error of a forward pass means."""
+"""Whether an error means that memory ran out."""
 
 from __future__ import annotations
 

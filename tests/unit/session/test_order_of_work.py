@@ -1,0 +1,76 @@
+"""What is begun beside what: counted in steps, each as long as another, on no clock."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from neuron_widget import load_model
+from neuron_widget.rendering.batch import Batch
+from neuron_widget.scanning.running import ScanPass
+from neuron_widget.session import Session, Settings
+from neuron_widget.session.jobs import Worker
+from neuron_widget.settings import PREVIEW
+
+# Only a test that hangs takes so long.
+LIMIT = 120
+
+PHOTOS = [Image.new("RGB", (32, 32), (i, 255 - i, i // 2)) for i in range(240)]
+STEPS = 400
+
+
+def test_the_image_the_tiles_and_the_photos_come_side_by_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 5, stride=3), nn.ReLU(), nn.Conv2d(4, 40, 1))
+    model = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
+    ticks = itertools.count()
+    worker = Worker(clock=lambda: float(next(ticks)))
+    log: list[str] = []
+    advance, take = Batch.advance, ScanPass.take
+
+    def counted(batch: Batch) -> None:
+        log.append("image" if len(batch.places) == 1 else "tiles")
+        advance(batch)
+
+    def taken(scan: ScanPass, *photos: Any) -> None:
+        log.append("photos")
+        take(scan, *photos)
+
+    def send(message: dict[str, Any], _buffers: list[bytes]) -> None:
+        if message["kind"] == "thumbs":
+            log.extend("tile" for _ in message["neurons"])
+
+    monkeypatch.setattr(Batch, "advance", counted)
+    monkeypatch.setattr(ScanPass, "take", taken)
+    settings = Settings(model=model, dataset=PHOTOS, layer="2", size=32, steps=STEPS, store=False)
+    session = Session(settings, send, lambda: None, worker)
+    session.view("a", visible=True)
+    end = time.monotonic() + LIMIT
+    while session.state.jobs():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    session.close()
+    worker.close()
+
+    # Sixteen tiles: two batches. The image has had twice as many steps by then, and goes on.
+    sixteen = [i for i, what in enumerate(log) if what == "tile"][15]
+    before = log[:sixteen]
+    assert before.count("tiles") == 2 * PREVIEW["steps"]
+    assert PREVIEW["steps"] < before.count("image") <= 5 * PREVIEW["steps"]
+    assert log[sixteen:].count("image") > STEPS // 2
+    # None of them waits for the end of another.
+    first = {what: log.index(what) for what in ("image", "tiles", "photos")}
+    last = {what: len(log) - 1 - log[::-1].index(what) for what in first}
+    assert max(first.values()) < min(last.values())
+    # While all three are at it, the image gets two steps for one of each.
+    together = log[max(first.values()) : min(last.values())]
+    for other in ("tiles", "photos"):
+        assert 1.5 < together.count("image") / together.count(other) < 2.5
