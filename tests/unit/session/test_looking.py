@@ -286,30 +286,25 @@ def test_a_network_without_classes_says_so_in_place_of_them() -> None:
     page.worker.close()
 
 
+GO = threading.Event()
+GO.set()
+
+
 class Holds(Tiny):
     """Waits in the forward pass while it is told to."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.go = threading.Event()
-        self.go.set()
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        assert self.go.wait(LIMIT)
+        assert GO.wait(LIMIT)
         return super().forward(x)
 
 
 def test_the_newest_photo_wins_and_the_layer_that_is_selected_counts() -> None:
-    network = Holds().eval()
-    page = Page(network)
-    network.go.clear()
+    page = Page(Holds().eval())
+    GO.clear()
     for i in range(3):
         page.session.look(noise(50 + i), f"{i}.png")
     page.session.select(layer="stem", auto=False)
-    network.go.set()
+    GO.set()
     page.wait()
     assert [(m["name"], m["layer"]) for m, _ in page.heard if m["kind"] == "looked"] == [
         ("2.png", "stem")
@@ -319,13 +314,12 @@ def test_the_newest_photo_wins_and_the_layer_that_is_selected_counts() -> None:
 
 
 def test_a_photo_that_is_put_away_on_its_way_stays_away() -> None:
-    network = Holds().eval()
-    page = Page(network)
-    network.go.clear()
+    page = Page(Holds().eval())
+    GO.clear()
     page.session.look(noise(50), "a.png")
     time.sleep(0.05)  # it is in the network now, or not begun: both must do
     handle_message(page.session, {"kind": "put_away"})
-    network.go.set()
+    GO.set()
     page.wait()
     assert "looked" not in [m["kind"] for m, _ in page.heard]
     page.session.select(layer="stem", auto=False)
