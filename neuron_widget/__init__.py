@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from neuron_widget.openmp import short_look_out
 from neuron_widget.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ _HOME = {
 # Names are loaded when they are first used: torch takes seconds, and a `--help` should not.
 def __getattr__(name: str) -> object:
     if name in _HOME:
-        return getattr(import_module(f"neuron_widget.{_HOME[name]}"), name)
+        with short_look_out():
+            return getattr(import_module(f"neuron_widget.{_HOME[name]}"), name)
     raise AttributeError(f"module 'neuron_widget' has no attribute {name!r}")
 
 

@@ -61,6 +61,7 @@ export function applyMessage(
 			return;
 		case "photos":
 			state.media.addPhotos(message, buffers);
+			if (!state.scans(message.target.layer)) state.media.settlePhotos(message);
 			return;
 		case "photo":
 			state.media.addLarge(message, buffers);

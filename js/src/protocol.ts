@@ -215,7 +215,7 @@ export interface OpenEmbedded {
 	kind: "open_embedded";
 }
 
-/** Frame ``index`` was drawn. */
+/** Frame ``index`` was drawn; so were, or never will be, those before it. */
 export interface Ack {
 	kind: "ack";
 	index: number;
@@ -391,6 +391,7 @@ export interface Progress {
  *
  * ``value`` is the objective at this step (on augmented images, as in ``Image.history``); with it
  * the page draws the curve while the picture forms, without it when the picture is finished.
+ * With ``ack: false`` no acknowledgement is waited for.
  */
 export interface Frame {
 	kind: "frame";
@@ -399,6 +400,7 @@ export interface Frame {
 	step: number;
 	steps: number;
 	value?: number;
+	ack?: boolean;
 }
 
 /**
@@ -407,9 +409,8 @@ export interface Frame {
  * ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
  * that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
  * ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
- * ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
- * came with the package, nothing was rendered here. ``note``, where it is there, is what to know
- * before trusting the picture.
+ * ``packaged``: it came with the package, nothing was rendered here. ``note``, where it is there,
+ * is what to know before trusting the picture.
  */
 export interface Image {
 	kind: "image";
@@ -420,7 +421,6 @@ export interface Image {
 	seconds: number;
 	activation: number;
 	comparable: boolean;
-	best_photo: number | null;
 	history: number[][];
 	packaged: boolean;
 	look: Appearance;
@@ -454,7 +454,7 @@ export interface Strengths {
 }
 
 /**
- * The photos of one neuron.
+ * The photos of one neuron; while its layer is scanned, the best of the ``scanned`` so far.
  *
  * Buffers: for each of ``most`` then ``least``: a JPEG of the square the network saw, then the
  * activation map bytes (255 = ``scale``). ``quantile`` is the 99 % quantile of the neuron's

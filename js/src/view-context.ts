@@ -7,10 +7,14 @@ import type { Sort } from "./order";
 import type { PageState } from "./page-state";
 import type { MapMode } from "./viridis";
 
-/** Which photo is open, and the button that opened it: its place, and where the focus returns. */
+/**
+ * Which photo is open, and the button that opened it: its place, and where the focus returns. While
+ * a scan goes on the photo may come to another rank.
+ */
 export interface OpenPhoto {
 	group: Group;
 	rank: number;
+	index: number;
 	from: HTMLElement;
 }
 

@@ -144,6 +144,8 @@ export class FakeModel {
 		if (this.options.error || this.options.opening) return;
 		if (this.options.scanning) {
 			this.tell(this.progress("scan", 203, 560, 31, 11.5));
+			this.options.scanned = 203;
+			this.sendPhotos();
 		} else if (this.options.dataset) {
 			this.sendPhotos();
 		}
@@ -478,7 +480,6 @@ export class FakeModel {
 				seconds: step / speed,
 				activation: 3198.4,
 				comparable: target.kind === "channel" && this.settings.objective === "channel",
-				best_photo: this.options.dataset ? 132.5 : null,
 				history,
 				look: {
 					mean_rgb: [118.2, 107.9, 131.1],

@@ -12,8 +12,10 @@ Handshake: a page sends ``ready`` when it has a view; the kernel answers with a 
 holds everything the view shows. Messages sent before that are lost, and a reload is the same
 handshake again. Applying a message twice must do no harm (two browser tabs each ask).
 
-Frames follow jupyter_rfb: each has an ``index``; the page sends ``ack`` when it has drawn one. At
-most ``MAX_FRAMES_IN_FLIGHT`` are unacknowledged and at most ``MAX_FRAMES_PER_SECOND`` are sent. An
+Frames follow jupyter_rfb: each has an ``index``; the page sends ``ack`` when it has drawn one,
+which answers for those before it too. At most ``MAX_FRAMES_IN_FLIGHT`` are unacknowledged and at
+most ``MAX_FRAMES_PER_SECOND`` are sent. Only the frame that leaves no room for another one asks for
+an ``ack``: each is a message that the notebook draws its signs of a busy kernel for. An
 unacknowledged frame counts as lost after ``ACK_TIMEOUT_S`` (while a cell runs, acks wait for it to
 end, and the picture should still move). No frame is sent while no view is visible. Moving frames
 are JPEG, the final ``image`` is PNG.
@@ -272,7 +274,7 @@ class OpenEmbedded(TypedDict):
 
 
 class Ack(TypedDict):
-    """Frame ``index`` was drawn."""
+    """Frame ``index`` was drawn; so were, or never will be, those before it."""
 
     kind: Literal["ack"]
     index: int
@@ -464,6 +466,7 @@ class Frame(TypedDict):
 
     ``value`` is the objective at this step (on augmented images, as in ``Image.history``); with it
     the page draws the curve while the picture forms, without it when the picture is finished.
+    With ``ack: false`` no acknowledgement is waited for.
     """
 
     kind: Literal["frame"]
@@ -472,6 +475,7 @@ class Frame(TypedDict):
     step: int
     steps: int
     value: NotRequired[float]
+    ack: NotRequired[bool]
 
 
 class Image(TypedDict):
@@ -480,9 +484,8 @@ class Image(TypedDict):
     ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
     that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
     ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
-    ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
-    came with the package, nothing was rendered here. ``note``, where it is there, is what to know
-    before trusting the picture.
+    ``packaged``: it came with the package, nothing was rendered here. ``note``, where it is there,
+    is what to know before trusting the picture.
     """
 
     kind: Literal["image"]
@@ -493,7 +496,6 @@ class Image(TypedDict):
     seconds: float
     activation: float
     comparable: bool
-    best_photo: float | None
     history: list[list[float]]
     packaged: bool
     look: Appearance
@@ -527,7 +529,7 @@ class Strengths(TypedDict):
 
 
 class Photos(TypedDict):
-    """The photos of one neuron.
+    """The photos of one neuron; while its layer is scanned, the best of the ``scanned`` so far.
 
     Buffers: for each of ``most`` then ``least``: a JPEG of the square the network saw, then the
     activation map bytes (255 = ``scale``). ``quantile`` is the 99 % quantile of the neuron's

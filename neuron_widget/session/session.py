@@ -61,7 +61,7 @@ class Session:
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
         self.looking = Looking(self.state)
-        self._scanning = Scanning(self.state, self.store, self._on_scanned)
+        self._scanning = Scanning(self.state, self.store, self._on_scanned, self._photos.look)
         self.state.show("configured", messages.configured(settings))
         self._opening.start()
 

@@ -164,7 +164,7 @@ function MoreSteps() {
 	const to = state.moreTo.value;
 	const image = state.media.picture(state.selection.target.value)?.image;
 	const there = image?.step ?? 0;
-	const stopped = image !== undefined && image.step < image.steps;
+	const stopped = image ? image.step < image.steps : to > 0;
 	const reason = state.gone.value
 		? "The kernel does not answer"
 		: there >= MAX_STEPS

@@ -19,7 +19,10 @@ export function PhotoDialog() {
 	const set = state.media.photos(state.selection.target.value);
 	if (!place) return null;
 	const shots = set?.[place.group] ?? [];
-	const shot = shots.find((s) => s.photo.rank === place.rank);
+	// A scan that goes on may have moved it, or found better ones.
+	const shot =
+		shots.find((s) => s.photo.index === place.index) ??
+		shots.find((s) => s.photo.rank === place.rank);
 	return <Dialog key="dialog" shot={shot} shots={[...(set?.most ?? []), ...(set?.least ?? [])]} />;
 }
 
@@ -31,7 +34,8 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	const at = shot ? shots.indexOf(shot) : -1;
 	const ahead = set?.most.length ?? 0;
 	const place = at - (now.group === "most" ? 0 : ahead) + 1;
-	const large = state.largeShot(now.group, now.rank);
+	const rank = shot?.photo.rank ?? now.rank;
+	const large = state.largeShot(now.group, rank);
 
 	const close = (): void => {
 		open.value = null;
@@ -40,8 +44,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 		const next = shots[to];
 		if (!next) return;
 		const group = to < ahead ? "most" : "least";
-		commands.enlarge(group, next.photo.rank);
-		open.value = { ...now, group, rank: next.photo.rank };
+		open.value = { ...now, group, rank: next.photo.rank, index: next.photo.index };
 	};
 
 	useLayoutEffect(() => {
@@ -61,6 +64,12 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	useEffect(() => {
 		if (!shot) close();
 	}, [shot]);
+
+	useEffect(() => {
+		if (!shot) return;
+		commands.enlarge(now.group, rank);
+		open.value = { ...now, rank, index: shot.photo.index };
+	}, [now.group, rank, shot?.photo.index]);
 
 	// Escape closes it wherever the focus is by now, and from the first moment.
 	useLayoutEffect(() => {

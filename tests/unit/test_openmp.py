@@ -10,7 +10,7 @@ import pytest
 
 CODE = """
 import os, sys
-from neuron_widget.session.openmp import short_look_out
+from neuron_widget.openmp import short_look_out
 assert "torch" not in sys.modules
 before = dict(os.environ)
 {first}
