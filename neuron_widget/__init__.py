@@ -14,6 +14,7 @@ from neuron_widget.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from neuron_widget.analysis import Analyzer
+    from neuron_widget.looking import Look, look
     from neuron_widget.networks import VisionModel, load_model
     from neuron_widget.page import export_html
     from neuron_widget.quiz.widget import NeuronQuiz
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analyzer",
+    "Look",
     "NeuronQuiz",
     "NeuronWidget",
     "RenderResult",
@@ -30,6 +32,7 @@ __all__ = [
     "VisionModel",
     "export_html",
     "load_model",
+    "look",
     "open_dataset",
     "render",
     "render_steps",
@@ -39,6 +42,7 @@ __all__ = [
 
 _HOME = {
     "Analyzer": "analysis",
+    "Look": "looking",
     "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
     "RenderResult": "rendering",
@@ -46,6 +50,7 @@ _HOME = {
     "VisionModel": "networks",
     "export_html": "page",
     "load_model": "networks.zoo",
+    "look": "looking",
     "open_dataset": "scanning",
     "render": "rendering",
     "render_steps": "rendering",
