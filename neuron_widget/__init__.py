@@ -9,10 +9,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from neuron_widget.openmp import short_look_out
 from neuron_widget.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from neuron_widget.analysis import Analyzer
+    from neuron_widget.looking import Look, look
     from neuron_widget.networks import VisionModel, load_model
     from neuron_widget.page import export_html
     from neuron_widget.quiz.widget import NeuronQuiz
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analyzer",
+    "Look",
     "NeuronQuiz",
     "NeuronWidget",
     "RenderResult",
@@ -29,6 +32,7 @@ __all__ = [
     "VisionModel",
     "export_html",
     "load_model",
+    "look",
     "open_dataset",
     "render",
     "render_steps",
@@ -38,6 +42,7 @@ __all__ = [
 
 _HOME = {
     "Analyzer": "analysis",
+    "Look": "looking",
     "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
     "RenderResult": "rendering",
@@ -45,6 +50,7 @@ _HOME = {
     "VisionModel": "networks",
     "export_html": "page",
     "load_model": "networks.zoo",
+    "look": "looking",
     "open_dataset": "scanning",
     "render": "rendering",
     "render_steps": "rendering",
@@ -56,7 +62,8 @@ _HOME = {
 # Names are loaded when they are first used: torch takes seconds, and a `--help` should not.
 def __getattr__(name: str) -> object:
     if name in _HOME:
-        return getattr(import_module(f"neuron_widget.{_HOME[name]}"), name)
+        with short_look_out():
+            return getattr(import_module(f"neuron_widget.{_HOME[name]}"), name)
     raise AttributeError(f"module 'neuron_widget' has no attribute {name!r}")
 
 

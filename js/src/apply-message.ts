@@ -61,6 +61,7 @@ export function applyMessage(
 			return;
 		case "photos":
 			state.media.addPhotos(message, buffers);
+			if (!state.scans(message.target.layer)) state.media.settlePhotos(message);
 			return;
 		case "photo":
 			state.media.addLarge(message, buffers);
@@ -70,7 +71,7 @@ export function applyMessage(
 			return;
 		default:
 			// A newer kernel may say more than this page knows: nothing to do.
-			return;
+			state.looking.apply(message, buffers);
 	}
 }
 
@@ -119,6 +120,7 @@ function applyError(state: PageState, error: P.Error): void {
 	}
 	state.errors.add(error);
 	if (error.where === "network") state.opening.value = "";
+	if (error.where === "photo") state.looking.coming.value = "";
 	if (error.action === "download") state.tasks.news.value = error.title;
 	state.tasks.refused();
 	state.exports.figure.value = false;

@@ -13,8 +13,9 @@ const decodeImage: Decode = async (data) =>
 	createImageBitmap(new Blob([data], { type: "image/jpeg" }));
 
 /**
- * The page's end of the frame protocol: a frame is decoded, shown, then acknowledged. While one is
- * being decoded only the newest other waits; what it supersedes is acknowledged and dropped.
+ * The page's end of the frame protocol: a frame is decoded, shown, then acknowledged where it asks
+ * for it. While one is being decoded only the newest other waits; what it supersedes is
+ * acknowledged and dropped.
  */
 export class Frames {
 	readonly shown: Signal<LiveFrame | null> = signal(null);
@@ -23,7 +24,7 @@ export class Frames {
 	#turn = 0;
 
 	constructor(
-		readonly ack: (index: number) => void,
+		readonly answer: (index: number) => void,
 		readonly still: () => boolean,
 		readonly decode: Decode = decodeImage,
 	) {}
@@ -31,10 +32,10 @@ export class Frames {
 	receive(frame: Frame, data: DataView<ArrayBuffer>): void {
 		if (this.still()) {
 			// Reduced motion: only finished images are shown, but the kernel must not wait.
-			this.ack(frame.index);
+			this.#ack(frame);
 			return;
 		}
-		if (this.#waiting) this.ack(this.#waiting.frame.index);
+		if (this.#waiting) this.#ack(this.#waiting.frame);
 		this.#waiting = { frame, data };
 		if (!this.#decoding) void this.#work();
 	}
@@ -42,11 +43,15 @@ export class Frames {
 	/** Show no moving picture, and none that is still being decoded. */
 	clear(): void {
 		this.#turn += 1;
-		if (this.#waiting) this.ack(this.#waiting.frame.index);
+		if (this.#waiting) this.#ack(this.#waiting.frame);
 		this.#waiting = null;
 		const old = this.shown.peek();
 		this.shown.value = null;
 		old?.picture.close();
+	}
+
+	#ack(frame: Frame): void {
+		if (frame.ack !== false) this.answer(frame.index);
 	}
 
 	async #work(): Promise<void> {
@@ -63,7 +68,7 @@ export class Frames {
 			} else {
 				picture?.close();
 			}
-			this.ack(frame.index);
+			this.#ack(frame);
 		}
 		this.#decoding = false;
 	}

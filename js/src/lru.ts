@@ -56,6 +56,17 @@ export class Lru<V> {
 		this.#version.value = this.#version.peek() + 1;
 	}
 
+	/** Forget the values that are so, but not what is held. */
+	forget(so: (value: V) => boolean): void {
+		const lost = [...this.#entries].filter(([key, value]) => so(value) && !this.held(key));
+		if (lost.length === 0) return;
+		for (const [key, value] of lost) {
+			this.#entries.delete(key);
+			this.drop(value);
+		}
+		this.#version.value = this.#version.peek() + 1;
+	}
+
 	clear(): void {
 		for (const value of this.#entries.values()) this.drop(value);
 		this.#entries.clear();

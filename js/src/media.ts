@@ -111,8 +111,11 @@ export class Media {
 		return this.#photos.get(channelKey(target));
 	}
 
+	/** The photo at this place, large; undefined where another one has taken the place since. */
 	largeShot(target: P.Target, group: Group, rank: number): LargeShot | undefined {
-		return this.#large.get(largeKey(target, group, rank));
+		const large = this.#large.get(largeKey(target, group, rank));
+		const small = this.photos(target)?.[group].find((shot) => shot.photo.rank === rank);
+		return small && large?.photo.index !== small.photo.index ? undefined : large;
 	}
 
 	/** Mark what belongs to a target as used now. */
@@ -151,6 +154,11 @@ export class Media {
 			most: shots.slice(0, info.most.length),
 			least: shots.slice(info.most.length),
 		});
+	}
+
+	/** Forget what an ended scan found in other neurons of the layer while it went on. */
+	settlePhotos({ target, scanned }: P.Photos): void {
+		this.#photos.forget(({ info }) => info.target.layer === target.layer && info.scanned < scanned);
 	}
 
 	addLarge(info: P.LargePhoto, buffers: DataView<ArrayBuffer>[]): void {

@@ -1,11 +1,20 @@
 import type { Strength } from "./strength";
 
-export type Sort = "index" | "strength" | "alive";
+export type Sort = "index" | "strength" | "alive" | "photo";
 
-/** The gallery's order: by number, by the best photo's score, or by number; the dead ones last. */
-export function galleryOrder(channels: number, sort: Sort, strength?: Strength): number[] {
+/**
+ * The gallery's order: by number, by the best photo's score, by number with the dead ones last, or
+ * by how unusual the photo is that was brought (`photo`).
+ */
+export function galleryOrder(
+	channels: number,
+	sort: Sort,
+	strength?: Strength,
+	photo?: number[],
+): number[] {
+	if (sort === "photo" && photo) return photo;
 	const order = Array.from({ length: channels }, (_, i) => i);
-	if (sort === "index" || !strength) return order;
+	if (sort === "index" || sort === "photo" || !strength) return order;
 	const rank = (n: number): number => {
 		if (strength.dead.has(n)) return Number.NEGATIVE_INFINITY;
 		return sort === "alive" ? 0 : (strength.best[n] ?? 0);

@@ -6,6 +6,7 @@ import { Errors } from "./errors";
 import { Exports } from "./exports";
 import { Frames, type LiveFrame } from "./frames";
 import { InView } from "./in-view";
+import { Looking } from "./looking";
 import { type Group, type LargeShot, Media } from "./media";
 import { Pins } from "./pins";
 import type * as P from "./protocol";
@@ -54,6 +55,7 @@ export class PageState {
 	readonly pins: Pins;
 	readonly exports: Exports;
 	readonly media: Media;
+	readonly looking: Looking;
 	/** The page was saved: there is no kernel, and nothing is on its way. */
 	readonly saved: boolean;
 	readonly #ends: (() => void)[] = [];
@@ -73,6 +75,10 @@ export class PageState {
 		this.renderSettings = new RenderSettings(ask);
 		this.pins = new Pins(ask);
 		this.exports = new Exports(ask);
+		this.looking = new Looking(
+			(message, buffers) => connection.ask(message, buffers),
+			this.tasks.news,
+		);
 		this.media = new Media((key) => this.pins.holds(key));
 		this.saved = connection.model.get("saved") === true;
 		this.renderRow = this.#beat.follow(this.#renderRow, sameRun);
@@ -116,6 +122,14 @@ export class PageState {
 		return p?.state === "running" && p.target ? channelKey(p.target) : "";
 	});
 
+	/** A rendering of what is selected that was stopped before its first step. */
+	readonly #stoppedAtOnce: ReadonlySignal<P.Progress | null> = computed(() => {
+		const p = this.tasks.render.progress.value;
+		const target = this.selection.target.value;
+		const stopped = p?.state === "stopped" && sameTarget(p.target, target);
+		return stopped && !this.media.picture(target) ? p : null;
+	});
+
 	/** The rendering worth a row: one under way, or the one that made the image on screen. */
 	readonly #renderRow: ReadonlySignal<P.Progress | null> = computed(() => {
 		const p = this.tasks.render.progress.value;
@@ -123,7 +137,7 @@ export class PageState {
 		if (!p || isLive(p)) return p;
 		if (!sameTarget(p.target, target)) return null;
 		const made = this.media.picture(target)?.image.step;
-		return p.state === "failed" || made === p.done ? p : null;
+		return p.state === "failed" || made === p.done || this.#stoppedAtOnce.value ? p : null;
 	});
 
 	/** A scan that goes on, or was stopped in the layer on screen. */
@@ -149,7 +163,9 @@ export class PageState {
 	/** How many steps "More steps" goes on to, or 0 where there is nothing to go on from. */
 	readonly moreTo: ReadonlySignal<number> = computed(() => {
 		const image = this.media.picture(this.selection.target.value)?.image;
-		if (!image || this.rendering.value || this.gone.value || image.step >= MAX_STEPS) return 0;
+		if (this.rendering.value || this.gone.value) return 0;
+		if (!image) return this.#stoppedAtOnce.value?.total ?? 0;
+		if (image.step >= MAX_STEPS) return 0;
 		// What was stopped is finished first; then twice as many, as the slider's scale has it.
 		return image.step < image.steps
 			? Math.max(image.steps, this.selection.steps.value)
@@ -166,6 +182,25 @@ export class PageState {
 
 	largeShot(group: Group, rank: number): LargeShot | undefined {
 		return this.media.largeShot(this.selection.target.value, group, rank);
+	}
+
+	/** Whether the scan of a layer goes on, or is to. */
+	scans(layer: string): boolean {
+		const { busy, progress } = this.tasks.scan;
+		return busy.value && progress.value?.layer === layer;
+	}
+
+	/** Whether photos were found in a part of the data set. */
+	partly({ scanned }: P.Photos): boolean {
+		const dataset = this.dataset.value;
+		return !!dataset && scanned + dataset.skipped_count < dataset.photos;
+	}
+
+	/** Whether photos are what a scan found that goes on, or has just ended: more are to come. */
+	soFar(info: P.Photos): boolean {
+		const scan = this.tasks.scan.progress.value;
+		const ended = scan?.state === "done" && scan.layer === info.target.layer;
+		return this.partly(info) && (ended || this.scans(info.target.layer));
 	}
 
 	isDead(neuron: number): boolean {
@@ -203,6 +238,7 @@ export class PageState {
 		this.network.value = null;
 		this.dataset.value = undefined;
 		this.errors.clear();
+		this.looking.clear();
 		this.tasks.clear();
 		this.inView.forget();
 	}
@@ -213,6 +249,7 @@ export class PageState {
 		this.selection.dispose();
 		this.inView.dispose();
 		this.frames.clear();
+		this.looking.clear();
 		this.#clearNetwork();
 	}
 

@@ -7,10 +7,14 @@ import type { Sort } from "./order";
 import type { PageState } from "./page-state";
 import type { MapMode } from "./viridis";
 
-/** Which photo is open, and the button that opened it: its place, and where the focus returns. */
+/**
+ * Which photo is open, and the button that opened it: its place, and where the focus returns. While
+ * a scan goes on the photo may come to another rank.
+ */
 export interface OpenPhoto {
 	group: Group;
 	rank: number;
+	index: number;
 	from: HTMLElement;
 }
 
@@ -27,6 +31,10 @@ export interface View {
 	sort: Signal<Sort>;
 	/** The photo that is open large. */
 	open: Signal<OpenPhoto | null>;
+	/** Whether the photos' panel shows the photo that was brought. */
+	tab: Signal<boolean>;
+	/** The neuron under the pointer, whose map lies on the photo meanwhile; -1 for none. */
+	hovered: Signal<number>;
 	datasetOpen: Signal<boolean | null>;
 	settingsOpen: Signal<boolean>;
 	menuOpen: Signal<boolean>;

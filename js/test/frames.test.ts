@@ -45,6 +45,24 @@ describe("Frames", () => {
 		frames.clear();
 	});
 
+	it("answers only for the frames that ask for it", async () => {
+		const { acks, frames, decoded } = made();
+		const quiet = { ...frame(0), ack: false };
+		for (const shown of [quiet, frame(1)]) {
+			frames.receive(shown, view(1));
+			await decoded();
+			expect(frames.shown.value?.frame.index).toBe(shown.index);
+		}
+		for (const superseded of [{ ...frame(2), ack: false }, frame(3), frame(4)])
+			frames.receive(superseded, view(1));
+		expect(acks).toEqual([1, 3]);
+		frames.clear();
+		expect(acks).toEqual([1, 3, 4]);
+		const still = made(true);
+		still.frames.receive(quiet, view(1));
+		expect(still.acks).toEqual([]);
+	});
+
 	it("shows nothing that was still being decoded when it was cleared", async () => {
 		const { acks, frames, decoded, open } = made();
 		frames.receive(frame(0), view(1));

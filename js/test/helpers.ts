@@ -130,7 +130,6 @@ export const image = (target: number | P.Target, step = 512): P.Image => ({
 	seconds: 21,
 	activation: 3198,
 	comparable: true,
-	best_photo: 133,
 	history: [
 		[1, 10],
 		[512, 3400],

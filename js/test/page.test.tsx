@@ -211,6 +211,21 @@ describe("the page", () => {
 		expect(more().getAttribute("aria-disabled")).toBe("true");
 	});
 
+	it("resumes what was stopped before its first step", async () => {
+		await open();
+		const more = (): HTMLElement => one(".nw-buttons > button:nth-of-type(3)");
+		model.tell(progress("render", "stopped", 0));
+		await drawn();
+		expect(one(".nw-render-state").textContent).toContain("stopped");
+		expect(more().textContent).toBe("Resumeto 512");
+		more().click();
+		expect(model.of("more")).toEqual([{ kind: "more", target: channel(3), steps: 512 }]);
+		model.tell(selected(-1, 4, 512));
+		await drawn();
+		expect(more().getAttribute("aria-disabled")).toBe("true");
+		expect(one(".nw-render-state").textContent).not.toContain("stopped");
+	});
+
 	it("says of a photo that the neuron does not fire in it, and marks no peak there", async () => {
 		await open();
 		const [info, buffers] = photos(3);
@@ -357,6 +372,98 @@ describe("the page", () => {
 		expect(one(".nw-photos").textContent).toMatch(
 			/Scanning|when the scan is done|4 photos scanned/,
 		);
+	});
+
+	it("says of photos from a scan that goes on that they are those so far", async () => {
+		const soFar = (neuron: number, scanned: number, dead = false): void => {
+			const [info, buffers] = photos(neuron);
+			model.tell({ ...info, scanned, dead }, buffers);
+		};
+		const head = (): string => one(".nw-photos-head").textContent ?? "";
+		await open();
+		model.tell({ kind: "pins", pins: [channel(2)] });
+		model.tell(progress("scan", "running", 4));
+		soFar(3, 4, true);
+		soFar(2, 4);
+		soFar(1, 4);
+		await drawn();
+		expect(head()).toContain("4 photos scanned so far, of 10");
+		expect(one(".nw-photos").textContent).toContain("Silent so far.");
+		expect(one(".nw-photos").textContent).not.toContain("Dead");
+		expect(one(".nw-pin").textContent).toContain("photos so far");
+		soFar(3, 6);
+		await drawn();
+		expect(head()).toContain("6 photos scanned so far, of 10");
+		expect(all(".nw-photos .nw-photo img")).toHaveLength(4);
+		// Nothing is marked in the gallery, nor compared with, before the end.
+		model.tell(image(3), [view(1)]);
+		await drawn();
+		expect(one('[data-neuron="3"]').getAttribute("aria-label")).not.toContain("dead");
+		expect(one(".nw-picture").textContent).not.toContain("the best photo");
+		expect(all("button").map((b) => b.textContent)).not.toContain("Scan all 10 photos");
+		model.tell(strengths({ best: [1, 2, 3, 1599], dead: [] }));
+		model.tell(progress("scan", "done", 10));
+		await drawn();
+		// Until the last ones are there it offers no scan of what has been scanned.
+		expect(head()).toContain("6 photos scanned so far, of 10");
+		expect(all("button").map((b) => b.textContent)).not.toContain("Scan all 10 photos");
+		model.tell(...photos(3));
+		await drawn();
+		expect(head()).toContain("10 photos scanned");
+		expect(head()).not.toContain("so far");
+		expect(one(".nw-picture").textContent).toContain("2.00× the best photo");
+		// What was found so far of a neuron that is not in sight is not taken for the whole.
+		model.tell(selected(-1, 1));
+		await drawn();
+		expect(all(".nw-photos .nw-photo img")).toHaveLength(0);
+		expect(el.textContent).not.toContain("photos scanned");
+		expect(all(".nw-pin-photos img")).toHaveLength(2);
+	});
+
+	it("follows a photo that is open large while a scan finds better ones", async () => {
+		const tell = (ranks: number[]): void => {
+			const [info, buffers] = photos(3, ranks.length);
+			const most = ranks.map((index, rank) => ({ ...info.most[rank], index, rank }) as P.Photo);
+			model.tell({ ...info, most }, buffers);
+		};
+		const large = (index: number, rank: number): void =>
+			model.tell(
+				{
+					kind: "photo",
+					target: channel(3),
+					group: "most",
+					scale: 1,
+					quantile: 1,
+					photo: { ...(photos(3)[0].most[0] as P.Photo), index, rank },
+				},
+				[view(1), view(2), view(3)],
+			);
+		const crops = (): number => all(".nw-crop img").length;
+		await open();
+		tell([20, 21]);
+		await drawn();
+		all(".nw-photo")[0]?.click();
+		await drawn();
+		expect(model.of("enlarge")).toHaveLength(1);
+		large(20, 0);
+		await drawn();
+		expect(crops()).toBe(1);
+		tell([30, 20]);
+		await drawn();
+		expect(one("[role=dialog]").getAttribute("aria-label")).toBe("Most activating 2");
+		expect(model.of("enlarge").at(-1)?.rank).toBe(1);
+		// The large picture at this place was of another photo.
+		expect(crops()).toBe(0);
+		large(20, 1);
+		await drawn();
+		expect(crops()).toBe(1);
+		expect(model.of("enlarge")).toHaveLength(2);
+		// It is none of the best any more: what has its place is shown, and asked for.
+		tell([30, 31]);
+		await drawn();
+		expect(one("[role=dialog]").getAttribute("aria-label")).toBe("Most activating 2");
+		expect(crops()).toBe(0);
+		expect(model.of("enlarge")).toHaveLength(3);
 	});
 
 	it("filters the gallery by range and by class, and says why it is empty", async () => {

@@ -13,7 +13,6 @@ from neuron_widget.errors import (
     NeuronOutOfRange,
     NeuronWidgetError,
     UnknownLayer,
-    first_line,
 )
 from neuron_widget.names import check_neuron, resolve_layer
 from neuron_widget.networks.identity import quick_look, weights_hash
@@ -25,6 +24,8 @@ from neuron_widget.networks.prepared import PreparedNetworks, PreparedReader
 from neuron_widget.networks.private_copy import PrivateCopies
 from neuron_widget.networks.probing import (
     Probed,
+    explaining,
+    its_own_failure,
     mixes_images,
     probe,
     probe_one,
@@ -176,7 +177,7 @@ class VisionModel:
         images = self._noise(2, self.input_size)
         with self.private_copy() as network:
             try:
-                with self._explaining(images):
+                with explaining(self.title, images, self._why_not):
                     seen = probe(network, self.preprocess(images))
             except ModelError as error:
                 # Networks are written that take one image at a time.
@@ -251,25 +252,12 @@ class VisionModel:
         """A layer that shares its output with an enclosing block, or has no maps."""
         if name not in self._probed:
             images = self._noise(1 if self.reads_alone else 2, self.input_size)
-            with self.private_copy() as network, self._explaining(images):
+            with self.private_copy() as network, explaining(self.title, images, self._why_not):
                 found, last = probe_one(network, name, self.preprocess(images))
             self._probed[name] = LayerInfo(name, *found)
             if last:
                 self._channels_last.add(name)
         return self._probed[name]
-
-    @contextmanager
-    def _explaining(self, images: Tensor) -> Iterator[None]:
-        """What goes wrong in somebody's forward pass, with what it was given."""
-        try:
-            yield
-        except NeuronWidgetError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"{self.title} cannot be run on images {tuple(images.shape)}: "
-                f"{self._why_not(images.shape[-1])} ({first_line(error)})"
-            ) from error
 
     def _why_not(self, size: int) -> str:
         """What is wrong with images of this side, as far as trying tells."""
@@ -307,10 +295,7 @@ class VisionModel:
         Both are :attr:`input_size` where the network takes nothing else. How large images may be
         is not tried: what is refused above is told when it is asked for.
         """
-        least = self.image_size(low)
-        if least == self.input_size and self.fixed_input_size:
-            return least, least
-        return max(low, min(least, high)), high
+        return self._sizes.limits(self._attempt, low, high, self._last_layer)
 
     @property
     def fixed_input_size(self) -> bool:
@@ -397,11 +382,7 @@ class VisionModel:
                         raise
                     if images.shape[-1] == images.shape[-2] != self.input_size:
                         self.check_size(images.shape[-1], name)
-                    raise ModelError(
-                        f"{self.title} fails on images {tuple(images.shape)}, up to layer "
-                        f"{name}: {first_line(error)}. It ran when it was opened, so this comes "
-                        "from its own code, or from what was changed since"
-                    ) from error
+                    raise its_own_failure(self.title, images, name, error) from error
 
             yield read_images
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from neuron_widget.errors import ModelError, first_line
+from neuron_widget.errors import ModelError, NeuronWidgetError, first_line
 from neuron_widget.networks.layers import are_channels_last, layer_reader, relu_top
 
 __all__ = ["Probed", "mixes_images", "probe", "probe_one", "why_not"]
@@ -145,6 +146,28 @@ def why_not(module: nn.Module, preprocess: Callable[[Tensor], Tensor], image: Te
             "preprocess=((mean,), (std,)), one number each"
         )
     return "is this the size it wants (input_size=), and does preprocess= give what it takes?"
+
+
+@contextmanager
+def explaining(title: str, images: Tensor, why: Callable[[int], str]) -> Iterator[None]:
+    """What goes wrong in somebody's forward pass, with what it was given, and ``why`` so."""
+    try:
+        yield
+    except NeuronWidgetError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{title} cannot be run on images {tuple(images.shape)}: {why(images.shape[-1])} "
+            f"({first_line(error)})"
+        ) from error
+
+
+def its_own_failure(title: str, images: Tensor, layer: str, error: Exception) -> ModelError:
+    """What to raise where a network that ran when it was opened fails later."""
+    return ModelError(
+        f"{title} fails on images {tuple(images.shape)}, up to layer {layer}: {first_line(error)}. "
+        "It ran when it was opened, so this comes from its own code, or from what was changed since"
+    )
 
 
 class _SeesReLU(TorchFunctionMode):

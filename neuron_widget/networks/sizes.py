@@ -67,6 +67,13 @@ class Sizes:
             f"size={self.nearest(attempt, size, layer)} ({first_line(error)})"
         ) from error
 
+    def limits(self, attempt: Attempt, low: int, high: int, layer: str) -> tuple[int, int]:
+        """The smallest and the largest side between ``low`` and ``high`` px to choose from."""
+        least = self.nearest(attempt, low, layer)
+        if least == self._usual and self.is_fixed(attempt, layer):
+            return least, least
+        return max(low, min(least, high)), high
+
     def nearest(self, attempt: Attempt, wanted: int, layer: str | None) -> int:
         """The side nearest to ``wanted`` that the network takes, up to a layer.
 

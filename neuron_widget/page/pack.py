@@ -36,8 +36,7 @@ def pack_page(contents: Contents, plan: Plan) -> Generator[Step, None, Json]:
         result = contents.load(neuron)
         picture = result.to_pil(0)
         tiles[neuron] = (thumb(picture), True)
-        best = float(contents.scan.best[neuron]) if contents.scan is not None else None
-        facts = messages.image_facts(result, best)
+        facts = messages.image_facts(result)
         facts["history"] = _thin(facts["history"])
         made = made or result.settings
         neurons[str(neuron)]["image"] = {**facts, "data": _text(webp(picture, plan.image_px))}

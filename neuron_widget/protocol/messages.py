@@ -12,8 +12,10 @@ Handshake: a page sends ``ready`` when it has a view; the kernel answers with a 
 holds everything the view shows. Messages sent before that are lost, and a reload is the same
 handshake again. Applying a message twice must do no harm (two browser tabs each ask).
 
-Frames follow jupyter_rfb: each has an ``index``; the page sends ``ack`` when it has drawn one. At
-most ``MAX_FRAMES_IN_FLIGHT`` are unacknowledged and at most ``MAX_FRAMES_PER_SECOND`` are sent. An
+Frames follow jupyter_rfb: each has an ``index``; the page sends ``ack`` when it has drawn one,
+which answers for those before it too. At most ``MAX_FRAMES_IN_FLIGHT`` are unacknowledged and at
+most ``MAX_FRAMES_PER_SECOND`` are sent. Only the frame that leaves no room for another one asks for
+an ``ack``: each is a message that the notebook draws its signs of a busy kernel for. An
 unacknowledged frame counts as lost after ``ACK_TIMEOUT_S`` (while a cell runs, acks wait for it to
 end, and the picture should still move). No frame is sent while no view is visible. Moving frames
 are JPEG, the final ``image`` is PNG.
@@ -27,10 +29,10 @@ in the data set, so that a weak map looks weak; maps are never stretched one by 
 
 * To the page: hosts hand them over as DataView, Uint8Array or ArrayBuffer; the page makes DataViews
   of them, with the offset, in one place (``js/src/buffers.ts``).
-* To the kernel: the page sends them with ``Connection.ask(message, buffers)``
-  (``model.send(content, callbacks, buffers)``); they come to ``handle_message(session, message,
-  buffers)`` as memoryviews (bytes in some hosts). Notebook servers close the connection at about
-  10 MB a message: what may be larger is made smaller before it is sent.
+* To the kernel, so far the bytes of a photo only (``bring``): the page sends them with
+  ``Connection.ask(message, buffers)`` (``model.send(content, callbacks, buffers)``); they come to
+  ``handle_message(session, message, buffers)`` as memoryviews (bytes in some hosts). Notebook
+  servers close the connection at about 10 MB a message: what may be larger comes in pieces.
 
 Never use the key ``id``: ipykernel 7.4 keeps one entry for every message that has it.
 
@@ -45,6 +47,9 @@ MAX_PINS = 4
 MAX_FRAMES_PER_SECOND = 8
 MAX_FRAMES_IN_FLIGHT = 2
 ACK_TIMEOUT_S = 1.0
+# A photo's file: its pieces, and all of it. Notebook servers take about 10 MB a message.
+PIECE_BYTES = 4_000_000
+PHOTO_BYTES = 50_000_000
 
 # ------------------------------------------------------------------ parts of messages
 
@@ -129,7 +134,19 @@ Target = ChannelTarget | UnitTarget
 Settings = dict[str, str | float | bool]
 
 
-class Look(TypedDict):
+class ClassChange(TypedDict):
+    """One class of the network's answer: its probability before and after, and the difference.
+
+    Written out, in percent. ``name`` is the output's number where the outputs have no names.
+    """
+
+    name: str
+    before: str
+    after: str
+    change: str
+
+
+class Appearance(TypedDict):
     """Colour and contrast of the rendered image on 0..255, with the pattern labels."""
 
     mean_rgb: list[float]
@@ -257,7 +274,7 @@ class OpenEmbedded(TypedDict):
 
 
 class Ack(TypedDict):
-    """Frame ``index`` was drawn."""
+    """Frame ``index`` was drawn; so were, or never will be, those before it."""
 
     kind: Literal["ack"]
     index: int
@@ -289,6 +306,65 @@ class Enlarge(TypedDict):
     target: Target
     group: Literal["most", "least"]
     rank: int
+
+
+class Bring(TypedDict):
+    """The person brought a photo: one piece of its file. Buffers: the piece's bytes.
+
+    A file is cut into ``pieces`` of ``PIECE_BYTES``, numbered from 0. ``upload`` tells it from
+    others that the page brings; a newer one takes its place. When all pieces are there the kernel
+    looks at it and answers with ``looked``, or with an ``error`` at ``photo``.
+    """
+
+    kind: Literal["bring"]
+    upload: str
+    name: str
+    piece: int
+    pieces: int
+
+
+class BringShown(TypedDict):
+    """The person wants to look at a photo that is shown: one of the data set's."""
+
+    kind: Literal["bring_shown"]
+    target: Target
+    group: Literal["most", "least"]
+    rank: int
+
+
+class PutAway(TypedDict):
+    """The person put the photo away: the kernel forgets it and answers with ``put_away``."""
+
+    kind: Literal["put_away"]
+
+
+class AskMap(TypedDict):
+    """Show where on the photo a neuron fires: the kernel answers with ``map``."""
+
+    kind: Literal["map"]
+    target: Target
+
+
+class AskPlace(TypedDict):
+    """The person points at a position of the photo: the kernel answers with ``place``."""
+
+    kind: Literal["place"]
+    row: int
+    column: int
+
+
+class AskAnswer(TypedDict):
+    """What would the network answer with these neurons changed? The kernel says it: ``answer``.
+
+    They fire ``times`` as strongly (0: off), or everywhere with their ``mean`` over the data set.
+    ``question`` names all of this, and comes back with the answer.
+    """
+
+    kind: Literal["answer"]
+    question: str
+    targets: list[Target]
+    mean: bool
+    times: float
 
 
 # ------------------------------------------------------------------ kernel -> page
@@ -390,6 +466,7 @@ class Frame(TypedDict):
 
     ``value`` is the objective at this step (on augmented images, as in ``Image.history``); with it
     the page draws the curve while the picture forms, without it when the picture is finished.
+    With ``ack: false`` no acknowledgement is waited for.
     """
 
     kind: Literal["frame"]
@@ -398,6 +475,7 @@ class Frame(TypedDict):
     step: int
     steps: int
     value: NotRequired[float]
+    ack: NotRequired[bool]
 
 
 class Image(TypedDict):
@@ -406,9 +484,8 @@ class Image(TypedDict):
     ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
     that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
     ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
-    ``best_photo`` is the best photo's score of this neuron, null before a scan. ``packaged``: it
-    came with the package, nothing was rendered here. ``note``, where it is there, is what to know
-    before trusting the picture.
+    ``packaged``: it came with the package, nothing was rendered here. ``note``, where it is there,
+    is what to know before trusting the picture.
     """
 
     kind: Literal["image"]
@@ -419,10 +496,9 @@ class Image(TypedDict):
     seconds: float
     activation: float
     comparable: bool
-    best_photo: float | None
     history: list[list[float]]
     packaged: bool
-    look: Look
+    look: Appearance
     note: NotRequired[str]
 
 
@@ -453,7 +529,7 @@ class Strengths(TypedDict):
 
 
 class Photos(TypedDict):
-    """The photos of one neuron.
+    """The photos of one neuron; while its layer is scanned, the best of the ``scanned`` so far.
 
     Buffers: for each of ``most`` then ``least``: a JPEG of the square the network saw, then the
     activation map bytes (255 = ``scale``). ``quantile`` is the 99 % quantile of the neuron's
@@ -485,6 +561,72 @@ class LargePhoto(TypedDict):
     photo: Photo
 
 
+class Looked(TypedDict):
+    """A photo that was brought, as the selected layer sees it. Buffers: JPEG of the square.
+
+    ``look`` counts up with each: what speaks of an older one is out of date. ``order`` is every
+    neuron, those first whose score is most unusual for them. ``worth`` says for each neuron how
+    unusual, in ``unit``: the percentile among the data set's photos, or without a scan the score.
+    The five best classes follow as an ``answer`` to no question,
+    the neurons that fire most as a ``place`` that is nowhere.
+    """
+
+    kind: Literal["looked"]
+    look: int
+    name: str
+    layer: str
+    unit: str
+    order: list[int]
+    worth: list[str]
+    map_height: int
+    map_width: int
+
+
+class PhotoGone(TypedDict):
+    """There is no photo that was brought any more."""
+
+    kind: Literal["put_away"]
+
+
+class PhotoMap(TypedDict):
+    """Where on the photo a neuron fires. Buffers: the map bytes."""
+
+    kind: Literal["map"]
+    look: int
+    target: Target
+
+
+class Place(TypedDict):
+    """The neurons that fire most at a position, or (``whole``) on all of the photo.
+
+    ``worth`` says how much, in units of what 99 % of a neuron's positions over the data set lie
+    below; without a scan it is the activation. ``title`` says what is listed, ``note`` by what.
+    Buffers: the map bytes of each neuron.
+    """
+
+    kind: Literal["place"]
+    look: int
+    whole: bool
+    title: str
+    note: str
+    neurons: list[int]
+    worth: list[str]
+
+
+class Answer(TypedDict):
+    """What the network answers for the photo, before and after neurons were changed.
+
+    The five best classes before, then those that are among the five best only after. ``note``: why
+    there are none.
+    """
+
+    kind: Literal["answer"]
+    look: int
+    question: str
+    classes: list[ClassChange]
+    note: str
+
+
 class Polled(TypedDict):
     """All that was held was sent."""
 
@@ -505,7 +647,7 @@ class Error(TypedDict):
     """
 
     kind: Literal["error"]
-    where: Literal["network", "render", "scan", "select", "save"]
+    where: Literal["network", "render", "scan", "select", "save", "photo"]
     title: str
     message: str
     traceback: str
@@ -543,6 +685,12 @@ FromPage = (
     | Poll
     | InView
     | Enlarge
+    | Bring
+    | BringShown
+    | PutAway
+    | AskMap
+    | AskPlace
+    | AskAnswer
 )
 ToPage = (
     Selected
@@ -560,6 +708,11 @@ ToPage = (
     | Strengths
     | Photos
     | LargePhoto
+    | Looked
+    | PhotoGone
+    | PhotoMap
+    | Place
+    | Answer
     | Polled
     | Pulse
     | Error

@@ -40,6 +40,8 @@ class SessionCache:
         self._thumbs: dict[tuple[Recipe, str], dict[int, Thumb]] = {}
         self.photos: OrderedDict[Target, Part] = OrderedDict()
         self.scans: dict[str, ScanResult] = {}
+        # What scans that have not ended found so far: photos to look at, and nothing else.
+        self.so_far: dict[str, ScanResult] = {}
         self._strengths: dict[str, Message] = {}
 
     @property
@@ -75,12 +77,22 @@ class SessionCache:
         under the lock.
         """
         self.scans[layer], self._strengths[layer] = result, strengths
+        self.so_far.pop(layer, None)
         for key in [key for key in self.photos if key.layer == layer]:
             del self.photos[key]
+
+    def looked_into(self, layer: str) -> ScanResult | None:
+        """The scan whose photos are shown: what a running one found so far goes first."""
+        return self.so_far.get(layer) or self.scans.get(layer)
+
+    def at_hand(self, channel: Target) -> bool:
+        """Whether the photos of a neuron are there, of a scan that has ended."""
+        return channel in self.photos and channel.layer not in self.so_far
 
     def forget_data(self) -> None:
         """Forget what came from the data set."""
         self.scans.clear()
+        self.so_far.clear()
         self._strengths.clear()
         self.photos.clear()
 
@@ -114,13 +126,7 @@ class SessionCache:
         """Messages about one target: its picture, and the photos of its neuron."""
         parts: list[Part] = []
         if target in self.renderings:
-            message, buffers = self.renderings[target][1]
-            scan = self.scans.get(target.layer)
-            # A photo's score is of the whole neuron: no measure for one of its units.
-            best = None
-            if scan is not None and target.position is None:
-                best = float(scan.best[target.neuron])
-            parts.append(({**message, "best_photo": best}, buffers))
+            parts.append(self.renderings[target][1])
         if target.channel in self.photos:
             parts.append(self.photos[target.channel])
         return parts

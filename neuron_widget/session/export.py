@@ -197,7 +197,7 @@ def contact_sheet(state: State, *, at_hand: bool = False) -> Image.Image:
 
     target = state.target
     result, scan = state.result, state.scan_result
-    if at_hand and target.channel not in state.cache.photos:
+    if at_hand and not state.cache.at_hand(target.channel):
         scan = None
     return draw(
         target.title,
@@ -213,7 +213,7 @@ def still(state: State) -> dict[str, str]:
 
     Nothing is computed for it, and it is empty before there is something to show.
     """
-    if state.result is None and state.target.channel not in state.cache.photos:
+    if state.result is None and not state.cache.at_hand(state.target.channel):
         return {}
     sheet = contact_sheet(state, at_hand=True)
     name = html.escape(state.target.title)

@@ -166,9 +166,9 @@ def snapshot(parts: Sequence[Part]) -> Part:
 # ------------------------------------------------------------------ rendering
 
 
-def frame(index: int, step: RenderStep) -> Part:
+def frame(index: int, step: RenderStep, *, ack: bool = True) -> Part:
     """See :class:`.protocol.Frame`. Reads the image and the objective from the device."""
-    message = {
+    message: Message = {
         "kind": "frame",
         "index": index,
         "target": step.targets[0].as_dict(),
@@ -178,15 +178,17 @@ def frame(index: int, step: RenderStep) -> Part:
     values = step.values()
     if values is not None and np.isfinite(values[0]):  # JSON knows no NaN
         message["value"] = float(values[0])
+    if not ack:
+        message["ack"] = False
     return message, [jpeg(to_pil(step.images()[0]))]
 
 
-def image(result: RenderResult, best_photo: float | None) -> Part:
+def image(result: RenderResult) -> Part:
     """See :class:`.protocol.Image`; of the first (only) target of ``result``."""
-    return image_facts(result, best_photo), [png(result.to_pil(0))]
+    return image_facts(result), [png(result.to_pil(0))]
 
 
-def image_facts(result: RenderResult, best_photo: float | None) -> Message:
+def image_facts(result: RenderResult) -> Message:
     """The message of :func:`image`, without the picture."""
     from neuron_widget.analysis.statistics import colour_statistics, pattern_labels
 
@@ -202,7 +204,6 @@ def image_facts(result: RenderResult, best_photo: float | None) -> Message:
         "seconds": result.seconds,
         "activation": float(result.activation[0]),
         "comparable": isinstance(target, Channel) and settings["objective"] == "channel",
-        "best_photo": best_photo,
         "history": [[step, float(values[0])] for step, values in result.history],
         "packaged": result.packaged,
         "look": {

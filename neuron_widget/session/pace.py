@@ -33,11 +33,7 @@ class FrameWindow:
         lost = [i for i, sent in self._in_flight.items() if now - sent > ACK_TIMEOUT_S]
         for index in lost:
             del self._in_flight[index]
-        return (
-            self.seen
-            and now - self._last >= 1 / MAX_FRAMES_PER_SECOND
-            and len(self._in_flight) < MAX_FRAMES_IN_FLIGHT
-        )
+        return self.seen and now - self._last >= 1 / MAX_FRAMES_PER_SECOND and not self.full
 
     def sent(self) -> int:
         """Note that a frame is sent; its index."""
@@ -45,6 +41,11 @@ class FrameWindow:
         self._last = self._clock()
         self._in_flight[self._index] = self._last
         return self._index
+
+    @property
+    def full(self) -> bool:
+        """Whether no further frame may be sent before an answer: the one sent last asks for it."""
+        return len(self._in_flight) >= MAX_FRAMES_IN_FLIGHT
 
     def acknowledged(self, index: int) -> None:
         """Frame ``index`` was drawn; so were, or never will be, those before it."""

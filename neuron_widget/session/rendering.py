@@ -225,7 +225,8 @@ class Rendering:
                 "render", layer, run.target, step.step, step.steps, rate, left, note=run.note
             )
         if state.frames.due():
-            part = messages.frame(state.frames.sent(), step)
+            index = state.frames.sent()
+            part = messages.frame(index, step, ack=state.frames.full)
             with state.lock:
                 # After a change of settings the page must see no picture made before it.
                 if state.cache.recipe == run.recipe:
@@ -280,7 +281,7 @@ class Rendering:
         from neuron_widget.settings import PREVIEW
 
         state = self._state
-        part = messages.image(result, None)
+        part = messages.image(result)
         # One that was stopped is worth no more than a preview, and less before it has its steps.
         whole = result.steps >= result.settings["steps"]
         made: dict[int, Thumb] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from neuron_widget.store.sharing import Waiting
 
 __all__ = ["Scanning"]
+
+_log = logging.getLogger(__name__)
+
+# Photos of a scan that goes on are shown when it has seen so many, and then at a calm pace.
+FIRST_LOOK = 64
+LOOK_EVERY_S = 2.0
 
 
 @dataclass(eq=False)
@@ -44,6 +51,7 @@ class _Run:
     said: tuple[int, int, str] | None = None
     rate: Rate = field(default_factory=Rate)
     throttle: Throttle = field(default_factory=lambda: Throttle(0.2))
+    looks: Throttle | None = field(default_factory=lambda: Throttle(LOOK_EVERY_S))
 
 
 class Scanning:
@@ -55,12 +63,21 @@ class Scanning:
         The session's.
     on_scanned
         Called when there is a new scan in the cache.
+    on_look
+        Called with what a scan that goes on found so far, now and then.
     """
 
-    def __init__(self, state: State, store: StoreAdapter, on_scanned: Callable[[], None]):
+    def __init__(
+        self,
+        state: State,
+        store: StoreAdapter,
+        on_scanned: Callable[[], None],
+        on_look: Callable[[ScanResult], None],
+    ):
         self._state = state
         self._store = store
         self._on_scanned = on_scanned
+        self._on_look = on_look
         self._dataset: ImageDataset | None = None
         # A scan was asked for while a data set was being opened.
         self._postponed = False
@@ -222,6 +239,21 @@ class Scanning:
             self._state.show_progress(
                 "scan", run.layer, None, step.done, step.total, rate, left, note=run.note
             )
+        self._look(run, step)
+
+    def _look(self, run: _Run, step: ScanProgress) -> None:
+        """Show what was found so far, within the scan's own step: it costs no other job its time.
+
+        Not at the end: there the result comes.
+        """
+        if not FIRST_LOOK <= step.done - step.skipped < step.total - step.skipped:
+            return
+        if run.looks is not None and run.looks.due():
+            try:
+                self._on_look(step.result())
+            except Exception as error:  # noqa: BLE001  # a photo is gone: no reason to end the scan
+                _log.warning("the photos so far cannot be shown: %r", error)
+                run.looks = None
 
     def _on_done(self, run: _Run, result: ScanResult) -> None:
         self._partial.discard(run.layer)
@@ -293,7 +325,6 @@ class Scanning:
         if self._dataset is not None:
             state.show("dataset", messages.dataset(self._dataset, result.skipped))
         state.send(strengths, [])
-        state.send_targets()
         self._on_scanned()
 
 

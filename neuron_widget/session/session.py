@@ -10,6 +10,7 @@ from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
 from neuron_widget.session.jobs import Job, Worker, shared_worker
+from neuron_widget.session.looking import Looking
 from neuron_widget.session.messages import Message
 from neuron_widget.session.opening import Opening
 from neuron_widget.session.photos import Photos
@@ -59,7 +60,8 @@ class Session:
         self._rendering = Rendering(self.state, self.store)
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
-        self._scanning = Scanning(self.state, self.store, self._photos.find)
+        self.looking = Looking(self.state)
+        self._scanning = Scanning(self.state, self.store, self._on_scanned, self._photos.look)
         self.state.show("configured", messages.configured(settings))
         self._opening.start()
 
@@ -151,6 +153,7 @@ class Session:
             stopped, self._not_to_begin = self._not_to_begin, set()
         if new_layer:
             state.stop("preview", "scan", *([] if shown else ["photos"]))
+            self.looking.refresh()
             if not shown:
                 self._previews.show_stored()
             if "preview" in stopped:
@@ -172,6 +175,10 @@ class Session:
                 else:
                     self._rendering.start(delay=SETTLE_S)
         state.on_change()
+
+    def _on_scanned(self) -> None:
+        self._photos.find()
+        self.looking.refresh()
 
     def _show(self, *, new_layer: bool, seq: int) -> None:
         """Show what the session has of the selection."""
@@ -317,6 +324,13 @@ class Session:
         """Send one photo of a target's neuron large."""
         self._photos.enlarge(target, group, rank)
 
+    def look(self, photo: Any, name: str = "") -> Job | None:
+        """Show a photo to the selected layer; see :func:`neuron_widget.look`."""
+        self.state.check_open()
+        if self._opening.postpones("look", lambda: self.look(photo, name)):
+            return None
+        return self.looking.start(photo, name)
+
     def stop(self, task: Task | None = None) -> None:
         """Stop a task, or everything; it takes effect within one step and keeps what is there.
 
@@ -334,7 +348,7 @@ class Session:
         if "preview" in tasks:
             self.state.stop("preview")
         if task is None:
-            self.state.stop("photos")
+            self.state.stop("photos", "look", "answer")
 
     def resume(self, task: Task) -> Job | None:
         """Go on with what was stopped or left of a task: where it was, as far as it was to go."""
@@ -355,7 +369,7 @@ class Session:
         if why and not state.closed:
             state.fail("select", "This view has ended", WidgetError(why))
         state.close()
-        for part in (self._opening, self._rendering, self._scanning, self.store):
+        for part in (self._opening, self._rendering, self._scanning, self.looking, self.store):
             part.let_go()
 
     # -------------------------------------------------------------- who looks on

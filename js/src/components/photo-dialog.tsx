@@ -4,7 +4,7 @@ import { value } from "../format";
 import type { LargeShot, Shot } from "../media";
 import { nameOf } from "../target";
 import { type OpenPhoto, useView } from "../view-context";
-import { Icon } from "./icon";
+import { IconButton } from "./icon";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
 import { GROUP_NAMES } from "./photos";
@@ -19,7 +19,10 @@ export function PhotoDialog() {
 	const set = state.media.photos(state.selection.target.value);
 	if (!place) return null;
 	const shots = set?.[place.group] ?? [];
-	const shot = shots.find((s) => s.photo.rank === place.rank);
+	// A scan that goes on may have moved it, or found better ones.
+	const shot =
+		shots.find((s) => s.photo.index === place.index) ??
+		shots.find((s) => s.photo.rank === place.rank);
 	return <Dialog key="dialog" shot={shot} shots={[...(set?.most ?? []), ...(set?.least ?? [])]} />;
 }
 
@@ -31,7 +34,8 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	const at = shot ? shots.indexOf(shot) : -1;
 	const ahead = set?.most.length ?? 0;
 	const place = at - (now.group === "most" ? 0 : ahead) + 1;
-	const large = state.largeShot(now.group, now.rank);
+	const rank = shot?.photo.rank ?? now.rank;
+	const large = state.largeShot(now.group, rank);
 
 	const close = (): void => {
 		open.value = null;
@@ -40,8 +44,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 		const next = shots[to];
 		if (!next) return;
 		const group = to < ahead ? "most" : "least";
-		commands.enlarge(group, next.photo.rank);
-		open.value = { ...now, group, rank: next.photo.rank };
+		open.value = { ...now, group, rank: next.photo.rank, index: next.photo.index };
 	};
 
 	useLayoutEffect(() => {
@@ -61,6 +64,12 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	useEffect(() => {
 		if (!shot) close();
 	}, [shot]);
+
+	useEffect(() => {
+		if (!shot) return;
+		commands.enlarge(now.group, rank);
+		open.value = { ...now, rank, index: shot.photo.index };
+	}, [now.group, rank, shot?.photo.index]);
 
 	// Escape closes it wherever the focus is by now, and from the first moment.
 	useLayoutEffect(() => {
@@ -104,27 +113,19 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 						<span class="nw-muted nw-plain"> of {nameOf(state.selection.channel.value)}</span>
 					</strong>
 					<span class="nw-spring" />
-					<button
-						type="button"
-						class="nw-button nw-icon"
-						aria-label="Previous photo"
-						aria-disabled={at <= 0}
+					<IconButton
+						name="Previous photo"
+						icon="previous"
+						off={at <= 0}
 						onClick={() => go(at - 1)}
-					>
-						<Icon name="previous" />
-					</button>
-					<button
-						type="button"
-						class="nw-button nw-icon"
-						aria-label="Next photo"
-						aria-disabled={at >= shots.length - 1}
+					/>
+					<IconButton
+						name="Next photo"
+						icon="next"
+						off={at >= shots.length - 1}
 						onClick={() => go(at + 1)}
-					>
-						<Icon name="next" />
-					</button>
-					<button type="button" class="nw-button nw-icon" aria-label="Close" onClick={close}>
-						<Icon name="close" />
-					</button>
+					/>
+					<IconButton name="Close" icon="close" onClick={close} />
 				</div>
 				<div class="nw-dialog-body">
 					<div class="nw-large-side">
@@ -182,6 +183,7 @@ function Marks({ shot, scale, quantile }: { shot: Shot; scale: number; quantile:
 
 function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: number }) {
 	const { shot, large, quantile } = props;
+	const { state, commands, open, tab } = useView();
 	const { photo } = shot;
 	const fires = photo.peak > 0;
 	const rare = photo.peak >= quantile && quantile > 0;
@@ -231,6 +233,20 @@ function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: numb
 					<dd class="nw-filename">{photo.path || `photo ${photo.index}`}</dd>
 				</div>
 			</dl>
+			{!state.saved && (
+				<button
+					type="button"
+					class="nw-button nw-small"
+					onClick={() => {
+						const { group, rank } = open.value as OpenPhoto;
+						commands.bringShown(group, rank);
+						tab.value = true;
+						open.value = null;
+					}}
+				>
+					Look at this one
+				</button>
+			)}
 		</div>
 	);
 }

@@ -29,7 +29,7 @@ export function Photos() {
 					{state.gone.value
 						? "Not here, and the kernel does not answer."
 						: scanning
-							? "The photos appear here when the scan is done."
+							? "Scanning: the photos appear here as they are found."
 							: dataset === null
 								? "No data set yet: give one above, and the photos that fire this neuron appear here."
 								: state.scanRow.value
@@ -41,8 +41,9 @@ export function Photos() {
 	}
 	const dead = set ? set.info.dead : state.isDead(state.selection.neuron.value);
 	const unscanned = !set && !scanning && !state.strength.value;
-	const partly =
-		!!set && !!dataset && !scanning && set.info.scanned + dataset.skipped_count < dataset.photos;
+	const total = dataset?.photos ?? 0;
+	const soFar = !!set && state.soFar(set.info);
+	const partly = !!set && !scanning && !soFar && state.partly(set.info);
 	const reason = state.gone.value
 		? "not here, and the kernel does not answer"
 		: scanning
@@ -58,18 +59,19 @@ export function Photos() {
 					{set && (
 						<span class="nw-muted nw-plain">
 							{partly && `${count(set.info.scanned)} of `}
-							{plural(partly ? dataset.photos : set.info.scanned, "photo")} scanned
+							{plural(partly ? total : set.info.scanned, "photo")} scanned
+							{soFar && ` so far, of ${count(total)}`}
 						</span>
 					)}
 				</h3>
-				{(unscanned || partly) && <ScanButton photos={dataset?.photos ?? 0} partly={partly} />}
+				{(unscanned || partly) && <ScanButton photos={total} partly={partly} />}
 				{!unscanned && !dead && <MapControls group="strip" />}
 			</div>
 			{dead ? (
 				<p class="nw-dead-note">
-					<strong>Dead on these photos.</strong> This neuron gave zero everywhere in all{" "}
-					{count(set?.info.scanned ?? dataset?.photos ?? 0)} of them, so none fires it more than
-					another.
+					<strong>{soFar ? "Silent so far." : "Dead on these photos."}</strong> This neuron gave
+					zero everywhere in all {count(set?.info.scanned ?? total)} of them, so none fires it more
+					than another.
 				</p>
 			) : (
 				<>
@@ -137,7 +139,7 @@ function Strip(props: { group: Group; shots: Shot[] | undefined; reason: string 
 }
 
 function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }) {
-	const { open, mapMode, opacity, commands } = useView();
+	const { open, mapMode, opacity } = useView();
 	const { photo } = shot;
 	return (
 		<button
@@ -145,8 +147,7 @@ function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }
 			class="nw-photo"
 			title={photo.label || photo.path}
 			onClick={(e) => {
-				commands.enlarge(group, photo.rank);
-				open.value = { group, rank: photo.rank, from: e.currentTarget };
+				open.value = { group, rank: photo.rank, index: photo.index, from: e.currentTarget };
 			}}
 		>
 			<span class="nw-photo-box">

@@ -153,11 +153,7 @@ function Forming({ frame }: { frame: Frame }) {
 function Readings({ picture }: { picture: Picture }) {
 	const { state } = useView();
 	const { image } = picture;
-	const best =
-		image.best_photo ??
-		state.media.photos(image.target)?.info.most[0]?.score ??
-		state.strength.value?.best[channelOf(image.target).neuron] ??
-		null;
+	const best = state.strength.value?.best[channelOf(image.target).neuron] ?? null;
 	const ratio = image.comparable && best !== null && best > 0 ? image.activation / best : null;
 	const [r, g, b] = image.look.mean_rgb.map((c) => Math.round(c)) as [number, number, number];
 	return (

@@ -61,6 +61,7 @@ function Card({ pin }: { pin: Target }) {
 	const picture = state.media.picture(pin);
 	const thumb = state.media.preview(pin);
 	const photos = state.media.photos(pin);
+	const soFar = !!photos && state.soFar(photos.info);
 	const shown = targetKey(pin) === state.selection.key.value;
 	const url = picture?.url ?? thumb?.url;
 	const name = nameOf(pin);
@@ -122,7 +123,8 @@ function Card({ pin }: { pin: Target }) {
 					: Array.from({ length: PHOTOS }, (_, i) => <span key={i} class="nw-photo-empty" />)}
 			</div>
 			{!isWhole(pin) && <p class="nw-muted nw-pin-value">photos of {titleOf(channel)}</p>}
-			{photos?.info.dead && <p class="nw-muted nw-pin-value">dead on these photos</p>}
+			{soFar && <p class="nw-muted nw-pin-value">photos so far</p>}
+			{photos?.info.dead && !soFar && <p class="nw-muted nw-pin-value">dead on these photos</p>}
 		</li>
 	);
 }

@@ -75,7 +75,7 @@ def test_the_default_and_a_fast_scan_use_what_is_fast(elsewhere) -> None:
 def test_what_is_not_computed_in_bfloat16_is_rendered_in_float32(monkeypatch) -> None:
     from neuron_widget import load_model, render
 
-    monkeypatch.setattr("neuron_widget.rendering.settings.computes_bfloat16", lambda _: False)
+    monkeypatch.setattr("neuron_widget.networks.arithmetic.computes_bfloat16", lambda _: False)
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
     model = load_model(module, preprocess=((0.5,) * 3, (0.25,) * 3), input_size=32)
     result = render(model, "1", 0, steps=1, size=32, precision="bfloat16", progress=False)

@@ -48,7 +48,7 @@ def test_what_stayed_grey_says_so(
     (note,) = result.notes
     assert (says in note) if says else note == ""
     assert (f"1:{neuron}" in caplog.text) is bool(says)
-    assert ("note" in image_facts(result, None)) is bool(says)
+    assert ("note" in image_facts(result)) is bool(says)
     assert (float(result.activation[0]) == 0) is bool(says)
     if says and not redirect:
         assert np.ptp(result.images) < 0.3  # as grey as it began

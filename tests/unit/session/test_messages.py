@@ -27,4 +27,4 @@ def test_only_the_mean_of_a_map_is_compared_with_photos(
     model: VisionModel, target: Any, objective: str, comparable: bool
 ) -> None:
     result = render(model, target, steps=2, size=32, objective=objective, progress=False)
-    assert image_facts(result, None)["comparable"] is comparable
+    assert image_facts(result)["comparable"] is comparable

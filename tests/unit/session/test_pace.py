@@ -66,6 +66,30 @@ def test_one_answer_frees_all_that_came_before() -> None:
     assert window.due()
 
 
+def test_only_the_frame_that_fills_the_window_asks_for_an_answer() -> None:
+    clock = Clock()
+    window = FrameWindow(clock)
+    window.view("a", visible=True)
+    asked = []
+    for _ in range(40):
+        clock.now += 1 / MAX_FRAMES_PER_SECOND
+        assert window.due(), "what is waited for was asked for"
+        index = window.sent()
+        asked.append(window.full)
+        if window.full:
+            window.acknowledged(index)
+    assert asked == [False, True] * 20
+    # Answers that do not come: the newest that is waited for has been asked for, always.
+    asking = {}
+    for _ in range(200):
+        clock.now += ACK_TIMEOUT_S / 7
+        if window.due():
+            index = window.sent()
+            asking[index] = window.full
+        elif window.full:
+            assert asking[index]
+
+
 def test_throttle() -> None:
     clock = Clock()
     throttle = Throttle(0.25, clock)  # binary fractions, so that sums are exact
