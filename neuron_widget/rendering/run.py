@@ -39,6 +39,9 @@ __all__ = ["RenderRun", "clean_activation"]
 # Above this the optimiser's state is not kept with the result (a whole layer at 224 px is 0.9 GB).
 _MAX_STATE_BYTES = 512 * 2**20
 
+# Finished images that are measured side by side.
+_MEASURED = 16
+
 
 @dataclass(frozen=True)
 class _Image:
@@ -290,6 +293,12 @@ def clean_activation(
 
     ``targets``: one an image, of one layer, all with a position or none.
     """
+    if len(images) > _MEASURED and not objective.together:
+        # More at once, in float32, may need more memory than the steps that made them.
+        parts = range(0, len(images), _MEASURED)
+        cuts = [slice(i, i + _MEASURED) for i in parts]
+        each = (clean_activation(model, objective, images[cut], targets[cut]) for cut in cuts)
+        return [value for part in each for value in part]
     info = model.layer(targets[0].layer)
     if model.loaded_here:
         images = images.contiguous(memory_format=torch.channels_last)
