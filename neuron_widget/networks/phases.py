@@ -58,10 +58,11 @@ class PhasedGradient:
         stride, shift = self._stride, self._shift
         found = self._kernel(grad).permute(0, 2, 3, 1)
         h, w = (-(-(size + shift) // stride) for size in (height, width))
-        phases = found[:, :h, :w].unflatten(3, (-1, stride, stride))
+        channels = found.shape[3] // stride**2
+        phases = found[:, :h, :w].view(len(grad), h, w, channels, stride, stride)
         # One cast and shuffle in one pass: pixel_shuffle reads channels_last slowly.
         whole = torch.empty(
-            (len(grad), phases.shape[3], h, stride, w, stride), dtype=dtype, device=grad.device
+            (len(grad), channels, h, stride, w, stride), dtype=dtype, device=grad.device
         )
         whole.copy_(phases.permute(0, 3, 1, 4, 2, 5))
         pixels = whole.flatten(2, 3).flatten(3)
