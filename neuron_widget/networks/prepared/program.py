@@ -128,6 +128,7 @@ class Tape:
             # Each operation's memory is free as soon as its gradient is known.
             outputs, inputs, gradient, ours = self._steps.pop()
             own = [grads.pop(node, None) for node in outputs]
+            there: Tensor | None = None
             if all(g is None for g in own):
                 continue
             if ours:
@@ -137,12 +138,13 @@ class Tape:
                 there = grads.get(inputs[0]) if inputs[0] in owned else None
                 found = gradient(Returning(grad, redirect, alone, there))
                 fresh = _read_by_one(found, None if alone else grad)
-                del grad, there
+                del grad
             else:
                 found = gradient(own, redirect)
                 fresh = [False] * len(found)
             for read, new, is_fresh in zip(inputs, found, fresh, strict=True):
-                if new is None or new is grads.get(read):
+                if new is None or new is there:
+                    # Nothing, or added there already.
                     continue
                 if read not in grads:
                     grads[read] = new
@@ -153,7 +155,7 @@ class Tape:
                 else:
                     grads[read] = grads[read] + new
                     owned.add(read)
-            del gradient, own, found
+            del gradient, own, found, there
         return grads
 
 
