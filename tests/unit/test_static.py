@@ -11,8 +11,7 @@ STATIC = Path(neuron_widget.__file__).parent / "static"
 
 
 def test_the_bundles_are_small() -> None:
-    # It is sent again for every widget. (The panel of one's own photo took 6 kB more than the 90 that
-    # were the limit before it.)
+    # It is sent again for every widget. (The limit was 90 kB before the panel of one's own photo.)
     limits = {"widget.js": 96_000, "widget.css": 30_000, "quiz.js": 30_000, "quiz.css": 10_000}
     for name, limit in limits.items():
         size = (STATIC / name).stat().st_size
