@@ -53,19 +53,20 @@ def fused_reader(
     ``None`` where only the module itself will do (see :meth:`VisionModel.reading`): for another
     network, one with parts replaced, a layer that is no block, where somebody's hooks are on the
     module, for weights that are not finite (what they give must not be rectified away), and on
-    other devices than the CPU, where this was not measured.
+    devices where this was not measured. On a GPU ``chunk`` means nothing.
     """
     module = model.module
     if type(module) is not InceptionV1 or not isinstance(getattr(module, layer, None), Inception):
         return None
     if _shape(module) != _as_published() or any("forward" in vars(m) for m in module.modules()):
         return None
-    if model.device.type != "cpu" or any(
+    if model.device.type not in ("cpu", "cuda") or any(
         m._forward_hooks or m._forward_pre_hooks for m in module.modules()
     ):
         return None
     if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
         return None
+    chunk = chunk if model.device.type == "cpu" else 0
     return FusedReader(model, FusedInception(module, layer, dtype, chunk))
 
 
@@ -206,7 +207,7 @@ class _Stem:
         conv = module.conv2d0
         self._dtype = dtype
         bias = conv.bias.to(dtype) if conv.bias is not None else None
-        self._conv = Kernel(conv.weight.to(dtype), bias, pad=0, stride=2)
+        self._conv = Kernel(conv.weight.to(dtype), bias, pad=0, stride=2, rectified=True)
         self._pool = MaxPool3(2)
         self._back = PhasedGradient(conv.weight.detach().to(dtype), stride=2, padding=2)
 
@@ -217,7 +218,8 @@ class _Stem:
         padded[:, :, 2:-3, 2:-3] = images
         x = self._conv(padded)
         y, places = self._pool(x, gradients is not None)
-        rectify(y)
+        if not self._conv.rectifies:
+            rectify(y)
         if gradients is not None:
 
             def gradient(grad: Tensor, redirect: bool) -> Tensor:
@@ -235,7 +237,9 @@ class _Rectified:
         self._conv = Conv([conv], dtype, channel)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
-        y = rectify(self._conv(x))
+        y = self._conv(x)
+        if not self._conv.rectifies:
+            rectify(y)
         if gradients is not None:
             gradients.append(
                 lambda grad, redirect: self._conv.gradient(masked(grad, y, redirect, grad))
@@ -248,7 +252,9 @@ class _Norm:
 
     def __init__(self, norm: LocalResponseNorm, dtype: torch.dtype):
         band, bias = norm.band.to(dtype), norm.bias.to(dtype)
-        self._sums, self._spread = Kernel(band, bias, pad=0), Kernel(band, None, pad=0)
+        # Sums of squares: to rectify them changes nothing.
+        self._sums = Kernel(band, bias, pad=0, rectified=True)
+        self._spread = Kernel(band, None, pad=0)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
         r = self._sums(x.square()).rsqrt_()

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.errors import NeuronWidgetError, RenderError
+from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.fast import fast_reader
 from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.pace import Pace
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
 from neuron_widget.rendering.memory import free_memory, keep_blocks
 from neuron_widget.rendering.objective import Objective, at_positions
@@ -72,6 +74,7 @@ class RenderRun:
     ):
         self.model, self.settings = model, settings
         keep_blocks(model.device)
+        self._pace = Pace(model.device)
         with torch.inference_mode(False):
             self._image = FourierImage.of(settings.options, model.device, grey=model.grey)
             precision = getattr(torch, str(settings.options["precision"]))
@@ -125,8 +128,7 @@ class RenderRun:
                 self._open.pop()
             elif self._advance(batch):
                 done += 1
-                if batch.step % CHECK_EVERY == 0 or batch.step == steps:
-                    self._stop_if_not_finite(batch)
+                self._pace.keep()
                 now = self._now(batch, done)
                 self._seconds += time.perf_counter() - since
                 yield now
@@ -166,9 +168,12 @@ class RenderRun:
         """One step; False if it does not fit into memory and the batch can be halved."""
         try:
             batch.advance()
+            if batch.step % CHECK_EVERY == 0 or batch.step == self.settings.options["steps"]:
+                self._stop_if_not_finite(batch)
             return True
         except NeuronWidgetError as error:
-            error.result = self._what_is_there()
+            if error.result is None:
+                error.result = self._what_is_there()
             raise
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -187,8 +192,10 @@ class RenderRun:
     def _halve(self) -> None:
         """Go on with half the images, and with no larger batch from now on."""
         # Outside any except block: a traceback keeps the failed step's tensors alive.
+        batch = self._open.pop()
+        batch.let_go()
         free_memory(self.model.device)
-        now, later = self._open.pop().split()
+        now, later = batch.split()
         self._open += [later, now]
         limit = len(now.places)
         self._waiting = deque(
@@ -287,7 +294,8 @@ def clean_activation(
     if model.loaded_here:
         images = images.contiguous(memory_format=torch.channels_last)
     off = torch.autocast(images.device.type, enabled=False)
-    with torch.inference_mode(), model.reading(info.name) as read, off:
+    exact = full_float32(images.device)
+    with torch.inference_mode(), model.reading(info.name) as read, off, exact:
         maps = at_positions(read(images), targets, info.height, info.width)
         channels = torch.tensor([t.neuron for t in targets], device=images.device)
         values = objective(maps, channels)

@@ -47,16 +47,21 @@ class Kernel:
         self._weight = weight.detach().clone(memory_format=torch.channels_last)
         self._bias = bias.detach().clone() if bias is not None else None
         self._numbers = padding, stride, dilation, groups
+        self._steps = stride, padding, dilation, groups
         self._top = top
         self._after: tuple[str, list[float]] = {
             None: ("none", []), math.inf: ("relu", []), 6.0: ("hardtanh", [0.0, 6.0])
         }[top]  # fmt: skip
-        self._laid_out = onednn_takes(weight.dtype)
+        self._laid_out = weight.device.type == "cpu" and onednn_takes(weight.dtype)
         # The best layout depends on the input's size.
         self._packed: dict[torch.Size, Tensor] = {}
 
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """``(N, C, H, W)`` -> ``(N, C', H', W')``, with another one of this shape added."""
+        on_gpu = x.device.type == "cuda" and other is None
+        if on_gpu and self._top == math.inf and self._bias is not None:
+            fused: Tensor = torch.cudnn_convolution_relu(x, self._weight, self._bias, *self._steps)
+            return fused
         if not self._laid_out:
             y = self._plain(x)
             y = y if other is None else y.add_(other)
@@ -85,8 +90,7 @@ class Kernel:
         return sums
 
     def _plain(self, x: Tensor) -> Tensor:
-        padding, stride, dilation, groups = self._numbers
-        return torch.conv2d(x, self._weight, self._bias, stride, padding, dilation, groups)
+        return torch.conv2d(x, self._weight, self._bias, *self._steps)
 
     def _laid_out_for(self, x: Tensor) -> Tensor:
         size = x.shape[1:]
@@ -109,16 +113,18 @@ def backward(
     if stride == [1, 1] and min(pad) >= 0:
         one = Kernel(turned, None, stride, pad, dilation, groups)
         return lambda grad, _x, there: one(grad) if there is None else one.onto(there, grad)
-    if groups == 1 and kernel == [1, 1] and padding == [0, 0]:
+    on_cpu = weight.device.type == "cpu"
+    if on_cpu and groups == 1 and kernel == [1, 1] and padding == [0, 0]:
         return _of_single_pixels(Kernel(turned, None, [1, 1], [0, 0], [1, 1], 1), stride)
-    if groups == 1 and inner <= _FEW_CHANNELS and dilation == [1, 1]:
+    if on_cpu and groups == 1 and inner <= _FEW_CHANNELS and dilation == [1, 1]:
         same = all(pair[0] == pair[1] for pair in (stride, padding, kernel))
         with contextlib.suppress(ValueError):
             if same:
                 phases = PhasedGradient(weight, stride[0], padding[0])
                 return lambda grad, x, _there: phases(grad, x.shape[2], x.shape[3], x.dtype)
     # Of a convolution in groups with steps oneDNN has no fast gradient in bfloat16.
-    dtype = torch.float32 if groups > 1 and weight.dtype == torch.bfloat16 else weight.dtype
+    slow = on_cpu and groups > 1 and weight.dtype == torch.bfloat16
+    dtype = torch.float32 if slow else weight.dtype
     weight = weight.to(dtype).clone(memory_format=torch.channels_last)
 
     def back(grad: Tensor, x: Tensor, _there: Tensor | None) -> Tensor:

@@ -198,7 +198,8 @@ class ReLU:
 
     def __call__(self, x: Tensor, *, gradient: bool) -> tuple[Tensor, Gradient | None]:
         """Any shape."""
-        bits = x.view(torch.int16) if self.top == math.inf and x.dtype == torch.bfloat16 else x
+        low = self.top == math.inf and x.dtype == torch.bfloat16 and x.device.type == "cpu"
+        bits = x.view(torch.int16) if low else x
         y = bits.clamp(0, self.top if self.top < math.inf else None).view(x.dtype)
         if not gradient:
             return y, None
@@ -226,12 +227,17 @@ def rectified_gradient(
         into = torch.empty_like(grad)
     if top < math.inf:
         _aten.hardtanh_backward.grad_input(grad, y, 0.0, top, grad_input=into)
-    elif y.dtype == torch.bfloat16:
+    elif y.dtype == torch.bfloat16 and y.device.type == "cpu":
         # As the integers that they also are: the processor has instructions for these.
         bits, own, found = (t.view(torch.int16) for t in (grad, y, into))
         _aten.threshold_backward.grad_input(bits, own, 0, grad_input=found)
     else:
         _aten.threshold_backward.grad_input(grad, y, 0, grad_input=into)
+    if redirect and y.device.type != "cpu":  # nothing may be read there: it would wait
+        alive = torch.linalg.vector_norm(into, torch.inf, dim=tuple(range(1, y.ndim)), keepdim=True)
+        up = torch.where(y <= 0, grad.clamp(max=0), grad)
+        up = torch.where(y >= top, up.clamp(min=0), up)
+        return torch.where(alive > 0, into, up)
     if redirect:
         strongest = torch.linalg.vector_norm(into.flatten(1), torch.inf, dim=1).tolist()
         for i, strength in enumerate(strongest):

@@ -47,7 +47,7 @@ class Program:
         """The values wanted; with a tape, also what leads back."""
         values: dict[Node, Any] = dict(zip(self.given, given, strict=True))
         low = self._dtype == torch.bfloat16
-        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+        with torch.autocast(given[0].device.type, torch.bfloat16, enabled=low):
             for node, reads, freed in self._steps:
                 if node.target is operator.getitem:
                     source, i = node.args
