@@ -173,7 +173,8 @@ class Session:
                 if "render" in stopped:
                     self._show_stopped("render")
                 else:
-                    self._rendering.start(delay=SETTLE_S)
+                    # A slider passes over neurons; a layer is chosen.
+                    self._rendering.start(delay=0.0 if new_layer else SETTLE_S)
         state.on_change()
 
     def _on_scanned(self) -> None:
