@@ -68,7 +68,10 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	useEffect(() => {
 		if (!shot) return;
 		commands.enlarge(now.group, rank);
-		open.value = { ...now, rank, index: shot.photo.index };
+		const { index } = shot.photo;
+		// Not where the person has gone on meanwhile: the two would take turns for ever.
+		if (open.peek() === now && (now.rank !== rank || now.index !== index))
+			open.value = { ...now, rank, index };
 	}, [now.group, rank, shot?.photo.index]);
 
 	// Escape closes it wherever the focus is by now, and from the first moment.
