@@ -112,4 +112,5 @@ class _Pick:
         return x[:, one], to_input
 
     def of_channel(self, channel: int) -> Any:
+        """Never asked: it stands last, and gives one channel already."""
         raise NotImplementedError(channel)
