@@ -47,8 +47,9 @@ class Looking:
         self._square: Image.Image | None = None
         self._look: Look | None = None
         self._number = 0
-        # Counts the photos that were put away: a look that was on its way then is not shown.
-        self._gone = 0
+        # Counts what was asked for, "no photo" too: a look that is not the newest is not shown,
+        # not even where it was in the network already and comes to its end.
+        self._asked = 0
 
     @property
     def look(self) -> Look | None:
@@ -140,10 +141,12 @@ class Looking:
         return scan
 
     def _submit(self, photo: Any, name: str, square: Image.Image | None = None) -> Job:
-        gone = self._gone
+        with self._state.lock:
+            self._asked += 1
+            asked = self._asked
 
         def looked(look: Look) -> None:
-            if gone == self._gone:
+            if asked == self._asked:
                 self._photo, self._name, self._square = photo, look.name, look.image
                 self._on_looked(look)
 
@@ -198,7 +201,7 @@ class Looking:
         """Forget the photo, and say so."""
         self._state.stop("look", "answer")
         with self._state.lock:
-            self._gone += 1
+            self._asked += 1
             self.let_go()
         self._state.no_error("photo")
         self._state.send({"kind": "put_away"}, [])

@@ -288,12 +288,14 @@ def test_a_network_without_classes_says_so_in_place_of_them() -> None:
 
 GO = threading.Event()
 GO.set()
+INSIDE = threading.Event()
 
 
 class Holds(Tiny):
     """Waits in the forward pass while it is told to."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        INSIDE.set()
         assert GO.wait(LIMIT)
         return super().forward(x)
 
@@ -303,23 +305,27 @@ def held() -> Iterator[Page]:
     """A session whose network waits in its forward pass, until ``GO``."""
     page = Page(Holds().eval())
     GO.clear()
+    INSIDE.clear()
     yield page
     GO.set()
     page.session.close()
     page.worker.close()
 
 
-def test_the_newest_photo_wins(held: Page) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_newest_photo_wins(held: Page, begun: bool) -> None:
     for i in range(3):
         held.session.look(noise(50 + i), f"{i}.png")
+        assert not begun or INSIDE.wait(LIMIT)
     GO.set()
     held.wait()
     assert [m["name"] for m, _ in held.heard if m["kind"] == "looked"] == ["2.png"]
 
 
-def test_a_photo_that_is_put_away_on_its_way_stays_away(held: Page) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_photo_that_is_put_away_on_its_way_stays_away(held: Page, begun: bool) -> None:
     held.session.look(noise(50), "a.png")
-    time.sleep(0.05)  # it is in the network now, or not begun: both must do
+    assert not begun or INSIDE.wait(LIMIT)
     handle_message(held.session, {"kind": "put_away"})
     GO.set()
     held.wait()
