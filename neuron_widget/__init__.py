@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from neuron_widget.openmp import short_look_out
 from neuron_widget.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         predictability,
         stability,
     )
+    from neuron_widget.looking import Look, look
     from neuron_widget.networks import VisionModel, load_model
     from neuron_widget.page import export_html
     from neuron_widget.quiz.widget import NeuronQuiz
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analyzer",
+    "Look",
     "NeuronQuiz",
     "NeuronWidget",
     "Predictability",
@@ -37,6 +40,7 @@ __all__ = [
     "VisionModel",
     "export_html",
     "load_model",
+    "look",
     "open_dataset",
     "predictability",
     "render",
@@ -48,6 +52,7 @@ __all__ = [
 
 _HOME = {
     "Analyzer": "analysis",
+    "Look": "looking",
     "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
     "Predictability": "analysis.predicting",
@@ -57,6 +62,7 @@ _HOME = {
     "VisionModel": "networks",
     "export_html": "page",
     "load_model": "networks.zoo",
+    "look": "looking",
     "open_dataset": "scanning",
     "predictability": "analysis.predicting",
     "render": "rendering",
@@ -70,7 +76,8 @@ _HOME = {
 # Names are loaded when they are first used: torch takes seconds, and a `--help` should not.
 def __getattr__(name: str) -> object:
     if name in _HOME:
-        return getattr(import_module(f"neuron_widget.{_HOME[name]}"), name)
+        with short_look_out():
+            return getattr(import_module(f"neuron_widget.{_HOME[name]}"), name)
     raise AttributeError(f"module 'neuron_widget' has no attribute {name!r}")
 
 

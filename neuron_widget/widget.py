@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from neuron_widget.analysis.predicting import Predictability
+    from neuron_widget.looking import Look
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import Example
 
@@ -250,6 +251,27 @@ class NeuronWidget(anywidget.AnyWidget):
             self._waiting.until_done(job)
         state = self._session.state
         return state.cache.measured(state.layer)
+
+    def look(self, photo: Any, wait: bool = False) -> Look | None:
+        """Show a photo of yours to the layer: who fires on it, and where.
+
+        ``photo`` is a path, a PIL image, an array or tensor, or one of :attr:`examples`. It stays
+        in memory: it is in no store, no exported page and no saved notebook. With ``wait``, return
+        the :class:`~neuron_widget.Look`.
+
+        Raises
+        ------
+        ModelError, UnknownLayer, NeuronOutOfRange, DatasetError, WidgetError
+            As :meth:`render`, and what is wrong with the photo.
+        """
+        if wait:
+            self._waiting.until_open()
+        with self._updates.held():
+            job = self._session.look(photo)
+        if not wait:
+            return None
+        self._waiting.until_done(job)
+        return self._session.looking.look
 
     def stop(self) -> None:
         """Stop what runs; it ends within one step, and what is there is kept."""

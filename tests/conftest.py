@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neuron_widget.session.openmp import short_look_out
+from neuron_widget.openmp import short_look_out
 
 # Tests run beside other programs: threads that wait for each other must not take their cores.
 with short_look_out():

@@ -74,7 +74,7 @@ export function applyMessage(
 			return;
 		default:
 			// A newer kernel may say more than this page knows: nothing to do.
-			return;
+			state.looking.apply(message, buffers);
 	}
 }
 
@@ -123,6 +123,7 @@ function applyError(state: PageState, error: P.Error): void {
 	}
 	state.errors.add(error);
 	if (error.where === "network") state.opening.value = "";
+	if (error.where === "photo") state.looking.coming.value = "";
 	if (error.action === "download") state.tasks.news.value = error.title;
 	state.tasks.refused();
 	state.exports.figure.value = false;

@@ -89,6 +89,16 @@ export class Commands {
 		this.connection.ask({ kind: "enlarge", target, group, rank });
 	}
 
+	/** Look at a photo that is shown, as at one that was brought. */
+	bringShown(group: Group, rank: number): void {
+		this.connection.ask({
+			kind: "bring_shown",
+			target: this.state.selection.channel.value,
+			group,
+			rank,
+		});
+	}
+
 	inView(neurons: number[]): void {
 		this.state.inView.tell(this.state.selection.layer.value, neurons);
 	}

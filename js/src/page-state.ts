@@ -6,6 +6,7 @@ import { Errors } from "./errors";
 import { Exports } from "./exports";
 import { Frames, type LiveFrame } from "./frames";
 import { InView } from "./in-view";
+import { Looking } from "./looking";
 import { type Group, type LargeShot, Media } from "./media";
 import { Pins } from "./pins";
 import type * as P from "./protocol";
@@ -55,6 +56,7 @@ export class PageState {
 	readonly pins: Pins;
 	readonly exports: Exports;
 	readonly media: Media;
+	readonly looking: Looking;
 	/** The page was saved: there is no kernel, and nothing is on its way. */
 	readonly saved: boolean;
 	readonly #ends: (() => void)[] = [];
@@ -74,6 +76,10 @@ export class PageState {
 		this.renderSettings = new RenderSettings(ask);
 		this.pins = new Pins(ask);
 		this.exports = new Exports(ask);
+		this.looking = new Looking(
+			(message, buffers) => connection.ask(message, buffers),
+			this.tasks.news,
+		);
 		this.media = new Media((key) => this.pins.holds(key));
 		this.saved = connection.model.get("saved") === true;
 		this.renderRow = this.#beat.follow(this.#renderRow, sameRun);
@@ -238,6 +244,7 @@ export class PageState {
 		this.network.value = null;
 		this.dataset.value = undefined;
 		this.errors.clear();
+		this.looking.clear();
 		this.tasks.clear();
 		this.inView.forget();
 	}
@@ -248,6 +255,7 @@ export class PageState {
 		this.selection.dispose();
 		this.inView.dispose();
 		this.frames.clear();
+		this.looking.clear();
 		this.#clearNetwork();
 	}
 

@@ -9,6 +9,10 @@ export const MAX_FRAMES_IN_FLIGHT = 2;
 
 export const ACK_TIMEOUT_S = 1;
 
+export const PIECE_BYTES = 4e+06;
+
+export const PHOTO_BYTES = 5e+07;
+
 /** One layer of the network: its name and the shape of its activation. */
 export interface Layer {
 	name: string;
@@ -84,8 +88,20 @@ export type Target =
 
 export type Settings = Record<string, string | number | boolean>;
 
+/**
+ * One class of the network's answer: its probability before and after, and the difference.
+ *
+ * Written out, in percent. ``name`` is the output's number where the outputs have no names.
+ */
+export interface ClassChange {
+	name: string;
+	before: string;
+	after: string;
+	change: string;
+}
+
 /** Colour and contrast of the rendered image on 0..255, with the pattern labels. */
-export interface Look {
+export interface Appearance {
 	mean_rgb: number[];
 	std_rgb: number[];
 	patterns: string[];
@@ -236,6 +252,61 @@ export interface Enlarge {
 	rank: number;
 }
 
+/**
+ * The person brought a photo: one piece of its file. Buffers: the piece's bytes.
+ *
+ * A file is cut into ``pieces`` of ``PIECE_BYTES``, numbered from 0. ``upload`` tells it from
+ * others that the page brings; a newer one takes its place. When all pieces are there the kernel
+ * looks at it and answers with ``looked``, or with an ``error`` at ``photo``.
+ */
+export interface Bring {
+	kind: "bring";
+	upload: string;
+	name: string;
+	piece: number;
+	pieces: number;
+}
+
+/** The person wants to look at a photo that is shown: one of the data set's. */
+export interface BringShown {
+	kind: "bring_shown";
+	target: Target;
+	group: "most" | "least";
+	rank: number;
+}
+
+/** The person put the photo away: the kernel forgets it and answers with ``put_away``. */
+export interface PutAway {
+	kind: "put_away";
+}
+
+/** Show where on the photo a neuron fires: the kernel answers with ``map``. */
+export interface AskMap {
+	kind: "map";
+	target: Target;
+}
+
+/** The person points at a position of the photo: the kernel answers with ``place``. */
+export interface AskPlace {
+	kind: "place";
+	row: number;
+	column: number;
+}
+
+/**
+ * What would the network answer with these neurons changed? The kernel says it: ``answer``.
+ *
+ * They fire ``times`` as strongly (0: off), or everywhere with their ``mean`` over the data set.
+ * ``question`` names all of this, and comes back with the answer.
+ */
+export interface AskAnswer {
+	kind: "answer";
+	question: string;
+	targets: Target[];
+	mean: boolean;
+	times: number;
+}
+
 /** What is selected now (``seq`` of the ``select`` that caused it, -1 if Python did). */
 export interface Selected {
 	kind: "selected";
@@ -357,7 +428,7 @@ export interface Image {
 	comparable: boolean;
 	history: number[][];
 	packaged: boolean;
-	look: Look;
+	look: Appearance;
 	note?: string;
 }
 
@@ -443,6 +514,70 @@ export interface LargePhoto {
 	photo: Photo;
 }
 
+/**
+ * A photo that was brought, as the selected layer sees it. Buffers: JPEG of the square.
+ *
+ * ``look`` counts up with each: what speaks of an older one is out of date. ``order`` is every
+ * neuron, those first whose score is most unusual for them. ``worth`` says for each neuron how
+ * unusual, in ``unit``: the percentile among the data set's photos, or without a scan the score.
+ * The five best classes follow as an ``answer`` to no question,
+ * the neurons that fire most as a ``place`` that is nowhere.
+ */
+export interface Looked {
+	kind: "looked";
+	look: number;
+	name: string;
+	layer: string;
+	unit: string;
+	order: number[];
+	worth: string[];
+	map_height: number;
+	map_width: number;
+}
+
+/** There is no photo that was brought any more. */
+export interface PhotoGone {
+	kind: "put_away";
+}
+
+/** Where on the photo a neuron fires. Buffers: the map bytes. */
+export interface PhotoMap {
+	kind: "map";
+	look: number;
+	target: Target;
+}
+
+/**
+ * The neurons that fire most at a position, or (``whole``) on all of the photo.
+ *
+ * ``worth`` says how much, in units of what 99 % of a neuron's positions over the data set lie
+ * below; without a scan it is the activation. ``title`` says what is listed, ``note`` by what.
+ * Buffers: the map bytes of each neuron.
+ */
+export interface Place {
+	kind: "place";
+	look: number;
+	whole: boolean;
+	title: string;
+	note: string;
+	neurons: number[];
+	worth: string[];
+}
+
+/**
+ * What the network answers for the photo, before and after neurons were changed.
+ *
+ * The five best classes before, then those that are among the five best only after. ``note``: why
+ * there are none.
+ */
+export interface Answer {
+	kind: "answer";
+	look: number;
+	question: string;
+	classes: ClassChange[];
+	note: string;
+}
+
 /** All that was held was sent. */
 export interface Polled {
 	kind: "polled";
@@ -461,7 +596,7 @@ export interface Pulse {
  */
 export interface Error {
 	kind: "error";
-	where: "network" | "render" | "scan" | "select" | "save";
+	where: "network" | "render" | "scan" | "select" | "save" | "photo";
 	title: string;
 	message: string;
 	traceback: string;
@@ -499,7 +634,13 @@ export type FromPage =
 	| Ack
 	| Poll
 	| InView
-	| Enlarge;
+	| Enlarge
+	| Bring
+	| BringShown
+	| PutAway
+	| AskMap
+	| AskPlace
+	| AskAnswer;
 
 export type ToPage =
 	| Selected
@@ -518,6 +659,11 @@ export type ToPage =
 	| Predicted
 	| Photos
 	| LargePhoto
+	| Looked
+	| PhotoGone
+	| PhotoMap
+	| Place
+	| Answer
 	| Polled
 	| Pulse
 	| Error
@@ -597,14 +743,14 @@ export interface Setting {
 	label: string;
 	help: string;
 	default: string | number | boolean;
-	low: number | null;
-	high: number | null;
-	step: number | null;
+	low?: number;
+	high?: number;
+	step?: number;
 	/** Whether another value makes another picture. */
 	remakes: boolean;
 	/** The task that the switch turns off. */
-	task: Progress["task"] | null;
-	choices: { name: string; label: string; help: string }[];
+	task?: Progress["task"];
+	choices?: { name: string; label: string; help: string }[];
 }
 
 /** The settings that the page shows, in order. */
@@ -618,9 +764,7 @@ export const SETTINGS: readonly Setting[] = [
 		low: 16,
 		high: 1024,
 		step: 1,
-		remakes: true,
-		task: null,
-		choices: []
+		remakes: true
 	},
 	{
 		name: "lr",
@@ -630,10 +774,7 @@ export const SETTINGS: readonly Setting[] = [
 		default: 0.05,
 		low: 0.001,
 		high: 10,
-		step: null,
-		remakes: true,
-		task: null,
-		choices: []
+		remakes: true
 	},
 	{
 		name: "seed",
@@ -644,9 +785,7 @@ export const SETTINGS: readonly Setting[] = [
 		low: 0,
 		high: 2147483647,
 		step: 1,
-		remakes: true,
-		task: null,
-		choices: []
+		remakes: true
 	},
 	{
 		name: "objective",
@@ -654,11 +793,7 @@ export const SETTINGS: readonly Setting[] = [
 		label: "Objective",
 		help: "What an image maximises.",
 		default: "channel",
-		low: null,
-		high: null,
-		step: null,
 		remakes: true,
-		task: null,
 		choices: [
 			{
 				name: "channel",
@@ -678,11 +813,7 @@ export const SETTINGS: readonly Setting[] = [
 		label: "Redirected ReLU",
 		help: "Let gradients pass where ReLU is silent, in the first 16 steps; without it a picture that begins where the neuron is silent stays grey. Default: on where the network has ReLU.",
 		default: "auto",
-		low: null,
-		high: null,
-		step: null,
 		remakes: true,
-		task: null,
 		choices: [
 			{
 				name: "auto",
@@ -707,11 +838,7 @@ export const SETTINGS: readonly Setting[] = [
 		label: "Previews",
 		help: "The gallery fills by itself when nothing else runs. Off, tiles fill as you render.",
 		default: true,
-		low: null,
-		high: null,
-		step: null,
 		remakes: false,
-		task: "preview",
-		choices: []
+		task: "preview"
 	}
 ];

@@ -47,7 +47,7 @@ export function describe(settings: Settings, network: Settings = {}): string[] {
 		const auto = setting.default === AUTO;
 		if (value === setting.default || value === (network[setting.name] ?? (auto && "on"))) return [];
 		if (typeof value === "boolean") return [value ? label : `no ${label}`];
-		const chosen = setting.choices.find((choice) => choice.name === value)?.label || value;
+		const chosen = setting.choices?.find((choice) => choice.name === value)?.label || value;
 		return [auto ? `${label} ${chosen}` : chosen];
 	});
 }

@@ -31,6 +31,10 @@ export interface View {
 	sort: Signal<Sort>;
 	/** The photo that is open large. */
 	open: Signal<OpenPhoto | null>;
+	/** Whether the photos' panel shows the photo that was brought. */
+	tab: Signal<boolean>;
+	/** The neuron under the pointer, whose map lies on the photo meanwhile; -1 for none. */
+	hovered: Signal<number>;
 	datasetOpen: Signal<boolean | null>;
 	settingsOpen: Signal<boolean>;
 	menuOpen: Signal<boolean>;

@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { render } from "preact";
+import { takePhotos } from "./bring";
 import { App } from "./components/app";
 import { addRoot } from "./root";
 import { type View, ViewContext } from "./view-context";
@@ -22,6 +23,8 @@ export function mount({ state, commands }: Widget, el: HTMLElement): () => void 
 		opacity: signal(0.85),
 		sort: signal("index"),
 		open: signal(null),
+		tab: signal(false),
+		hovered: signal(-1),
 		datasetOpen: signal(null),
 		settingsOpen: signal(false),
 		menuOpen: signal(false),
@@ -34,6 +37,7 @@ export function mount({ state, commands }: Widget, el: HTMLElement): () => void 
 		root,
 	);
 
+	takePhotos(view, end.signal);
 	commands.viewReady(view.name);
 	const sight = new IntersectionObserver((entries) => {
 		lookAtTheme();

@@ -308,6 +308,68 @@ export class FakeModel {
 		]);
 	}
 
+	on_bring({ name, piece, pieces }) {
+		if (piece + 1 === pieces) this.look(name);
+	}
+
+	on_bring_shown({ target, rank }) {
+		this.look(`ILSVRC2012_val_0000${target.neuron * 40 + rank}.JPEG`);
+	}
+
+	on_put_away() {
+		this.tell({ kind: "put_away" });
+	}
+
+	/** A photo was brought: who fires on it. */
+	look(name) {
+		const { name: layer, channels, width, height } = this.layerInfo;
+		this.looks = (this.looks ?? 0) + 1;
+		const percentiles = Array.from({ length: channels }, (_, n) => 100 * source(n + 7)() ** 0.5);
+		const order = percentiles.map((_, n) => n).sort((a, b) => percentiles[b] - percentiles[a]);
+		const worth = percentiles.map((p) => p.toFixed(1));
+		const size = { map_width: width, map_height: height };
+		this.tell(
+			{ kind: "looked", look: this.looks, name, layer, unit: "percentile", order, worth, ...size },
+			[bytes(scene(77, 448), "image/jpeg")],
+		);
+		const neurons = order.slice(0, 12);
+		const title = "Most unusual on this photo";
+		const note = "Compared by percentiles among 558 photos of 'photos/train'.";
+		const shown = { neurons, worth: neurons.map((n) => worth[n]), title, note };
+		this.tell({ kind: "place", look: this.looks, whole: true, ...shown }, neurons.map(this.mapOn));
+		this.on_answer({ question: "" });
+	}
+
+	/** Where a neuron fires on the photo that was brought. */
+	mapOn = (neuron) => {
+		const { width, height } = this.layerInfo;
+		return new DataView(bumps(neuron + 3, width, height, 0.9).map.buffer);
+	};
+
+	on_map({ target }) {
+		this.tell({ kind: "map", look: this.looks, target }, [this.mapOn(target.neuron)]);
+	}
+
+	on_place({ row, column }) {
+		const random = source(row * 31 + column);
+		const neurons = Array.from({ length: 12 }, () => Math.floor(random() * 500));
+		const worth = neurons.map((_, i) => `${(3.1 * 0.85 ** i).toFixed(1)}×`);
+		const title = `Firing at row ${row}, column ${column}`;
+		const note = "Compared with the level that 1 % of a neuron's positions pass in the data set.";
+		const shown = { whole: false, title, note, neurons, worth };
+		this.tell({ kind: "place", look: this.looks, ...shown }, neurons.map(this.mapOn));
+	}
+
+	on_answer({ question }) {
+		const classes = CLASSES.slice(0, question ? 6 : 5).map((name, i) => ({
+			name,
+			before: `${(61 * 0.35 ** i).toFixed(1)}\u00a0%`,
+			after: `${(44 * 0.42 ** i).toFixed(1)}\u00a0%`,
+			change: `${i ? "+" : "−"}${(17 * 0.4 ** i).toFixed(1)}`,
+		}));
+		this.tell({ kind: "answer", look: this.looks, question, classes, note: "" });
+	}
+
 	on_more({ target, steps }) {
 		void this.on_start({ target, steps, from: steps / 2 });
 	}

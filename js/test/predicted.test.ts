@@ -35,7 +35,7 @@ test("where no question is fair the line says why", () => {
 });
 
 test("best predicted first, those without a number last; unknown layers by number", () => {
-	expect(galleryOrder(4, "predicted", undefined, known)).toEqual([2, 0, 3, 1]);
+	expect(galleryOrder(4, "predicted", undefined, undefined, known)).toEqual([2, 0, 3, 1]);
 	expect(galleryOrder(3, "predicted")).toEqual([0, 1, 2]);
 });
 

@@ -91,6 +91,25 @@ def wait(ms: int) -> Any:
     return lambda page: page.wait_for_timeout(ms)
 
 
+def no_photo(page: Page) -> None:
+    """Open the panel for a photo of one's own."""
+    finished(page)
+    page.get_by_role("button", name="Your photo").click()
+    page.wait_for_timeout(300)
+
+
+def brought(page: Page) -> None:
+    """Look at one of the photos, point at a place of it, and silence the neuron."""
+    finished(page)
+    page.get_by_role("group", name="Most activating").get_by_role("button").nth(1).click()
+    page.get_by_role("button", name="Look at this one").click()
+    photo = page.get_by_role("application")
+    photo.click(position={"x": 90, "y": 70})
+    page.get_by_label("Neuron 68", exact=True).select_option("off: zero")
+    page.locator(".nw-firing button").nth(1).hover()
+    page.wait_for_timeout(600)
+
+
 def typed(page: Page) -> None:
     """Open the data set panel and scan a bad path; wait for the error."""
     page.get_by_role("button", name="photos/train").click()
@@ -192,6 +211,10 @@ SHOTS: dict[str, tuple[int, int, str, Any]] = {
     "stopped-early": (1400, 1000, "previews=0&dataset=0", stopped_early),
     "resumed": (1400, 1000, GOING, resumed),
     "previews-off": (1100, 900, "previews=0", previews_off),
+    "no-photo": (1100, 1200, "start=1&speed=2000&previews=100", no_photo),
+    "photo": (1100, 1200, "start=1&speed=2000&previews=508", brought),
+    "photo-dark": (1400, 1200, "start=1&speed=2000&previews=508&theme=dark", brought),
+    "photo-w320": (320, 2100, "start=1&speed=2000&previews=508", brought),
     "dead": (1100, 900, "neuron=5&previews=40", wait(2000)),
     "mute": (1100, 500, "mute=1", wait(3500)),
     "w320": (320, 1500, f"{DONE}&views=1", finished),

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { DrawnPage, drawn } from "./drawn-page";
 import {
 	channel,
@@ -125,8 +125,8 @@ describe("a unit that Python selected", () => {
 		]);
 		expect(cards.map((card) => card.querySelectorAll(".nw-pin-photos img").length)).toEqual([2, 2]);
 		page.one('[title="Show mixed4a neuron 68, unit 7,6"]').click();
-		await drawn();
-		expect(page.model.of("select").at(-1)?.target).toEqual(unit(68));
+		// A choice soon after another one waits its tenth of a second.
+		await vi.waitFor(() => expect(page.model.of("select").at(-1)?.target).toEqual(unit(68)));
 		// What is pinned is not forgotten, however many others come; its neuron's photos neither.
 		await page.click("Unpin mixed4a neuron 68");
 		for (let n = 100; n < 170; n++) {

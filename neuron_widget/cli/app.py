@@ -241,6 +241,62 @@ def analyze(
 
 
 @app.command()
+@with_settings(SCAN, but=("precision",))
+def look(
+    photo: Annotated[Path, typer.Argument(help="The photo, of any usual format.")],
+    layer: Layer,
+    data: MaybeData = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="Neurons to show.")] = 12,
+    at: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--at", help="Ask one position of the map: ROW,COLUMN."),
+    ] = None,
+    without: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--without", help="Switch these neurons off (1,5,70-80): the answer's change."
+        ),
+    ] = None,
+    to: Annotated[
+        str, typer.Option("--to", help="Off is zero, or their mean over the data set: zero, mean.")
+    ] = "zero",
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", "-o", help="The sheet (.png). Default: results/PHOTO_LAYER.png."),
+    ] = None,
+    model: Model = None,
+    weights: Weights = None,
+    device: Device = None,
+    stores: Stores = None,
+    no_store: NoStore = False,
+    as_json: AsJson = False,
+    **settings: Any,
+) -> None:
+    """Show a photo of yours to a layer: which neurons fire on it, and where.
+
+    With --data against what is usual for each neuron in that data set; without it by raw score.
+    The photo itself is put into no store.
+    """
+    from neuron_widget.cli.jobs import Opened
+    from neuron_widget.cli.look import look_at_photo
+
+    with reporting(as_json):
+        opened = Opened(layer, model, weights, device, stores, no_store)
+        look_at_photo(
+            opened,
+            photo,
+            data,
+            out,
+            count=count,
+            at=at,
+            without=without,
+            to=to,
+            scanning=settings,
+            as_json=as_json,
+        )
+
+
+@app.command()
 @with_settings(RENDER, SCAN)
 def export(
     layer: Layer,

@@ -26,6 +26,7 @@ from neuron_widget.errors import (
     WrongType,
     WrongValue,
 )
+from neuron_widget.openmp import short_look_out
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -99,7 +100,8 @@ class Commands(TyperGroup):
 def reporting(as_json: bool) -> Iterator[None]:
     """Turn errors into a line (or JSON) and an exit code; those nobody foresaw keep their trace."""
     try:
-        yield
+        with short_look_out():  # torch is imported inside
+            yield
     except (typer.Exit, BrokenPipeError):
         raise  # of a reader that has gone (| head) typer says nothing
     except Stopped as stop:

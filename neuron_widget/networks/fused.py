@@ -10,8 +10,7 @@ not a convolution, with the same numbers:
 * The three 1x1 convolutions that read a block's input are one convolution.
 * ReLU and concatenation are one pass: a branch is written rectified into its place in the result.
 * The stem pools before it rectifies: a quarter of the work, and the maximum is the same.
-* The stem's gradient is a convolution with stride 1 at a quarter of the pixels: three times faster
-  than the transposed one with three outputs.
+* The stem's gradient is a convolution with stride 1 at a quarter of the pixels (:mod:`.phases`).
 * bfloat16 numbers are rectified, masked and pooled as the 16 bit integers that they also are: what
   is positive has the same order, what is negative becomes zero. The processor has instructions for
   these, and none for bfloat16.
@@ -26,13 +25,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from neuron_widget.networks.fused_parts import Conv, Kernel, MaxPool3, empty_like, masked, rectify
 from neuron_widget.networks.inception import Inception, InceptionV1, LocalResponseNorm, MaxPool
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.phases import PhasedGradient
 
 __all__ = ["FUSED_CHUNK", "FusedInception", "FusedReader", "fused_reader"]
 
@@ -54,19 +53,20 @@ def fused_reader(
     ``None`` where only the module itself will do (see :meth:`VisionModel.reading`): for another
     network, one with parts replaced, a layer that is no block, where somebody's hooks are on the
     module, for weights that are not finite (what they give must not be rectified away), and on
-    other devices than the CPU, where this was not measured.
+    devices where this was not measured. On a GPU ``chunk`` means nothing.
     """
     module = model.module
     if type(module) is not InceptionV1 or not isinstance(getattr(module, layer, None), Inception):
         return None
     if _shape(module) != _as_published() or any("forward" in vars(m) for m in module.modules()):
         return None
-    if model.device.type != "cpu" or any(
+    if model.device.type not in ("cpu", "cuda") or any(
         m._forward_hooks or m._forward_pre_hooks for m in module.modules()
     ):
         return None
     if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
         return None
+    chunk = chunk if model.device.type == "cpu" else 0
     return FusedReader(model, FusedInception(module, layer, dtype, chunk))
 
 
@@ -207,13 +207,9 @@ class _Stem:
         conv = module.conv2d0
         self._dtype = dtype
         bias = conv.bias.to(dtype) if conv.bias is not None else None
-        self._conv = Kernel(conv.weight.to(dtype), bias, pad=0, stride=2)
+        self._conv = Kernel(conv.weight.to(dtype), bias, pad=0, stride=2, rectified=True)
         self._pool = MaxPool3(2)
-        # Gradient of pixel 2 a + p: the outputs a - i (i = 0..3) through the weights 2 i + p.
-        weight = F.pad(conv.weight.detach(), (0, 1, 0, 1))  # (64, 3, 8, 8)
-        phases = weight.view(-1, weight.shape[1], 4, 2, 4, 2).flip(2, 4)
-        back = phases.permute(1, 3, 5, 0, 2, 4).flatten(0, 2)  # (3 * 2 * 2, 64, 4, 4)
-        self._back = Kernel(back.to(dtype), None, pad=2)
+        self._back = PhasedGradient(conv.weight.detach().to(dtype), stride=2, padding=2)
 
     def __call__(self, images: Tensor, gradients: list[Gradient] | None) -> Tensor:
         n, channels, height, width = images.shape
@@ -222,19 +218,13 @@ class _Stem:
         padded[:, :, 2:-3, 2:-3] = images
         x = self._conv(padded)
         y, places = self._pool(x, gradients is not None)
-        rectify(y)
+        if not self._conv.rectifies:
+            rectify(y)
         if gradients is not None:
 
             def gradient(grad: Tensor, redirect: bool) -> Tensor:
                 grad = self._pool.gradient(masked(grad, y, redirect), x, places)
-                h, w = (height + 1) // 2, (width + 1) // 2
-                # One cast and shuffle in one pass: pixel_shuffle reads channels_last slowly.
-                found = images.new_empty((n, channels, h, 2, w, 2))
-                phases = (
-                    self._back(grad).permute(0, 2, 3, 1)[:, :h, :w].view(n, h, w, channels, 2, 2)
-                )
-                found.copy_(phases.permute(0, 3, 1, 4, 2, 5))
-                return found.view(n, channels, 2 * h, 2 * w)[:, :, :height, :width]
+                return self._back(grad, height, width, images.dtype)
 
             gradients.append(gradient)
         return y
@@ -247,7 +237,9 @@ class _Rectified:
         self._conv = Conv([conv], dtype, channel)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
-        y = rectify(self._conv(x))
+        y = self._conv(x)
+        if not self._conv.rectifies:
+            rectify(y)
         if gradients is not None:
             gradients.append(
                 lambda grad, redirect: self._conv.gradient(masked(grad, y, redirect, grad))
@@ -260,7 +252,9 @@ class _Norm:
 
     def __init__(self, norm: LocalResponseNorm, dtype: torch.dtype):
         band, bias = norm.band.to(dtype), norm.bias.to(dtype)
-        self._sums, self._spread = Kernel(band, bias, pad=0), Kernel(band, None, pad=0)
+        # Sums of squares: to rectify them changes nothing.
+        self._sums = Kernel(band, bias, pad=0, rectified=True)
+        self._spread = Kernel(band, None, pad=0)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
         r = self._sums(x.square()).rsqrt_()

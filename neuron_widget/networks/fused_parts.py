@@ -6,29 +6,45 @@ import torch
 from torch import Tensor, nn
 
 from neuron_widget.networks.arithmetic import onednn_takes
+from neuron_widget.networks.gpu_kernels import have_kernels, pool3, pool3_gradient
 
 __all__ = ["Conv", "Kernel", "MaxPool3", "empty_like", "masked", "rectify"]
 
 
 class Kernel:
-    """A convolution with fixed weights, laid out once as oneDNN reads them.
+    """A convolution with fixed weights, on the CPU laid out once as oneDNN reads them.
 
     ``torch.conv2d`` lays them out again at every call, which for a single image takes as long as
     the work itself. Where oneDNN does not take the type (bfloat16 on a CPU without AVX-512, or a
     torch without oneDNN) it is done so still; the numbers are the same.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, pad: int, stride: int = 1):
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        pad: int,
+        stride: int = 1,
+        *,
+        rectified: bool = False,
+    ):
         # Copies: they stay what they are, whatever becomes of the network's.
         self._weight = weight.detach().clone(memory_format=torch.channels_last)
         self._bias = bias.detach().clone() if bias is not None else None
-        self._laid_out = onednn_takes(weight.dtype)
+        self._laid_out = weight.device.type == "cpu" and onednn_takes(weight.dtype)
         self._pad, self._stride = [pad, pad], [stride, stride]
+        # cuDNN adds the bias and rectifies in the same pass: two passes fewer.
+        self.rectifies = rectified and bias is not None and weight.device.type == "cuda"
         # The best layout depends on the input's size.
         self._packed: dict[torch.Size, Tensor] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` -> ``(N, C', H', W')``, both channels_last."""
+        if self.rectifies:
+            ones = [1, 1]
+            return torch.cudnn_convolution_relu(
+                x, self._weight, self._bias, self._stride, self._pad, ones, 1
+            )
         if not self._laid_out:
             return torch.conv2d(x, self._weight, self._bias, self._stride, self._pad)
         weight = self._packed.get(x.shape)
@@ -53,6 +69,11 @@ class Conv:
         Of one kernel size, for one input; and the precision.
     channel
         Only this output channel; default all.
+
+    Attributes
+    ----------
+    rectifies
+        Whether the result is rectified already.
     """
 
     def __init__(
@@ -63,7 +84,8 @@ class Conv:
         biases = [c.bias.detach()[rows] for c in convolutions if c.bias is not None]
         bias = torch.cat(biases).to(dtype) if biases else None
         pad = weight.shape[2] // 2
-        self._forward = Kernel(weight, bias, pad)
+        self._forward = Kernel(weight, bias, pad, rectified=True)
+        self.rectifies = self._forward.rectifies
         self._gradient = Kernel(weight.flip(2, 3).transpose(0, 1), None, pad)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -76,8 +98,8 @@ class Conv:
 
 
 def _bits(x: Tensor) -> Tensor:
-    """bfloat16 as 16 bit integers, the same memory; other types as they are."""
-    return x.view(torch.int16) if x.dtype == torch.bfloat16 else x
+    """On the CPU bfloat16 as 16 bit integers, the same memory; all else as it is."""
+    return x.view(torch.int16) if x.dtype == torch.bfloat16 and x.device.type == "cpu" else x
 
 
 def rectify(x: Tensor, into: Tensor | None = None) -> Tensor:
@@ -103,6 +125,9 @@ def masked(grad: Tensor, rectified: Tensor, redirect: bool, into: Tensor | None 
 def _redirected(grad: Tensor, rectified: Tensor) -> Tensor:
     """The rule of :class:`neuron_widget.networks.layers.RedirectedReLU`, from ReLU's output."""
     found = masked(grad, rectified, redirect=False)
+    if grad.device.type != "cpu":  # nothing may be read there: it would wait
+        alive = torch.linalg.vector_norm(found, torch.inf, dim=(1, 2, 3), keepdim=True) > 0
+        return torch.where(alive, found, grad.clamp(max=0))
     # Reading numbers makes nobody wait: this is a CPU's arithmetic. A few pixels show most alive.
     if 0 in _strongest(found[:, :, ::8, ::8]):
         for i, strength in enumerate(_strongest(found)):
@@ -127,25 +152,39 @@ class MaxPool3:
     def __init__(self, stride: int):
         pad = (0, 0) if stride == 2 else (1, 1)
         self._window = (3, 3), (stride, stride), pad, (1, 1), stride == 2
+        self._stride = stride
         self._along = _along_one_axis if stride == 1 else _along_one_axis_by_two
 
     def __call__(self, x: Tensor, for_gradient: bool) -> tuple[Tensor, Tensor | None]:
         """The maxima, and their places where these are worth keeping."""
-        if for_gradient and x.dtype == torch.float32:
+        on_cpu = x.device.type == "cpu"
+        if self._has_kernels(x):
+            return pool3(x, self._stride, for_gradient)
+        if for_gradient and (x.dtype == torch.float32 or not on_cpu):
             found: tuple[Tensor, Tensor] = self._maxima_and_places(x)
             return found
+        if not on_cpu:
+            return torch.max_pool2d(x, *self._window), None
         # Along one axis and then the other. In bfloat16 the places are eight tenths of what would
         # be written, and read again for the gradient: to find them again is faster.
         return self._along(self._along(_bits(x), 2), 3).view(x.dtype), None
 
     def gradient(self, grad: Tensor, x: Tensor, places: Tensor | None) -> Tensor:
         """Of the input ``x``; ``places`` as they were given with the maxima."""
+        if self._has_kernels(x):
+            assert places is not None
+            return pool3_gradient(grad, x, places, self._stride)
         if places is None:
             _, places = self._maxima_and_places(_bits(x))
         found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
             grad, x, *self._window, places
         )
         return found
+
+    @staticmethod
+    def _has_kernels(x: Tensor) -> bool:
+        # They count in 32 bits.
+        return x.device.type == "cuda" and x.numel() < 2**31 and have_kernels(x.device)
 
     def _maxima_and_places(self, x: Tensor) -> tuple[Tensor, Tensor]:
         found: tuple[Tensor, Tensor] = torch.ops.aten.max_pool2d_with_indices(x, *self._window)

@@ -23,7 +23,16 @@ def weights_hash(module: nn.Module) -> str:
 
 def weights_version(module: nn.Module) -> tuple[int, list[int]]:
     """Another one after weights were changed in place or replaced: counted by torch, at no cost."""
-    tensors = (*module.parameters(), *module.buffers())
+    # Asked at every step: without the names that module.parameters() puts together on its way.
+    tensors: list[Tensor] = []
+    waiting, seen = [module], {module}
+    while waiting:
+        here = waiting.pop()
+        tensors += [t for t in here._parameters.values() if t is not None]
+        tensors += [t for t in here._buffers.values() if t is not None]
+        new = [m for m in here._modules.values() if m is not None and m not in seen]
+        seen.update(new)
+        waiting += new
     return (
         sum(t._version for t in tensors if not t.is_inference()),
         [t.data_ptr() for t in tensors if t.numel()],

@@ -10,9 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["page_html"]
+__all__ = ["bundle_bytes", "page_html"]
 
 _STATIC = Path(__file__).parents[1] / "static"
+_SCRIPTS = ("widget.js", "page.js")
+_STYLES = ("widget.css", "page.css")
+
+
+def bundle_bytes() -> int:
+    """Bytes of what every page has of the widget itself."""
+    return sum((_STATIC / name).stat().st_size for name in (*_SCRIPTS, *_STYLES))
 
 
 def page_html(
@@ -27,9 +34,9 @@ def page_html(
     Text of any origin is escaped, and the policy admits exactly these scripts and styles, by their
     hashes, and no request: a name that got through as markup could still do nothing.
     """
-    widget = _script(_as_global((_STATIC / "widget.js").read_text("utf-8")))
-    page = _script((_STATIC / "page.js").read_text("utf-8"))
-    styles = [(_STATIC / name).read_text("utf-8") for name in ("widget.css", "page.css")]
+    bundle, own = ((_STATIC / name).read_text("utf-8") for name in _SCRIPTS)
+    widget, page = _script(_as_global(bundle)), _script(own)
+    styles = [(_STATIC / name).read_text("utf-8") for name in _STYLES]
     policy = "; ".join(
         [
             "default-src 'none'",

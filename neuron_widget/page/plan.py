@@ -13,6 +13,7 @@ from PIL import Image
 
 from neuron_widget.durable import size_text
 from neuron_widget.errors import PageTooLarge
+from neuron_widget.page.html import bundle_bytes
 from neuron_widget.protocol.encode import map_bytes
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ _PHOTOS_TRIED = 48
 _MAPS_TRIED = 4
 
 # Bytes of JSON beside the pictures, as measured: an image's readings, a point of its curve, a
-# photo's name and class, what a neuron makes of a photo, its histogram; then the widget itself.
+# photo's name and class, what a neuron makes of a photo, its histogram.
 _PER_IMAGE, _PER_POINT, _PER_PHOTO, _PER_SHOT, _PER_NEURON = 440, 14, 85, 50, 430
-_BUNDLE = 105_000
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class _Measure:
         self._points = _mean(min(CURVE_POINTS, len(result.history)) for result in results)
         self._photos = list(_squares(contents, _spread(photos, _PHOTOS_TRIED)))
         self.largest = max((max(image.size) for image in self._images), default=64)
-        self._fixed = _BUNDLE + self._tiles() + self._maps() + self._text()
+        self._fixed = bundle_bytes() + self._tiles() + self._maps() + self._text()
 
     def __call__(self, image_px: int, photo_px: int) -> int:
         images = _mean(len(webp(image, image_px)) for image in self._images)

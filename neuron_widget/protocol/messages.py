@@ -29,10 +29,10 @@ in the data set, so that a weak map looks weak; maps are never stretched one by 
 
 * To the page: hosts hand them over as DataView, Uint8Array or ArrayBuffer; the page makes DataViews
   of them, with the offset, in one place (``js/src/buffers.ts``).
-* To the kernel: the page sends them with ``Connection.ask(message, buffers)``
-  (``model.send(content, callbacks, buffers)``); they come to ``handle_message(session, message,
-  buffers)`` as memoryviews (bytes in some hosts). Notebook servers close the connection at about
-  10 MB a message: what may be larger is made smaller before it is sent.
+* To the kernel, so far the bytes of a photo only (``bring``): the page sends them with
+  ``Connection.ask(message, buffers)`` (``model.send(content, callbacks, buffers)``); they come to
+  ``handle_message(session, message, buffers)`` as memoryviews (bytes in some hosts). Notebook
+  servers close the connection at about 10 MB a message: what may be larger comes in pieces.
 
 Never use the key ``id``: ipykernel 7.4 keeps one entry for every message that has it.
 
@@ -47,6 +47,9 @@ MAX_PINS = 4
 MAX_FRAMES_PER_SECOND = 8
 MAX_FRAMES_IN_FLIGHT = 2
 ACK_TIMEOUT_S = 1.0
+# A photo's file: its pieces, and all of it. Notebook servers take about 10 MB a message.
+PIECE_BYTES = 4_000_000
+PHOTO_BYTES = 50_000_000
 
 # ------------------------------------------------------------------ parts of messages
 
@@ -131,7 +134,19 @@ Target = ChannelTarget | UnitTarget
 Settings = dict[str, str | float | bool]
 
 
-class Look(TypedDict):
+class ClassChange(TypedDict):
+    """One class of the network's answer: its probability before and after, and the difference.
+
+    Written out, in percent. ``name`` is the output's number where the outputs have no names.
+    """
+
+    name: str
+    before: str
+    after: str
+    change: str
+
+
+class Appearance(TypedDict):
     """Colour and contrast of the rendered image on 0..255, with the pattern labels."""
 
     mean_rgb: list[float]
@@ -299,6 +314,65 @@ class Enlarge(TypedDict):
     rank: int
 
 
+class Bring(TypedDict):
+    """The person brought a photo: one piece of its file. Buffers: the piece's bytes.
+
+    A file is cut into ``pieces`` of ``PIECE_BYTES``, numbered from 0. ``upload`` tells it from
+    others that the page brings; a newer one takes its place. When all pieces are there the kernel
+    looks at it and answers with ``looked``, or with an ``error`` at ``photo``.
+    """
+
+    kind: Literal["bring"]
+    upload: str
+    name: str
+    piece: int
+    pieces: int
+
+
+class BringShown(TypedDict):
+    """The person wants to look at a photo that is shown: one of the data set's."""
+
+    kind: Literal["bring_shown"]
+    target: Target
+    group: Literal["most", "least"]
+    rank: int
+
+
+class PutAway(TypedDict):
+    """The person put the photo away: the kernel forgets it and answers with ``put_away``."""
+
+    kind: Literal["put_away"]
+
+
+class AskMap(TypedDict):
+    """Show where on the photo a neuron fires: the kernel answers with ``map``."""
+
+    kind: Literal["map"]
+    target: Target
+
+
+class AskPlace(TypedDict):
+    """The person points at a position of the photo: the kernel answers with ``place``."""
+
+    kind: Literal["place"]
+    row: int
+    column: int
+
+
+class AskAnswer(TypedDict):
+    """What would the network answer with these neurons changed? The kernel says it: ``answer``.
+
+    They fire ``times`` as strongly (0: off), or everywhere with their ``mean`` over the data set.
+    ``question`` names all of this, and comes back with the answer.
+    """
+
+    kind: Literal["answer"]
+    question: str
+    targets: list[Target]
+    mean: bool
+    times: float
+
+
 # ------------------------------------------------------------------ kernel -> page
 
 
@@ -430,7 +504,7 @@ class Image(TypedDict):
     comparable: bool
     history: list[list[float]]
     packaged: bool
-    look: Look
+    look: Appearance
     note: NotRequired[str]
 
 
@@ -517,6 +591,72 @@ class LargePhoto(TypedDict):
     photo: Photo
 
 
+class Looked(TypedDict):
+    """A photo that was brought, as the selected layer sees it. Buffers: JPEG of the square.
+
+    ``look`` counts up with each: what speaks of an older one is out of date. ``order`` is every
+    neuron, those first whose score is most unusual for them. ``worth`` says for each neuron how
+    unusual, in ``unit``: the percentile among the data set's photos, or without a scan the score.
+    The five best classes follow as an ``answer`` to no question,
+    the neurons that fire most as a ``place`` that is nowhere.
+    """
+
+    kind: Literal["looked"]
+    look: int
+    name: str
+    layer: str
+    unit: str
+    order: list[int]
+    worth: list[str]
+    map_height: int
+    map_width: int
+
+
+class PhotoGone(TypedDict):
+    """There is no photo that was brought any more."""
+
+    kind: Literal["put_away"]
+
+
+class PhotoMap(TypedDict):
+    """Where on the photo a neuron fires. Buffers: the map bytes."""
+
+    kind: Literal["map"]
+    look: int
+    target: Target
+
+
+class Place(TypedDict):
+    """The neurons that fire most at a position, or (``whole``) on all of the photo.
+
+    ``worth`` says how much, in units of what 99 % of a neuron's positions over the data set lie
+    below; without a scan it is the activation. ``title`` says what is listed, ``note`` by what.
+    Buffers: the map bytes of each neuron.
+    """
+
+    kind: Literal["place"]
+    look: int
+    whole: bool
+    title: str
+    note: str
+    neurons: list[int]
+    worth: list[str]
+
+
+class Answer(TypedDict):
+    """What the network answers for the photo, before and after neurons were changed.
+
+    The five best classes before, then those that are among the five best only after. ``note``: why
+    there are none.
+    """
+
+    kind: Literal["answer"]
+    look: int
+    question: str
+    classes: list[ClassChange]
+    note: str
+
+
 class Polled(TypedDict):
     """All that was held was sent."""
 
@@ -537,7 +677,7 @@ class Error(TypedDict):
     """
 
     kind: Literal["error"]
-    where: Literal["network", "render", "scan", "select", "save"]
+    where: Literal["network", "render", "scan", "select", "save", "photo"]
     title: str
     message: str
     traceback: str
@@ -576,6 +716,12 @@ FromPage = (
     | Poll
     | InView
     | Enlarge
+    | Bring
+    | BringShown
+    | PutAway
+    | AskMap
+    | AskPlace
+    | AskAnswer
 )
 ToPage = (
     Selected
@@ -594,6 +740,11 @@ ToPage = (
     | Predicted
     | Photos
     | LargePhoto
+    | Looked
+    | PhotoGone
+    | PhotoMap
+    | Place
+    | Answer
     | Polled
     | Pulse
     | Error

@@ -35,14 +35,14 @@ export interface Setting {{
 	label: string;
 	help: string;
 	default: string | number | boolean;
-	low: number | null;
-	high: number | null;
-	step: number | null;
+	low?: number;
+	high?: number;
+	step?: number;
 	/** Whether another value makes another picture. */
 	remakes: boolean;
 	/** The task that the switch turns off. */
-	task: Progress["task"] | null;
-	choices: {{ name: string; label: string; help: string }}[];
+	task?: Progress["task"];
+	choices?: {{ name: string; label: string; help: string }}[];
 }}
 
 /** The settings that the page shows, in order. */
@@ -132,21 +132,20 @@ def settings() -> str:
         control = setting.page
         assert control is not None
         choices = control.choices or setting.choices
-        rows.append(
-            {
-                "name": setting.name,
-                "type": "choice" if choices else KINDS[setting.type],
-                "label": control.label,
-                "help": setting.help,
-                "default": setting.to_page(setting.default),
-                "low": control.low,
-                "high": control.high,
-                "step": control.step,
-                "remakes": setting.in_key != "never",
-                "task": control.task,
-                "choices": [vars(choice) for choice in choices],
-            }
-        )
+        row = {
+            "name": setting.name,
+            "type": "choice" if choices else KINDS[setting.type],
+            "label": control.label,
+            "help": setting.help,
+            "default": setting.to_page(setting.default),
+            "low": control.low,
+            "high": control.high,
+            "step": control.step,
+            "remakes": setting.in_key != "never",
+            "task": control.task,
+            "choices": [vars(choice) for choice in choices],
+        }
+        rows.append({name: value for name, value in row.items() if value not in (None, [])})
     text = json.dumps(rows, indent="\t")
     return SETTINGS.format(re.sub(r'"(\w+)": ', r"\1: ", text))
 

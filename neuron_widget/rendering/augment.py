@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from neuron_widget.networks.gpu_kernels import have_kernels, sampled_gradient
 from neuron_widget.rendering.movements import Movements
 from neuron_widget.rendering.param import generator_for
 from neuron_widget.targets import Target
@@ -107,7 +110,9 @@ class AugmentationStream:
                 dim=1,
             )
             matrices = self.augmentation.matrices(draws, self.height, self.width)
-            self._matrices = matrices.to(self.device)
+            if self.device.type == "cuda":  # from pinned memory the host need not wait
+                matrices = matrices.pin_memory()
+            self._matrices = matrices.to(self.device, non_blocking=True)
             self._block = block
         return self._matrices[row]
 
@@ -118,7 +123,41 @@ def warp(images: Tensor, matrices: Tensor) -> Tensor:
     Bilinear; positions outside are reflected about the centres of the border pixels, as
     ``torch.nn.functional.pad(mode="reflect")`` does.
     """
-    grid = F.affine_grid(matrices, list(images.shape), align_corners=True)
+    if images.device.type == "cuda":
+        warped: Tensor = _Warp.apply(images, _positions(matrices, *images.shape[2:]))
+        return warped
+    return _sample(images, F.affine_grid(matrices, list(images.shape), align_corners=True))
+
+
+def _sample(images: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(
         images, grid, mode="bilinear", padding_mode="reflection", align_corners=True
     )
+
+
+class _Warp(torch.autograd.Function):
+    """Sampling on a GPU, with a gradient that is the same every time."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, positions: Tensor) -> Tensor:
+        ctx.save_for_backward(images, positions)
+        return _sample(images, positions.permute(0, 2, 3, 1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        images, positions = ctx.saved_tensors
+        if have_kernels(images.device):
+            return sampled_gradient(grads[0], positions), None
+        found, _ = torch.ops.aten.grid_sampler_2d_backward(
+            grads[0], images, positions.permute(0, 2, 3, 1), 0, 2, True, (True, False)
+        )
+        return found, None
+
+
+def _positions(matrices: Tensor, height: int, width: int) -> Tensor:
+    """``F.affine_grid`` as ``(N, 2, H, W)``; that multiplies matrices, three numbers a pixel."""
+    x = torch.linspace(-1, 1, width, device=matrices.device)
+    y = torch.linspace(-1, 1, height, device=matrices.device)
+    by_row = matrices[:, :, 1, None] * y + matrices[:, :, 2, None]
+    return torch.addcmul(by_row[..., None], matrices[:, :, 0, None, None], x)

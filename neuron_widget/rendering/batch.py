@@ -18,6 +18,7 @@ from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import AugmentationStream, warp
 from neuron_widget.rendering.batch_invariant import BatchInvariantConvolutions
+from neuron_widget.rendering.captured import Captured
 from neuron_widget.rendering.objective import at_positions
 from neuron_widget.rendering.param import FourierImage
 from neuron_widget.rendering.result import Spectra
@@ -103,17 +104,7 @@ class Batch:
             image.width,
             device,
         )
-        # Each image is a parameter of its own, a view of the batch: on the CPU the last bit of an
-        # element depends on the size of the tensor it is updated in, see FourierImage.decode.
-        self._parameters = list(self._spectra.spectrum.unbind())
-        one_kernel = device.type in ("cpu", "cuda", "mps")
-        self._adam = torch.optim.Adam(self._parameters, lr=options["lr"], fused=one_kernel)
-        for i, parameter in enumerate(self._parameters):
-            self._adam.state[parameter] = {
-                "step": torch.tensor(float(start.step), device=device if one_kernel else "cpu"),
-                "exp_avg": self._spectra.exp_avg[i],
-                "exp_avg_sq": self._spectra.exp_avg_sq[i],
-            }
+        self._adam = self._optimiser()
         self._alone_on_cpu = (
             device.type == "cpu"
             and (len(places) == 1 or model.reads_alone)
@@ -128,14 +119,47 @@ class Batch:
         # The first step at which an image's objective was not finite; 0 while all is well.
         self._bad_step = torch.zeros(len(places), device=device)
         self.samples: list[tuple[int, Tensor]] = []
-        # The objective of the last step, on the device; None before the first.
-        self.values: Tensor | None = None
+        # What a step reads and leaves lies where it lay in the step before: see Captured.
+        self._matrices = torch.zeros((len(places), 2, 3), device=device)
+        self._steps_made = torch.full((), float(start.step), device=device)
+        self._values = torch.zeros(len(places), device=device)
+        self._captured = Captured(model.module, device)
 
     def _who(self) -> Iterator[tuple[Target, int]]:
         """Each target, and which of its images in a group: they must not begin as the same."""
         for i, target in enumerate(self.targets):
             again = self.targets[:i].count(target) if self.settings.objective.together else 0
             yield target, again
+
+    @property
+    def values(self) -> Tensor:
+        """The objective of the last step, on the device; 0 before the first. A copy."""
+        return self._values.clone()
+
+    def _optimiser(self) -> torch.optim.Adam:
+        """Adam, going on from the spectra's state."""
+        spectra, device = self._spectra, self.model.device
+        one_kernel = device.type in ("cpu", "cuda", "mps")
+        # Each image is a parameter of its own, a view of the batch: on the CPU the last bit of an
+        # element depends on the size of the tensor it is updated in, see FourierImage.decode.
+        all_three = (spectra.spectrum, spectra.exp_avg, spectra.exp_avg_sq)
+        apart = device.type != "cuda"
+        parts = list(zip(*(t.unbind() if apart else (t,) for t in all_three), strict=True))
+        self._parameters = [spectrum for spectrum, *_ in parts]
+        adam = torch.optim.Adam(
+            self._parameters,
+            lr=self.settings.options["lr"],
+            fused=one_kernel,
+            capturable=device.type == "cuda",
+        )
+        adam._warned_capturable_if_run_uncaptured = True  # on purpose
+        for parameter, average, of_squares in parts:
+            adam.state[parameter] = {
+                "step": torch.tensor(float(self.step), device=device if one_kernel else "cpu"),
+                "exp_avg": average,
+                "exp_avg_sq": of_squares,
+            }
+        return adam
 
     def advance(self) -> None:
         """One step of gradient ascent. Enqueues work; waits for nothing."""
@@ -146,26 +170,44 @@ class Batch:
             scope.enter_context(torch.enable_grad())
             scope.enter_context(torch.autocast(self.model.device.type, enabled=False))
             redirect = bool(settings.options["redirect_relu"]) and step < REDIRECT_STEPS
-            found = [self._ascend(part, redirect) for part in self._parts]
-            self._adam.step()
+            self._matrices.copy_(self._augmentation.matrices(step))
+            if redirect or not self._is_ours():
+                self._work(redirect)
+            else:
+                self._captured(lambda: self._work(redirect=False))
         self.step = step + 1
-        self.values = values = found[0] if len(found) == 1 else torch.cat(found)
-        first_bad = (self._bad_step == 0) & ~torch.isfinite(values)
-        self._bad_step = torch.where(first_bad, float(self.step), self._bad_step)
         if self.step == 1 or self.step % SAMPLE_EVERY == 0:
-            self.samples.append((self.step, values))
+            self.samples.append((self.step, self.values))
+
+    def _is_ours(self) -> bool:
+        """Whether a step runs no code of a user's, which may be another one every time."""
+        plain = self.settings.objective.given is None
+        return plain and (self._serving(len(self.places)) is not None or self.model.loaded_here)
+
+    def _work(self, redirect: bool) -> None:
+        """All of a step that is done on the device; nothing in it depends on which step it is."""
+        found = [self._ascend(part, redirect) for part in self._parts]
+        self._adam.step()
+        self._steps_made.add_(1)
+        torch.cat(found, out=self._values)
+        first_bad = (self._bad_step == 0) & ~torch.isfinite(self._values)
+        self._bad_step.copy_(torch.where(first_bad, self._steps_made, self._bad_step))
+
+    def _serving(self, images: int) -> Reader | None:
+        """The faster way, if it serves now."""
+        fast = self._fast
+        return fast if fast is not None and fast.serves(images, self.image.width) else None
 
     def _ascend(self, part: slice, redirect: bool) -> Tensor:
         """Gradients of some of the images; their values."""
         spectrum = self._spectra.spectrum[part].detach().requires_grad_()
-        matrices = self._augmentation.matrices(self.step)[part]
-        images = warp(self.image.decode(spectrum), matrices)
+        images = warp(self.image.decode(spectrum), self._matrices[part])
         # The backward pass too runs where the forward pass did: a network that checkpoints its
         # activations computes them again there, and they must come out the same.
-        fast = self._fast
-        if fast is not None and not fast.serves(len(images), images.shape[-1]):
-            fast = None
-        only_neurons = fast is not None and self.settings.objective.of_one_neuron
+        fast = self._serving(len(images))
+        # On a GPU the layer's last few operations cost less than going image by image.
+        on_cpu = images.device.type == "cpu"
+        only_neurons = fast is not None and on_cpu and self.settings.objective.of_one_neuron
         channels = self._channels[part]
         with self._reading(part, redirect, fast, only_neurons) as read:
             with self._modes(redirect, fast):
@@ -175,6 +217,9 @@ class Batch:
             values = self.settings.objective(maps, channels * 0 if only_neurons else channels)
             with self._modes(redirect, fast):
                 gradient = _gradient(-values.sum(), spectrum)
+        if self._parameters[0].ndim == gradient.ndim:
+            self._parameters[0].grad = gradient
+            return values.detach()
         for parameter, own in zip(self._parameters[part], gradient.unbind(), strict=True):
             parameter.grad = own
         return values.detach()
@@ -233,12 +278,19 @@ class Batch:
         step, place = min((int(s), i) for i, s in enumerate(bad) if s)
         return step, self.targets[place]
 
+    def let_go(self) -> None:
+        """Give up memory that another step would need, but not the state."""
+        self._captured.leave("its memory is needed")
+        for parameter in self._parameters:
+            parameter.grad = None
+
     def split(self) -> tuple[Batch, Batch]:
         """Two halves that go on from the present state."""
-        now, half = self.snapshot(), (len(self.places) + 1) // 2
+        half = (len(self.places) + 1) // 2
         parts = []
         for part in (slice(0, half), slice(half, None)):
-            start = Snapshot(now.step, now.spectra.each(lambda t, part=part: t[part]))  # type: ignore[misc]
+            # No copy: a batch makes its own.
+            start = Snapshot(self.step, self._spectra.each(lambda t, part=part: t[part]))  # type: ignore[misc]
             batch = Batch(
                 self.model, self.settings, self.image, self.places[part], start, self._fast
             )

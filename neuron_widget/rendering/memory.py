@@ -11,7 +11,7 @@ from neuron_widget.networks.model import VisionModel
 __all__ = ["default_batch_size", "free_memory", "keep_blocks"]
 
 # More images side by side than this do not make a step of one image faster.
-_MAX_BATCH = {"cpu": 8, "cuda": 64, "mps": 16}
+_MAX_BATCH = {"cpu": 8, "cuda": 128, "mps": 16}
 
 # Copies of each activation that live at the peak of a step (forward, gradient, workspaces).
 _COPIES = 6

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.errors import NeuronWidgetError, RenderError
+from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.fast import fast_reader
 from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.pace import Pace
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
 from neuron_widget.rendering.memory import free_memory, keep_blocks
 from neuron_widget.rendering.objective import Objective, at_positions
@@ -36,6 +38,9 @@ __all__ = ["RenderRun", "clean_activation"]
 
 # Above this the optimiser's state is not kept with the result (a whole layer at 224 px is 0.9 GB).
 _MAX_STATE_BYTES = 512 * 2**20
+
+# Finished images that are measured side by side.
+_MEASURED = 16
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class RenderRun:
     ):
         self.model, self.settings = model, settings
         keep_blocks(model.device)
+        self._pace = Pace(model.device)
         with torch.inference_mode(False):
             self._image = FourierImage.of(settings.options, model.device, grey=model.grey)
             precision = getattr(torch, str(settings.options["precision"]))
@@ -125,8 +131,7 @@ class RenderRun:
                 self._open.pop()
             elif self._advance(batch):
                 done += 1
-                if batch.step % CHECK_EVERY == 0 or batch.step == steps:
-                    self._stop_if_not_finite(batch)
+                self._pace.keep()
                 now = self._now(batch, done)
                 self._seconds += time.perf_counter() - since
                 yield now
@@ -166,9 +171,12 @@ class RenderRun:
         """One step; False if it does not fit into memory and the batch can be halved."""
         try:
             batch.advance()
+            if batch.step % CHECK_EVERY == 0 or batch.step == self.settings.options["steps"]:
+                self._stop_if_not_finite(batch)
             return True
         except NeuronWidgetError as error:
-            error.result = self._what_is_there()
+            if error.result is None:
+                error.result = self._what_is_there()
             raise
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -187,8 +195,10 @@ class RenderRun:
     def _halve(self) -> None:
         """Go on with half the images, and with no larger batch from now on."""
         # Outside any except block: a traceback keeps the failed step's tensors alive.
+        batch = self._open.pop()
+        batch.let_go()
         free_memory(self.model.device)
-        now, later = self._open.pop().split()
+        now, later = batch.split()
         self._open += [later, now]
         limit = len(now.places)
         self._waiting = deque(
@@ -283,11 +293,18 @@ def clean_activation(
 
     ``targets``: one an image, of one layer, all with a position or none.
     """
+    if len(images) > _MEASURED and not objective.together:
+        # More at once, in float32, may need more memory than the steps that made them.
+        parts = range(0, len(images), _MEASURED)
+        cuts = [slice(i, i + _MEASURED) for i in parts]
+        each = (clean_activation(model, objective, images[cut], targets[cut]) for cut in cuts)
+        return [value for part in each for value in part]
     info = model.layer(targets[0].layer)
     if model.loaded_here:
         images = images.contiguous(memory_format=torch.channels_last)
     off = torch.autocast(images.device.type, enabled=False)
-    with torch.inference_mode(), model.reading(info.name) as read, off:
+    exact = full_float32(images.device)
+    with torch.inference_mode(), model.reading(info.name) as read, off, exact:
         maps = at_positions(read(images), targets, info.height, info.width)
         channels = torch.tensor([t.neuron for t in targets], device=images.device)
         values = objective(maps, channels)

@@ -57,12 +57,12 @@ def _grey(values: NDArray[np.float64], white: float) -> Image.Image:
     return Image.fromarray(levels).convert("RGB")
 
 
-def as_image(value: Any) -> Image.Image:
+def as_image(value: Any, what: str = "an item of the data set") -> Image.Image:
     """Return a PIL image made from a PIL image, a tensor or an array.
 
     Tensors are ``(H, W)``, ``(1, H, W)`` or ``(3, H, W)``, arrays may also be ``(H, W, 3)``;
-    floats in 0..1 or uint8. Raises ``DatasetError`` for anything else: values outside 0..1 mean
-    that the data set normalises its images, which would be done twice.
+    floats in 0..1 or uint8; errors call it ``what``. Raises ``DatasetError`` for anything else:
+    values outside 0..1 mean that the data set normalises its images, which would be done twice.
     """
     if isinstance(value, Image.Image):
         return value
@@ -70,7 +70,7 @@ def as_image(value: Any) -> Image.Image:
         value = value.detach().cpu().numpy()
     if not isinstance(value, np.ndarray):
         raise DatasetError(
-            f"an item of the data set is a {type(value).__name__}; expected a PIL image, "
+            f"{what} is a {type(value).__name__}; expected a PIL image, "
             "a tensor (3, H, W) in 0..1, or a pair (image, label)"
         )
     array = value
@@ -84,15 +84,13 @@ def as_image(value: Any) -> Image.Image:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
         raise DatasetError(
-            f"an item of the data set has shape {tuple(value.shape)}; expected (3, H, W), "
-            "(1, H, W) or (H, W, 3)"
+            f"{what} has shape {tuple(value.shape)}; expected (3, H, W), (1, H, W) or (H, W, 3)"
         )
     if array.dtype == np.uint8:
         return Image.fromarray(np.ascontiguousarray(array))
     if array.dtype.kind != "f":
         raise DatasetError(
-            f"an item of the data set has values of type {array.dtype}; expected uint8 or "
-            "floats in 0..1"
+            f"{what} has values of type {array.dtype}; expected uint8 or floats in 0..1"
         )
     low, high = float(array.min()), float(array.max())
     if not (low >= -_RANGE_SLACK and high <= 1 + _RANGE_SLACK):
@@ -101,9 +99,7 @@ def as_image(value: Any) -> Image.Image:
             if low >= 0 and high <= 255
             else "Give the data set without Normalize: the model's own preprocessing follows"
         )
-        raise DatasetError(
-            f"an item of the data set has values in {low:.3g}..{high:.3g}; expected 0..1. {way_out}"
-        )
+        raise DatasetError(f"{what} has values in {low:.3g}..{high:.3g}; expected 0..1. {way_out}")
     levels = np.rint(np.clip(array.astype(np.float64), 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(levels))
 

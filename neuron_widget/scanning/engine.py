@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from neuron_widget.errors import DatasetError, NeuronWidgetError
 from neuron_widget.networks.arithmetic import scan_precision
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.pace import Pace
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.progress import drain
 from neuron_widget.scanning.datasets import open_dataset
@@ -220,7 +219,7 @@ def _steps(
         workers,
         overlap=pass_.model.device.type != "cpu",
     )
-    queued: deque[torch.cuda.Event] = deque()
+    pace = Pace(pass_.model.device)
     with closing(loaded):
         for batch in loaded:
             whole = batch_size in (len(batch.index), len(batch.skipped))
@@ -237,7 +236,7 @@ def _steps(
                         pass_.save(checkpoint)
                     raise
             pass_.skipped.extend(batch.skipped)
-            _keep_pace(queued, pass_.model.device)
+            pace.keep()
             done = pass_.done
             rate = (done - first) / max(time.monotonic() - start, 1e-9)
             if checkpoint is not None and (done == total or checkpoint.due(done)):
@@ -268,14 +267,3 @@ def _nothing_readable(pass_: ScanPass, total: int) -> DatasetError:
         f"none of the {total} photos of {pass_.dataset.name!r} could be read; "
         f"the first, {path}: {reason}{way_out}"
     )
-
-
-def _keep_pace(queued: deque[torch.cuda.Event], device: torch.device) -> None:
-    """Let the host run two batches ahead of a GPU, not hundreds: a stop must take effect."""
-    if device.type != "cuda":
-        return
-    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record(torch.cuda.current_stream(device))
-    queued.append(event)
-    if len(queued) > 2:
-        queued.popleft().synchronize()

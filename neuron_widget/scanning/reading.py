@@ -110,6 +110,7 @@ class PhotoReader:
     ) -> Generator[tuple[Batch, Tensor], None, None]:
         import torch
 
+        from neuron_widget.networks.arithmetic import full_float32
         from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
         from neuron_widget.scanning.loading import load_batches, read_in_chunks, to_images
 
@@ -127,7 +128,7 @@ class PhotoReader:
             for batch in batches:
                 if batch.index:
                     off = torch.autocast(model.device.type, enabled=False)
-                    with torch.inference_mode(), off:
+                    with torch.inference_mode(), off, full_float32(model.device):
                         found = read(to_images(batch.squares, model.device)).float()
                 else:
                     info = model.layer(layer)

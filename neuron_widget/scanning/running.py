@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
@@ -158,7 +160,8 @@ class ScanPass:
 
     def take(self, index: list[int], squares: Tensor) -> None:
         """Look at one batch. Nothing here waits for the device."""
-        with torch.inference_mode():
+        exact = nullcontext() if self._fast else full_float32(self.model.device)
+        with torch.inference_mode(), exact:
             activation = self._read(to_images(squares, self.model.device)).to(self._device)
             score = activation.mean(dim=(2, 3), dtype=torch.float32)
             peak, position = activation.flatten(2).max(dim=2)

@@ -8,6 +8,7 @@
 ``previews``   the gallery's small pictures
 ``scanning``   the data set and its scan
 ``photos``     the photos of a neuron
+``looking``    a photo that a person brought; ``look_messages``: what is told of it
 ``store_adapter``  what is found in the store and kept there
 ``cache``      renderings, photo rows, scans, thumbnails
 ``handle``     the page's messages as commands; ``messages``: the kernel's

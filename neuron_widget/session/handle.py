@@ -18,7 +18,7 @@ __all__ = ["handle_message"]
 def handle_message(
     session: Session,
     content: object,
-    buffers: Sequence[bytes | memoryview] = (),  # noqa: ARG001  # no message has any so far
+    buffers: Sequence[bytes | memoryview] = (),
 ) -> None:
     """Do what a message of :mod:`neuron_widget.protocol.messages` asks.
 
@@ -69,5 +69,18 @@ def handle_message(
             session.look_at(m["neurons"])
         case "enlarge":
             session.enlarge(from_dict(m["target"]), m["group"], m["rank"])
+        case "bring":
+            session.looking.receive(m["upload"], m["name"], m["piece"], m["pieces"], buffers)
+        case "bring_shown":
+            session.looking.look_at_shown(from_dict(m["target"]), m["group"], m["rank"])
+        case "put_away":
+            session.looking.put_away()
+        case "map":
+            session.looking.send_map(from_dict(m["target"]))
+        case "place":
+            session.looking.send_place(m["row"], m["column"])
+        case "answer":
+            targets = [from_dict(target) for target in m["targets"]]
+            session.looking.answer(m["question"], targets, mean=m["mean"], times=m["times"])
         case other:  # "poll" is answered by who sends the messages
             raise ValueError(f"no session answers {other!r}")

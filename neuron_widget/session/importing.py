@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from importlib import import_module
 
-from neuron_widget.session.openmp import short_look_out
+from neuron_widget.openmp import short_look_out
 
 __all__ = ["import_torch", "torch_is_there"]
 

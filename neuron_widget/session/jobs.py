@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from neuron_widget.session.openmp import end_helpers
+from neuron_widget.openmp import end_helpers
 
 __all__ = ["Job", "Pause", "Worker", "in_worker", "shared_worker"]
 

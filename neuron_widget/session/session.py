@@ -10,6 +10,7 @@ from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
 from neuron_widget.session.jobs import Job, Worker, shared_worker
+from neuron_widget.session.looking import Looking
 from neuron_widget.session.measuring import Measuring
 from neuron_widget.session.messages import Message
 from neuron_widget.session.opening import Opening
@@ -61,7 +62,8 @@ class Session:
         self._rendering = Rendering(self.state, self.store, self._measuring.look)
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
-        self._scanning = Scanning(self.state, self.store, self._photos.find, self._photos.look)
+        self.looking = Looking(self.state)
+        self._scanning = Scanning(self.state, self.store, self._on_scanned, self._photos.look)
         self.state.show("configured", messages.configured(settings))
         self._opening.start()
 
@@ -153,6 +155,7 @@ class Session:
             stopped, self._not_to_begin = self._not_to_begin, set()
         if new_layer:
             state.stop("preview", "scan", "measure", "judge", *([] if shown else ["photos"]))
+            self.looking.refresh()
             if not shown:
                 self._previews.show_stored()
             if "preview" in stopped:
@@ -172,8 +175,13 @@ class Session:
                 if "render" in stopped:
                     self._show_stopped("render")
                 else:
-                    self._rendering.start(delay=SETTLE_S)
+                    # A slider passes over neurons; a layer is chosen.
+                    self._rendering.start(delay=0.0 if new_layer else SETTLE_S)
         state.on_change()
+
+    def _on_scanned(self) -> None:
+        self._photos.find()
+        self.looking.refresh()
 
     def _show(self, *, new_layer: bool, seq: int) -> None:
         """Show what the session has of the selection."""
@@ -332,6 +340,13 @@ class Session:
         """Send one photo of a target's neuron large."""
         self._photos.enlarge(target, group, rank)
 
+    def look(self, photo: Any, name: str = "") -> Job | None:
+        """Show a photo to the selected layer; see :func:`neuron_widget.look`."""
+        self.state.check_open()
+        if self._opening.postpones("look", lambda: self.look(photo, name)):
+            return None
+        return self.looking.start(photo, name)
+
     def stop(self, task: Task | None = None) -> None:
         """Stop a task, or everything; it takes effect within one step and keeps what is there.
 
@@ -351,7 +366,7 @@ class Session:
         if "measure" in tasks:
             self.state.stop("measure")
         if task is None:
-            self.state.stop("photos", "judge")
+            self.state.stop("photos", "judge", "look", "answer")
 
     def resume(self, task: Task) -> Job | None:
         """Go on with what was stopped or left of a task: where it was, as far as it was to go."""
@@ -374,7 +389,7 @@ class Session:
         if why and not state.closed:
             state.fail("select", "This view has ended", WidgetError(why))
         state.close()
-        for part in (self._opening, self._rendering, self._scanning, self.store):
+        for part in (self._opening, self._rendering, self._scanning, self.looking, self.store):
             part.let_go()
 
     # -------------------------------------------------------------- who looks on

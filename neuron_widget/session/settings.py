@@ -134,11 +134,12 @@ class Settings:
             if name not in values:
                 continue
             value = setting.from_page(values[name])
-            low, high = self.fit.limits.get(name, (value, value))
-            if not low <= value <= high:
-                alone = f"{low}, which the network takes alone" if low == high else ""
-                wanted = alone or f"from {low:,} to {high:,} for this network"
-                raise ValueError(f"{name} must be {wanted}; got {value}")
+            if name in self.fit.limits:
+                low, high = self.fit.limits[name]
+                if not low <= value <= high:
+                    alone = f"{low}, which the network takes alone" if low == high else ""
+                    wanted = alone or f"from {low:,} to {high:,} for this network"
+                    raise ValueError(f"{name} must be {wanted}; got {value}")
             # What is as it is shown stays left to the network where it was.
             if values[name] != shown[name]:
                 changed[name] = value

@@ -76,6 +76,8 @@ class State:
         # Why what was asked for in the cell is not what is shown: Python hears of it when it waits.
         self.problem: BaseException | None = None
         self.closed = False
+        # Of the photo that a person brought: it is in no cache, and nowhere on disk.
+        self.looked: list[Part] = []
         # The last message about each thing that a later view needs to know.
         self._shown: dict[str, Message] = {}
 
@@ -123,6 +125,7 @@ class State:
             self.model = self.known = None
             self.settings = self.settings.replace(model=None, dataset=None, store=None)
             self.cache = SessionCache(self.settings.recipe)
+            self.looked = []
             self.problem = None
             self.status = "closed"
 
@@ -258,5 +261,6 @@ class State:
             parts: list[Part] = [(self._shown[key], []) for key in first if key in self._shown]
             parts += self.cache.gallery(self.layer)
             parts += self.cache.targets((self.target, *self.cache.pins))
+            parts += self.looked
             parts += [(message, []) for key, message in self._shown.items() if key not in first]
         return messages.snapshot(parts)

@@ -23,6 +23,9 @@ pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
 
+# Live frames are drawn on a canvas, images are files.
+PICTURE = "e => e instanceof HTMLCanvasElement ? e.toDataURL() : e.src"
+
 HOST = """
 <!doctype html><html lang="en" {html}><head><title>host</title><link rel="icon" href="data:,">
 <link rel="stylesheet" href="/neuron_widget/static/widget.css"></head>
@@ -169,7 +172,7 @@ def test_colab_shows_nothing_from_the_background_and_works(open_host: Any) -> No
     image = page.get_by_role("img", name="blocks.3 neuron 8", exact=True)
     expect(image).to_be_visible(timeout=30_000)
     for _ in range(20):
-        seen.add(image.get_attribute("src"))
+        seen.add(image.evaluate(PICTURE))
         page.wait_for_timeout(100)
     assert len(seen) >= 3, "the image must move"
     page.get_by_role("button", name="Stop", exact=True).click()

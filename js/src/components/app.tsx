@@ -8,7 +8,7 @@ import { Gallery } from "./gallery";
 import { Header } from "./header";
 import { Histogram } from "./histogram";
 import { PhotoDialog } from "./photo-dialog";
-import { Photos } from "./photos";
+import { PhotoTabs } from "./photo-tabs";
 import { PicturePanel } from "./picture-panel";
 import { Pinned } from "./pins";
 import { SettingsPanel } from "./settings-panel";
@@ -58,7 +58,7 @@ export function App() {
 							<ErrorPanel where="save" />
 							<PicturePanel />
 							<Pinned />
-							<Photos />
+							<PhotoTabs />
 							<Histogram />
 						</div>
 						<Gallery key={`${network.identity} ${state.selection.layer.value}`} />

@@ -1,8 +1,9 @@
+import type { ComponentChildren } from "preact";
 import { count } from "../format";
 import { MAX_STEPS, MIN_STEPS, STEP_STOPS, stepsAt, stopOf } from "../steps";
 import { wordOf } from "../target";
 import { useView } from "../view-context";
-import { Icon } from "./icon";
+import { IconButton } from "./icon";
 import { NumberBox } from "./number-box";
 import { ProgressRow } from "./progress-row";
 
@@ -17,20 +18,54 @@ export function Controls() {
 	);
 }
 
-/** A slider's label, and between what it moves. */
-function Name(props: { of: string; name: string; range: string }) {
+/** A slider with its number box; `place` is where it stands between 0 and `last`. */
+function Slider(props: {
+	name: string;
+	place: number;
+	last: number;
+	value: number;
+	min: number;
+	max: number;
+	says?: string;
+	onMove: (place: number, settled: boolean) => void;
+	onSet: (value: number) => void;
+	children: ComponentChildren;
+}) {
+	const { name, place, last, value, min, max, onMove, onSet } = props;
+	const id = `${useView().name}-${name.toLowerCase()}`;
 	return (
-		<span class="nw-slider-name">
-			<label for={props.of}>{props.name}</label> <span class="nw-muted">{props.range}</span>
-		</span>
+		<div class="nw-slider-row">
+			<span class="nw-slider-name">
+				<label for={id}>{name}</label>{" "}
+				<span class="nw-muted">
+					{min}–{max}
+				</span>
+			</span>
+			<input
+				id={id}
+				class="nw-range"
+				type="range"
+				min={0}
+				max={last}
+				step={1}
+				value={place}
+				aria-valuetext={props.says}
+				style={{ "--nw-fill": `${last ? (100 * place) / last : 0}%` }}
+				onInput={(e) => onMove(e.currentTarget.valueAsNumber, false)}
+				onChange={(e) => onMove(e.currentTarget.valueAsNumber, true)}
+			/>
+			<NumberBox name={`${name} number`} value={value} min={min} max={max} onSet={onSet} />
+			<div class="nw-steppers">{props.children}</div>
+		</div>
 	);
 }
 
 function NeuronControl() {
-	const { state, commands, name } = useView();
+	const { state, commands } = useView();
 	const last = Math.max(0, (state.layerInfo.value?.channels ?? 1) - 1);
 	const neuron = state.selection.neuron.value;
-	const go = (to: number): void => commands.select({ neuron: (to + last + 1) % (last + 1) }, true);
+	const select = (to: number, settled = true): void => commands.select({ neuron: to }, settled);
+	const go = (to: number): void => select((to + last + 1) % (last + 1));
 	const random = (): void => {
 		const alive = Array.from({ length: last + 1 }, (_, n) => n).filter(
 			(n) => n !== neuron && !state.isDead(n),
@@ -39,89 +74,40 @@ function NeuronControl() {
 		if (pick !== undefined) go(pick);
 	};
 	return (
-		<div class="nw-slider-row">
-			<Name of={`${name}-neuron`} name="Neuron" range={`0–${last}`} />
-			<input
-				id={`${name}-neuron`}
-				class="nw-range"
-				type="range"
-				min={0}
-				max={last}
-				step={1}
-				value={neuron}
-				style={{ "--nw-fill": `${last ? (100 * neuron) / last : 0}%` }}
-				onInput={(e) => commands.select({ neuron: e.currentTarget.valueAsNumber }, false)}
-				onChange={(e) => commands.select({ neuron: e.currentTarget.valueAsNumber }, true)}
-			/>
-			<NumberBox
-				name="Neuron number"
-				value={neuron}
-				min={0}
-				max={last}
-				onSet={(value) => commands.select({ neuron: value }, true)}
-			/>
-			<div class="nw-steppers">
-				<button
-					type="button"
-					class="nw-button nw-icon"
-					aria-label="Previous neuron"
-					title="Previous neuron"
-					onClick={() => go(neuron - 1)}
-				>
-					<Icon name="previous" />
-				</button>
-				<button
-					type="button"
-					class="nw-button nw-icon"
-					aria-label="Next neuron"
-					title="Next neuron"
-					onClick={() => go(neuron + 1)}
-				>
-					<Icon name="next" />
-				</button>
-				<button
-					type="button"
-					class="nw-button nw-icon"
-					aria-label="Random neuron"
-					title="Random neuron"
-					onClick={random}
-				>
-					<Icon name="random" />
-				</button>
-			</div>
-		</div>
+		<Slider
+			name="Neuron"
+			place={neuron}
+			last={last}
+			value={neuron}
+			min={0}
+			max={last}
+			onMove={select}
+			onSet={select}
+		>
+			<IconButton name="Previous neuron" icon="previous" onClick={() => go(neuron - 1)} />
+			<IconButton name="Next neuron" icon="next" onClick={() => go(neuron + 1)} />
+			<IconButton name="Random neuron" icon="random" onClick={random} />
+		</Slider>
 	);
 }
 
 function StepsControl() {
-	const { state, commands, name } = useView();
+	const { state, commands } = useView();
 	const steps = state.selection.steps.value;
-	const stop = stopOf(steps);
 	return (
-		<div class="nw-slider-row">
-			<Name of={`${name}-steps`} name="Steps" range={`${MIN_STEPS}–${MAX_STEPS}`} />
-			<input
-				id={`${name}-steps`}
-				class="nw-range"
-				type="range"
-				min={0}
-				max={STEP_STOPS.length - 1}
-				step={1}
-				value={stop}
-				aria-valuetext={`${steps} steps`}
-				style={{ "--nw-fill": `${(100 * stop) / (STEP_STOPS.length - 1)}%` }}
-				onInput={(e) => commands.select({ steps: stepsAt(e.currentTarget.valueAsNumber) }, false)}
-				onChange={(e) => commands.select({ steps: stepsAt(e.currentTarget.valueAsNumber) }, true)}
-			/>
-			<NumberBox
-				name="Steps number"
-				value={steps}
-				min={MIN_STEPS}
-				max={MAX_STEPS}
-				onSet={(value) => commands.select({ steps: value }, true)}
-			/>
-			<span class="nw-steppers nw-muted">log scale</span>
-		</div>
+		<Slider
+			name="Steps"
+			place={stopOf(steps)}
+			last={STEP_STOPS.length - 1}
+			value={steps}
+			min={MIN_STEPS}
+			max={MAX_STEPS}
+			says={`${steps} steps`}
+			onMove={(stop, settled) => commands.select({ steps: stepsAt(stop) }, settled)}
+			onSet={(value) => commands.select({ steps: value }, true)}
+		>
+			<span class="nw-muted">log scale</span>
+		</Slider>
 	);
 }
 

@@ -16,18 +16,20 @@ const SCROLL_GAP_MS = 150;
  * be found and read aloud; strict containment spares the browser from looking into them.
  */
 export function Gallery() {
-	const { state, commands, sort, filter, name } = useView();
+	const { state, commands, sort, filter, name, hovered } = useView();
 	const box = useRef<HTMLDivElement>(null);
 	const holds = useRef(true);
 	const layer = state.selection.layer.value;
 	const channels = state.layerInfo.value?.channels ?? 0;
 	const strength = state.strength.value;
+	const seen = state.looking.photo.value;
+	const photo = seen?.layer === layer ? seen.order : undefined;
 	const predicted = state.predicted.value.get(layer);
 	const order = useMemo(() => {
-		const all = galleryOrder(channels, sort.value, strength, predicted);
+		const all = galleryOrder(channels, sort.value, strength, photo, predicted);
 		const lets = parseFilter(filter.value, strength);
 		return lets ? all.filter(lets) : all;
-	}, [channels, sort.value, filter.value, strength, predicted]);
+	}, [channels, sort.value, filter.value, strength, predicted, photo]);
 	// Where the filter hides the selected neuron, the list is entered at its first one.
 	const hidden = !order.includes(state.selection.neuron.value);
 	const entry = hidden ? order[0] : undefined;
@@ -122,6 +124,13 @@ export function Gallery() {
 		[state, reveal],
 	);
 
+	// A photo that comes brings its own order: what it fires most is in sight.
+	useEffect(() => {
+		if (sort.value !== "photo" || !box.current) return;
+		box.current.scrollTop = 0;
+		holds.current = false;
+	}, [photo, sort.value]);
+
 	const tileOf = (neuron: number): HTMLElement | null =>
 		box.current?.querySelector(`[data-neuron="${neuron}"]`) ?? null;
 
@@ -170,10 +179,12 @@ export function Gallery() {
 					<option value="predicted" disabled={state.saved ? !predicted : !strength}>
 						predictable
 					</option>
+					{photo && <option value="photo">by this photo</option>}
 				</select>
 			</div>
 			<Filter shown={order.length} channels={channels} />
 			{order.length === 0 && channels > 0 && <NoMatch />}
+			{/* biome-ignore lint/a11y/useKeyWithMouseEvents: by keys a neuron is selected, which shows its map */}
 			<div
 				ref={box}
 				class="nw-tiles"
@@ -182,6 +193,12 @@ export function Gallery() {
 				aria-orientation="horizontal"
 				onKeyDown={onKeyDown}
 				onClick={onClick}
+				onMouseOver={(e) => {
+					hovered.value = Number((e.target as HTMLElement).dataset.neuron ?? -1);
+				}}
+				onMouseLeave={() => {
+					hovered.value = -1;
+				}}
 			>
 				{tiles}
 			</div>

@@ -7,6 +7,28 @@ const PATHS = {
 	close: "m3.5 3.5 9 9m0-9-9 9",
 } as const;
 
+/** A button that shows a drawing instead of its name. */
+export function IconButton(props: {
+	name: string;
+	icon: keyof typeof PATHS;
+	off?: boolean;
+	onClick: () => void;
+}) {
+	const { name, icon, off, onClick } = props;
+	return (
+		<button
+			type="button"
+			class="nw-button nw-icon"
+			aria-label={name}
+			aria-disabled={off}
+			title={name}
+			onClick={onClick}
+		>
+			<Icon name={icon} />
+		</button>
+	);
+}
+
 /** A drawing of one line, in the colour of the text around it. */
 export function Icon({ name }: { name: keyof typeof PATHS }) {
 	return (

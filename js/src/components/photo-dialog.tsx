@@ -4,7 +4,7 @@ import { value } from "../format";
 import type { LargeShot, Shot } from "../media";
 import { nameOf } from "../target";
 import { type OpenPhoto, useView } from "../view-context";
-import { Icon } from "./icon";
+import { IconButton } from "./icon";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
 import { GROUP_NAMES } from "./photos";
@@ -68,7 +68,10 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	useEffect(() => {
 		if (!shot) return;
 		commands.enlarge(now.group, rank);
-		open.value = { ...now, rank, index: shot.photo.index };
+		const { index } = shot.photo;
+		// Not where the person has gone on meanwhile: the two would take turns for ever.
+		if (open.peek() === now && (now.rank !== rank || now.index !== index))
+			open.value = { ...now, rank, index };
 	}, [now.group, rank, shot?.photo.index]);
 
 	// Escape closes it wherever the focus is by now, and from the first moment.
@@ -113,27 +116,19 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 						<span class="nw-muted nw-plain"> of {nameOf(state.selection.channel.value)}</span>
 					</strong>
 					<span class="nw-spring" />
-					<button
-						type="button"
-						class="nw-button nw-icon"
-						aria-label="Previous photo"
-						aria-disabled={at <= 0}
+					<IconButton
+						name="Previous photo"
+						icon="previous"
+						off={at <= 0}
 						onClick={() => go(at - 1)}
-					>
-						<Icon name="previous" />
-					</button>
-					<button
-						type="button"
-						class="nw-button nw-icon"
-						aria-label="Next photo"
-						aria-disabled={at >= shots.length - 1}
+					/>
+					<IconButton
+						name="Next photo"
+						icon="next"
+						off={at >= shots.length - 1}
 						onClick={() => go(at + 1)}
-					>
-						<Icon name="next" />
-					</button>
-					<button type="button" class="nw-button nw-icon" aria-label="Close" onClick={close}>
-						<Icon name="close" />
-					</button>
+					/>
+					<IconButton name="Close" icon="close" onClick={close} />
 				</div>
 				<div class="nw-dialog-body">
 					<div class="nw-large-side">
@@ -191,6 +186,7 @@ function Marks({ shot, scale, quantile }: { shot: Shot; scale: number; quantile:
 
 function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: number }) {
 	const { shot, large, quantile } = props;
+	const { state, commands, open, tab } = useView();
 	const { photo } = shot;
 	const fires = photo.peak > 0;
 	const rare = photo.peak >= quantile && quantile > 0;
@@ -240,6 +236,20 @@ function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: numb
 					<dd class="nw-filename">{photo.path || `photo ${photo.index}`}</dd>
 				</div>
 			</dl>
+			{!state.saved && (
+				<button
+					type="button"
+					class="nw-button nw-small"
+					onClick={() => {
+						const { group, rank } = open.value as OpenPhoto;
+						commands.bringShown(group, rank);
+						tab.value = true;
+						open.value = null;
+					}}
+				>
+					Look at this one
+				</button>
+			)}
 		</div>
 	);
 }

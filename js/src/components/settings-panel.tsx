@@ -79,7 +79,7 @@ function Control({ setting, value, limits, onSet }: ControlProps) {
 	const [low, high] = limits ?? [setting.low, setting.high];
 	const field = `${name}-set-${setting.name}`;
 	const says = `${name}-says-${setting.name}`;
-	const choice = setting.choices.find((c) => c.name === value);
+	const choice = setting.choices?.find((c) => c.name === value);
 	const common = { id: field, "aria-describedby": says };
 	return (
 		<div class="nw-setting">
@@ -103,7 +103,7 @@ function Control({ setting, value, limits, onSet }: ControlProps) {
 					value={String(value)}
 					onChange={(e) => onSet(e.currentTarget.value)}
 				>
-					{setting.choices.map((c) => (
+					{setting.choices?.map((c) => (
 						<option key={c.name} value={c.name}>
 							{c.label || c.name}
 						</option>

@@ -3,7 +3,8 @@
 What a rendering's step needs of a network is one activation and the gradient of the image. Knowing
 that, and that the weights stand still:
 
-* Batch normalisation is merged into the convolution before it, and ReLU into the same pass.
+* Batch normalisation, sums and ReLU are merged into the convolution before them, padding into the
+  one behind it: one pass. On the way back gradients are masked and summed up in place.
 * The weights are laid out once as oneDNN reads them, forwards and backwards, and have no gradient.
 * Nothing behind the layer is run, and of the last operations only what the target needs.
 

@@ -22,6 +22,7 @@ from neuron_widget.networks.prepared.operations import (
     Gradient,
     MaxPool,
     ReLU,
+    Returning,
 )
 
 __all__ = ["one_channel"]
@@ -63,11 +64,12 @@ class _Narrowing:
         target = node.target
         if self._uses[node] == 1:
             if isinstance(target, Convolution):
-                (x,) = node.args
+                x, *others = node.args
                 alone = target.groups == channels == x.shape[1]
                 if alone or target.groups == 1:
                     source = self.of(x, channel) if alone else x
-                    return Node(target.of_channel(channel), (source,), {}, shape)
+                    also = (self.of(other, channel) for other in others)
+                    return Node(target.of_channel(channel), (source, *also), {}, shape)
             elif isinstance(target, Concatenate):
                 for part in node.args:
                     if channel < part.shape[1]:
@@ -102,12 +104,13 @@ class _Pick:
         if not gradient:
             return x[:, one], None
 
-        def to_input(grad: Tensor, _redirect: bool) -> tuple[Tensor]:
+        def to_input(returning: Returning) -> tuple[Tensor]:
             found = torch.zeros_like(x)
-            found[:, one] = grad
+            found[:, one] = returning.grad
             return (found,)
 
         return x[:, one], to_input
 
     def of_channel(self, channel: int) -> Any:
+        """Never asked: it stands last, and gives one channel already."""
         raise NotImplementedError(channel)

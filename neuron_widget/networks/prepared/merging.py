@@ -1,4 +1,4 @@
-"""Batch normalisation and ReLU into the convolutions before them.
+"""Batch normalisation, sums and ReLU into the convolutions before them, padding into those behind.
 
 What is a batch normalisation is told by what it computes: for each channel a factor and a summand
 that do not depend on the image. One that takes its statistics from the images is none. Nothing is
@@ -44,8 +44,12 @@ def merged(output: Node, dtype: torch.dtype) -> Node:
 
 
 def _into_the_one_before(node: Node, reads: Counter[Node]) -> Node:
-    """A normalisation or ReLU and what it reads, as one operation."""
+    """A normalisation, sum or ReLU and what it reads, as one operation."""
     this = node.target
+    if isinstance(this, Convolution):
+        return _with_padding(node, this)
+    if isinstance(this, Add):
+        return _as_a_sum(node, reads)
     if not isinstance(this, (Affine, ReLU)):
         return node
     (before,) = node.args
@@ -54,12 +58,39 @@ def _into_the_one_before(node: Node, reads: Counter[Node]) -> Node:
     one = before.target
     if isinstance(one, Convolution) and one.top is None:
         if isinstance(this, ReLU):
+            if one.adds and this.top < math.inf:
+                return node
             return Node(replace(one, top=this.top), before.args, {}, node.shape)
+        if one.adds:
+            return node
         return Node(one.scaled(this.scale, this.shift), before.args, {}, node.shape)
     if isinstance(one, Affine) and isinstance(this, Affine):
         both = Affine(one.scale * this.scale, one.shift * this.scale + this.shift)
         return Node(both, before.args, {}, node.shape)
     return node
+
+
+def _as_a_sum(node: Node, reads: Counter[Node]) -> Node:
+    """A sum and the convolution that gives one of its terms, the later one if both are."""
+    for term, other in (node.args[::-1], node.args):
+        conv = term.target
+        free = isinstance(conv, Convolution) and conv.top is None and not conv.adds
+        if free and reads[term] == 1 and term.shape == other.shape:
+            return Node(replace(conv, adds=True), (*term.args, other), {}, node.shape)
+    return node
+
+
+def _with_padding(node: Node, conv: Convolution) -> Node:
+    """A convolution that pads its input itself."""
+    x, *others = node.args
+    if x.target is not _aten.constant_pad_nd.default:
+        return node
+    inner, sides, *value = x.args
+    if value not in ([], [0]) or len(sides) != 4 or min(sides) < 0 or not _is_map(inner):
+        return node
+    left, right, top, bottom = sides
+    padded = conv.padded([top, left], [bottom, right])
+    return node if padded is None else Node(padded, (inner, *others), {}, node.shape)
 
 
 # ------------------------------------------------------------------ torch's operations as ours

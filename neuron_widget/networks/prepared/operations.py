@@ -1,8 +1,7 @@
 """What a prepared network is made of: operations that bring their gradients along.
 
 Each one is called with tensors and gives its result and, if asked, the gradient: a function from
-the result's gradient, and whether ReLU's is redirected (see :class:`..layers.RedirectedReLU`), to
-one gradient for each tensor.
+what comes back (:class:`Returning`) to one gradient for each tensor.
 """
 
 from __future__ import annotations
@@ -13,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from neuron_widget.networks.arithmetic import onednn_takes
+from neuron_widget.networks.prepared.kernels import Backward, Kernel, backward, is_channels_last
 
 __all__ = [
     "Add",
@@ -26,9 +26,36 @@ __all__ = [
     "MaxPool",
     "Operation",
     "ReLU",
+    "Returning",
 ]
 
-Gradient = Callable[[Tensor, bool], Sequence[Tensor | None]]
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """The gradient of a result, on its way back.
+
+    Attributes
+    ----------
+    grad
+        The gradient.
+    redirect
+        Whether ReLU's is redirected, see :class:`..layers.RedirectedReLU`.
+    owned
+        Whether nobody else reads ``grad``: it may be written over.
+    there
+        What the first input has been given by others, if it may be written onto. A function that
+        returns this very tensor has added its own gradient to it.
+    """
+
+    grad: Tensor
+    redirect: bool = False
+    owned: bool = False
+    there: Tensor | None = None
+
+
+Gradient = Callable[[Returning], Sequence[Tensor | None]]
 
 
 class Operation(Protocol):
@@ -59,6 +86,8 @@ class Convolution:
         What it computes in.
     top
         Of a ReLU behind it: infinity, or 6; None where there is none.
+    adds
+        Whether a second tensor is added to the result, before the ReLU.
     """
 
     weight: Tensor
@@ -69,59 +98,46 @@ class Convolution:
     groups: int
     dtype: torch.dtype
     top: float | None = None
-    _forward: _Kernel | None = field(default=None, repr=False)
-    _backward: Callable[[Tensor, Tensor], Tensor] | None = field(default=None, repr=False)
+    adds: bool = False
+    _forward: Kernel | None = field(default=None, repr=False)
+    _backward: Backward | None = field(default=None, repr=False)
 
-    def __call__(self, x: Tensor, *, gradient: bool) -> tuple[Tensor, Gradient | None]:
+    def __call__(
+        self, x: Tensor, *others: Tensor, gradient: bool
+    ) -> tuple[Tensor, Gradient | None]:
         """``(N, C, H, W)`` -> ``(N, C', H', W')``, both channels_last."""
         if self._forward is None:
             bias = self.bias.to(self.dtype) if self.bias is not None else None
-            self._forward = _Kernel(self.weight.to(self.dtype), bias, self.stride, self.padding,
-                                    self.dilation, self.groups, self.top)  # fmt: skip
-        given = x.dtype
+            self._forward = Kernel(self.weight.to(self.dtype), bias, self.stride, self.padding,
+                                   self.dilation, self.groups, self.top)  # fmt: skip
+        given = x.dtype, *(other.dtype for other in others)
         x = _channels_last(x.to(self.dtype))
-        y = self._forward(x)
+        y = self._forward(x, *(_channels_last(other.to(self.dtype)) for other in others))
         if not gradient:
             return y, None
         if self._backward is None:
-            self._backward = self._transposed()
+            self._backward = backward(self.weight.to(self.dtype), self.stride, self.padding,
+                                      self.dilation, self.groups)  # fmt: skip
         back, top = self._backward, self.top
 
-        def to_input(grad: Tensor, redirect: bool) -> tuple[Tensor]:
-            grad = grad.to(y.dtype)
+        def to_inputs(returning: Returning) -> list[Tensor]:
+            grad = returning.grad.to(y.dtype)
             if top is not None:
-                grad = rectified_gradient(grad, y, top, redirect)
-            return (back(_channels_last(grad), x).to(given),)
+                into = grad if returning.owned or grad is not returning.grad else None
+                grad = rectified_gradient(grad, y, top, returning.redirect, into)
+            there = returning.there
+            if there is not None and (there.dtype != y.dtype or not is_channels_last(there)):
+                there = None
+            found = back(_channels_last(grad), x, there)
+            both = zip((found, grad), given, strict=False)
+            return [gradient.to(dtype) for gradient, dtype in both]
 
-        return y, to_input
-
-    def _transposed(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The input's gradient from the result's: a convolution too where nothing is skipped."""
-        out, inner, *kernel = self.weight.shape
-        weight = self.weight.to(self.dtype)
-        pad = [d * (k - 1) - p for d, k, p in zip(self.dilation, kernel, self.padding, strict=True)]
-        if self.stride == [1, 1] and min(pad) >= 0:
-            groups = self.groups
-            turned = weight.view(groups, out // groups, inner, *kernel).transpose(1, 2).flip(3, 4)
-            turned = turned.reshape(groups * inner, out // groups, *kernel)
-            one = _Kernel(turned, None, self.stride, pad, self.dilation, groups, None)
-            return lambda grad, _x: one(grad)
-        # Of a convolution in groups with steps oneDNN has no fast gradient in bfloat16.
-        dtype = torch.float32 if self.groups > 1 else self.dtype
-        weight = self.weight.to(dtype).clone(memory_format=torch.channels_last)
-
-        def back(grad: Tensor, x: Tensor) -> Tensor:
-            found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-                grad.to(dtype), x.to(dtype), weight, None, self.stride, self.padding,
-                self.dilation, False, [0, 0], self.groups, (True, False, False),
-            )  # fmt: skip
-            return found[0]
-
-        return back
+        return y, to_inputs
 
     def scaled(self, scale: Tensor, shift: Tensor) -> Convolution:
         """With ``x * scale + shift`` behind it, for each channel; in double precision."""
         assert self.top is None
+        assert not self.adds
         weight = self.weight.double() * scale.double().view(-1, 1, 1, 1)
         bias = shift.double()
         if self.bias is not None:
@@ -129,58 +145,30 @@ class Convolution:
         kind = self.weight.dtype
         return replace(self, weight=weight.to(kind), bias=bias.to(kind))
 
+    def padded(self, before: list[int], after: list[int]) -> Convolution | None:
+        """With so many zeros around its input, in each direction; None where that costs more.
+
+        oneDNN pads both sides alike: the shorter one by weights of zero, which are cheap where
+        channels stay apart.
+        """
+        if before == after:
+            sides = [p + b for p, b in zip(self.padding, before, strict=True)]
+            return replace(self, padding=sides)
+        if self.groups != len(self.weight) or max(self.dilation) > 1:
+            return None
+        (top, left), (bottom, right) = before, after
+        sides = [max(top, bottom), max(left, right)]
+        weight = F.pad(self.weight, (sides[1] - left, sides[1] - right,
+                                     sides[0] - top, sides[0] - bottom))  # fmt: skip
+        padding = [p + s for p, s in zip(self.padding, sides, strict=True)]
+        return replace(self, weight=weight, padding=padding)
+
     def of_channel(self, channel: int) -> Convolution:
         """That channel alone: of a depthwise convolution it reads one channel alone too."""
         one = slice(channel, channel + 1)
         bias = self.bias[one] if self.bias is not None else None
         return replace(self, weight=self.weight[one], bias=bias, groups=1,
                        _forward=None, _backward=None)  # fmt: skip
-
-
-class _Kernel:
-    """A convolution with fixed weights, laid out once as oneDNN reads them, and ReLU in one pass.
-
-    torch itself lays them out again at every call, and leaves oneDNN for another algorithm where a
-    single image is small, whose last bits differ.
-    """
-
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: list[int],
-        padding: list[int],
-        dilation: list[int],
-        groups: int,
-        top: float | None,
-    ):
-        self._weight = weight.detach().clone(memory_format=torch.channels_last)
-        self._bias = bias.detach().clone() if bias is not None else None
-        self._numbers = padding, stride, dilation, groups
-        self._top = top
-        self._after: tuple[str, list[float]] = {
-            None: ("none", []), math.inf: ("relu", []), 6.0: ("hardtanh", [0.0, 6.0])
-        }[top]  # fmt: skip
-        self._laid_out = onednn_takes(weight.dtype)
-        # The best layout depends on the input's size.
-        self._packed: dict[torch.Size, Tensor] = {}
-
-    def __call__(self, x: Tensor) -> Tensor:
-        padding, stride, dilation, groups = self._numbers
-        if not self._laid_out:
-            y = torch.conv2d(x, self._weight, self._bias, stride, padding, dilation, groups)
-            return y if self._top is None else y.clamp_(0.0, self._top)
-        size = x.shape[1:]
-        weight = self._packed.get(size)
-        if weight is None:
-            weight = self._packed[size] = torch.ops.aten.mkldnn_reorder_conv2d_weight(
-                self._weight.to_mkldnn(), padding, stride, dilation, groups, list(x.shape)
-            )
-        name, numbers = self._after
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, weight, self._bias, padding, stride, dilation, groups, name, numbers, ""
-        )
-        return found
 
 
 @dataclass(eq=False)
@@ -194,7 +182,7 @@ class Affine:
         """``(N, C, H, W)`` -> the same shape."""
         scale, shift = (t.to(x.dtype).view(1, -1, 1, 1) for t in (self.scale, self.shift))
         y = torch.addcmul(shift, x, scale)
-        return y, (lambda grad, _redirect: (grad * scale,)) if gradient else None
+        return y, (lambda returning: (returning.grad * scale,)) if gradient else None
 
     def of_channel(self, channel: int) -> Affine:
         """That channel alone."""
@@ -210,36 +198,54 @@ class ReLU:
 
     def __call__(self, x: Tensor, *, gradient: bool) -> tuple[Tensor, Gradient | None]:
         """Any shape."""
-        bits = x.view(torch.int16) if self.top == math.inf and x.dtype == torch.bfloat16 else x
+        low = self.top == math.inf and x.dtype == torch.bfloat16 and x.device.type == "cpu"
+        bits = x.view(torch.int16) if low else x
         y = bits.clamp(0, self.top if self.top < math.inf else None).view(x.dtype)
         if not gradient:
             return y, None
-        return y, lambda grad, redirect: (rectified_gradient(grad, y, self.top, redirect),)
+
+        def to_input(returning: Returning) -> tuple[Tensor]:
+            grad = returning.grad
+            into = grad if returning.owned else None
+            return (rectified_gradient(grad, y, self.top, returning.redirect, into),)
+
+        return y, to_input
 
     def of_channel(self, _channel: int) -> ReLU:
         """The same."""
         return self
 
 
-def rectified_gradient(grad: Tensor, y: Tensor, top: float, redirect: bool) -> Tensor:
-    """ReLU's or ReLU6's gradient from its output ``y``; by lucid's rule if redirected."""
-    found: Tensor
+def rectified_gradient(
+    grad: Tensor, y: Tensor, top: float, redirect: bool, into: Tensor | None = None
+) -> Tensor:
+    """ReLU's or ReLU6's gradient from its output ``y``; by lucid's rule if redirected.
+
+    ``into``: where it is written, which may be ``grad`` itself.
+    """
+    if into is None or redirect:
+        into = torch.empty_like(grad)
     if top < math.inf:
-        found = torch.ops.aten.hardtanh_backward(grad, y, 0.0, top)
-    elif y.dtype == torch.bfloat16:
+        _aten.hardtanh_backward.grad_input(grad, y, 0.0, top, grad_input=into)
+    elif y.dtype == torch.bfloat16 and y.device.type == "cpu":
         # As the integers that they also are: the processor has instructions for these.
-        bits = (t.view(torch.int16) for t in (grad, y))
-        found = torch.ops.aten.threshold_backward(*bits, 0).view(y.dtype)
+        bits, own, found = (t.view(torch.int16) for t in (grad, y, into))
+        _aten.threshold_backward.grad_input(bits, own, 0, grad_input=found)
     else:
-        found = torch.ops.aten.threshold_backward(grad, y, 0)
+        _aten.threshold_backward.grad_input(grad, y, 0, grad_input=into)
+    if redirect and y.device.type != "cpu":  # nothing may be read there: it would wait
+        alive = torch.linalg.vector_norm(into, torch.inf, dim=tuple(range(1, y.ndim)), keepdim=True)
+        up = torch.where(y <= 0, grad.clamp(max=0), grad)
+        up = torch.where(y >= top, up.clamp(min=0), up)
+        return torch.where(alive > 0, into, up)
     if redirect:
-        strongest = torch.linalg.vector_norm(found.flatten(1), torch.inf, dim=1).tolist()
+        strongest = torch.linalg.vector_norm(into.flatten(1), torch.inf, dim=1).tolist()
         for i, strength in enumerate(strongest):
             if strength == 0:
                 # Nothing gets through. What would push a dead unit further away is left out.
                 up = torch.where(y[i] <= 0, grad[i].clamp(max=0), grad[i])
-                found[i] = torch.where(y[i] >= top, up.clamp(min=0), up)
-    return found
+                into[i] = torch.where(y[i] >= top, up.clamp(min=0), up)
+    return into
 
 
 class Add:
@@ -249,7 +255,7 @@ class Add:
         self, x: Tensor, other: Tensor, *, gradient: bool
     ) -> tuple[Tensor, Gradient | None]:
         """Any shape."""
-        return x + other, (lambda grad, _redirect: (grad, grad)) if gradient else None
+        return x + other, (lambda returning: (returning.grad,) * 2) if gradient else None
 
     def of_channel(self, _channel: int) -> Add:
         """The same."""
@@ -264,7 +270,7 @@ class Concatenate:
         """``(N, Ci, H, W)`` each -> ``(N, sum Ci, H, W)``."""
         sizes = [len(x[0]) for x in inputs]
         y = torch.cat(inputs, 1)
-        return y, (lambda grad, _redirect: torch.split(grad, sizes, 1)) if gradient else None
+        return y, (lambda returning: torch.split(returning.grad, sizes, 1)) if gradient else None
 
     def of_channel(self, channel: int) -> Operation:
         """Never asked: one channel is one of the inputs'."""
@@ -280,13 +286,13 @@ class MaxPool:
     def __call__(self, x: Tensor, *, gradient: bool) -> tuple[Tensor, Gradient | None]:
         """``(N, C, H, W)`` -> ``(N, C, H', W')``."""
         x = _channels_last(x)
-        y, places = torch.ops.aten.max_pool2d_with_indices(x, *self.window)
+        y, places = _aten.max_pool2d_with_indices(x, *self.window)
         if not gradient:
             return y, None
 
-        def to_input(grad: Tensor, _redirect: bool) -> tuple[Tensor]:
-            found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-                _channels_last(grad), x, *self.window, places
+        def to_input(returning: Returning) -> tuple[Tensor]:
+            found: Tensor = _aten.max_pool2d_with_indices_backward(
+                _channels_last(returning.grad), x, *self.window, places
             )
             return (found,)
 

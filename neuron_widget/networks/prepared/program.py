@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from neuron_widget.networks.prepared.graph import Node, in_order, inputs_of
-from neuron_widget.networks.prepared.operations import Gradient
+from neuron_widget.networks.prepared.operations import Returning
 
 __all__ = ["Program", "Tape"]
 
@@ -47,7 +47,7 @@ class Program:
         """The values wanted; with a tape, also what leads back."""
         values: dict[Node, Any] = dict(zip(self.given, given, strict=True))
         low = self._dtype == torch.bfloat16
-        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+        with torch.autocast(given[0].device.type, torch.bfloat16, enabled=low):
             for node, reads, freed in self._steps:
                 if node.target is operator.getitem:
                     source, i = node.args
@@ -59,7 +59,7 @@ class Program:
                     inputs = [values[read] for read in reads]
                     found, gradient = node.target(*inputs, gradient=tape is not None)
                     if tape is not None:
-                        tape.append((node,), reads, _of_one(gradient))
+                        tape.append((node,), reads, gradient, ours=True)
                     values[node] = found
                 for read in freed:
                     del values[read]
@@ -105,31 +105,61 @@ def _filled(args: Any, values: Mapping[Node, Any]) -> Any:
     return tree_map_only(Node, lambda node: values[node], args)
 
 
-def _of_one(gradient: Gradient | None) -> Any:
-    assert gradient is not None
-    return lambda grads, redirect: gradient(grads[0], redirect)
-
-
 class Tape:
     """What leads back, last things last."""
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Sequence[Node], Sequence[Node], Any]] = []
+        self._steps: list[tuple[Sequence[Node], Sequence[Node], Any, bool]] = []
 
-    def append(self, outputs: Sequence[Node], inputs: Sequence[Node], gradient: Any) -> None:
-        """One operation: the nodes that it gave and read, and its gradient."""
-        self._steps.append((outputs, inputs, gradient))
+    def append(
+        self, outputs: Sequence[Node], inputs: Sequence[Node], gradient: Any, ours: bool = False
+    ) -> None:
+        """One operation: the nodes that it gave and read, and its gradient.
+
+        ``ours``: whether it is one of :mod:`.operations`, with one result.
+        """
+        self._steps.append((outputs, inputs, gradient, ours))
 
     def back(self, grads: dict[Node, Tensor], redirect: bool) -> dict[Node, Tensor]:
         """From the gradients of some nodes to those of what was given; can be done once."""
+        # Gradients that nobody else reads: they may be written over.
+        owned: set[Node] = set()
         while self._steps:
             # Each operation's memory is free as soon as its gradient is known.
-            outputs, inputs, gradient = self._steps.pop()
+            outputs, inputs, gradient, ours = self._steps.pop()
             own = [grads.pop(node, None) for node in outputs]
+            there: Tensor | None = None
             if all(g is None for g in own):
                 continue
-            for read, found in zip(inputs, gradient(own, redirect), strict=True):
-                if found is not None:
-                    grads[read] = grads[read] + found if read in grads else found
-            del gradient, own
+            if ours:
+                (grad,) = own
+                assert grad is not None
+                alone = outputs[0] in owned
+                there = grads.get(inputs[0]) if inputs[0] in owned else None
+                found = gradient(Returning(grad, redirect, alone, there))
+                fresh = _read_by_one(found, None if alone else grad)
+                del grad
+            else:
+                found = gradient(own, redirect)
+                fresh = [False] * len(found)
+            for read, new, is_fresh in zip(inputs, found, fresh, strict=True):
+                if new is None or new is there:
+                    # Nothing, or added there already.
+                    continue
+                if read not in grads:
+                    grads[read] = new
+                    if is_fresh:
+                        owned.add(read)
+                elif read in owned:
+                    grads[read].add_(new)
+                else:
+                    grads[read] = grads[read] + new
+                    owned.add(read)
+            del gradient, own, found, there
         return grads
+
+
+def _read_by_one(found: Sequence[Tensor | None], shared: Tensor | None) -> list[bool]:
+    """Of each whether its memory is neither another's nor that of a gradient others read."""
+    memories = [None if t is None else t.untyped_storage().data_ptr() for t in (*found, shared)]
+    return [memories.count(memory) == 1 for memory in memories[:-1]]

@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.copying import State
 from neuron_widget.networks.identity import quick_look, weights_version
 from neuron_widget.networks.layers import layer_reader
@@ -64,11 +65,11 @@ class PreparedNetworks:
         """From images to a layer's activation, with the weights as they are now.
 
         None where only the module itself will do: where somebody's hooks or forward methods are on
-        it, where images mix, for other types than float32, and on other devices than the CPU,
-        where this was not measured.
+        it, where images mix, for other types than float32, and on devices where this was not
+        measured.
         """
         module = model.module
-        if model.device.type != "cpu" or model.reads_alone or not _is_plain(module):
+        if model.device.type not in ("cpu", "cuda") or model.reads_alone or not _is_plain(module):
             return None
         marks, numbers = State(module), quick_look(module)
         with self._lock:
@@ -143,6 +144,7 @@ class PreparedReader:
     def _prepare(self, images: int, size: int) -> PreparedNetwork | None:
         model = self._model
         noise = torch.rand((2 * images, 3, size, size), generator=torch.Generator().manual_seed(1))
+        noise = noise.to(model.device)
         try:
             with torch.inference_mode(False), model.private_copy() as network:
                 if network is model.module or not _is_plain(network):
@@ -155,7 +157,8 @@ class PreparedReader:
                         model.preprocess(part).contiguous(memory_format=torch.channels_last)
                         for part in torch.split(noise, images)
                     )
-                return _prepared(read, first.clone(), second, self._dtype)
+                with full_float32(model.device):
+                    return _prepared(read, first.clone(), second, self._dtype)
         except Exception as error:  # somebody's classes; it is run as it is written
             if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
                 raise
@@ -167,7 +170,9 @@ def _prepared(
     read: Callable[[Tensor], Tensor], first: Tensor, second: Tensor, dtype: torch.dtype
 ) -> PreparedNetwork:
     """Made from the first images, compared on the second ones."""
-    ends = record(read, first)
+    # cuDNN's batch normalisation is another operation, which :mod:`.merging` does not know.
+    with torch.backends.cudnn.flags(enabled=False):
+        ends = record(read, first)
     exact = PreparedNetwork(*ends, torch.float32)
     expected, gradient = _activation_and_gradient(read, second)
     found, ours = _activation_and_gradient(exact, second)
@@ -188,7 +193,7 @@ def _prepared(
 def _activation_and_gradient(
     read: Callable[[Tensor], Tensor], images: Tensor
 ) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+    with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
         images = images.detach().clone().requires_grad_()
         found = read(images)
         (gradient,) = torch.autograd.grad(found.square().mean(), images)

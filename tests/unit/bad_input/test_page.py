@@ -57,7 +57,7 @@ for _message in typing.get_args(protocol.FromPage):
     _right = good(_message)
     for _name in _fields:
         for _what, _value in HOSTILE:
-            if (_name, _what) in (("neurons", "a list"), ("pins", "a list")):
+            if _what == "a list" and _name in ("neurons", "pins", "targets"):
                 continue  # none is a choice too
             _said = "unknown kind" if _name == "kind" else "message.*not understood"
             CASES.append(

@@ -37,7 +37,7 @@ from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.store import Store
 
 SIZE = 32
-COMMANDS = ["info", "layers", "render", "scan", "prerender", "analyze", "export", "demo"]
+COMMANDS = ["info", "layers", "render", "scan", "prerender", "analyze", "look", "export", "demo"]
 STORE_COMMANDS = ["store info", "store verify", "store prune"]
 
 
@@ -129,6 +129,14 @@ WRONG = [
     (["export", "2", "--out", "OUT/a.html", "--store", "OUT", "--max-size", "big"], 2, "500MB"),
     (["export", "2", "-n", "9", "--out", "OUT/a.html", "--store", "OUT"], 2, "0 to 5"),
     (["analyze", "2", "--neuron", "9", "--data", "PHOTOS"], 2, "0 to 5"),
+    (["look", "OUT/none.png", "2"], 4, "cannot be read"),
+    (["look", "PHOTOS", "2"], 4, "is a folder"),
+    (["look", "PHOTOS/class0/0.png", "2", "--out", "OUT/a.pdf"], 5, "ending in .png"),
+    (["look", "PHOTOS/class0/0.png", "2", "--at", "here"], 2, "ROW,COLUMN"),
+    (["look", "PHOTOS/class0/0.png", "2", "--at", "99,0"], 2, "8 rows"),
+    (["look", "PHOTOS/class0/0.png", "2", "--without", "9"], 2, "0 to 5"),
+    (["look", "PHOTOS/class0/0.png", "2", "--without", "1"], 3, "no number for each class"),
+    (["look", "PHOTOS/class0/0.png", "2", "--without", "1", "--to", "off"], 2, "zero"),
     (["store", "prune", "--store", "OUT", "--limit", "lots"], 2, "500MB"),
     (["store", "info"], 5, "--store"),
     (["nonsense"], 2, "nonsense"),
@@ -256,6 +264,22 @@ def test_analyze(tmp_path: Path, folder: Path) -> None:
     )
     assert Path(found["figure"]).is_file()
     assert len(found["best_photos"]) == 2
+
+
+def test_look(tmp_path: Path, folder: Path) -> None:
+    photo, out = folder / "class0" / "0.png", tmp_path / "sheets" / "look.png"
+    found = answer("look", photo, "0", "--out", out, "--no-store", "--count", 2)
+    assert found["dataset"] is None
+    assert [one["percentile"] for one in found["neurons"]] == [None, None]
+    with Image.open(out) as sheet:
+        assert sheet.width > 500
+    asked = ("--data", folder, "--at", "1,2", "--out", out)
+    found = answer("look", photo, "0", "--no-store", *asked)
+    assert "9 photos" in found["measure"]
+    assert all(0 <= one["percentile"] <= 100 for one in found["neurons"])
+    assert all(one["position"] == [1, 2] for one in found["neurons"])
+    done = run("look", photo, "0", "--no-store", *asked)
+    assert "who fires in 0, at row and column 1,2" in done.output
 
 
 def test_prerender_then_everything_is_there(tmp_path: Path, folder: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from neuron_widget import load_model, render, render_steps
 from neuron_widget.networks.layers import RedirectedReLU, layer_reader
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.phases import PhasedGradient
 from neuron_widget.networks.prepared.network import PreparedNetwork
 from neuron_widget.networks.prepared.recording import record
 
@@ -110,6 +111,59 @@ def test_a_dead_start_is_redirected_image_by_image() -> None:
     assert (found - expected).norm() < 1e-4 * expected.norm()
     assert not plain.any()
     assert found.any()
+
+
+# ------------------------------------------------------------------ sums, padding, steps
+
+
+class Sums(nn.Module):
+    """What is read twice, added to itself, and added by two convolutions: no gradient is lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 7, stride=2, padding=3)
+        self.one, self.two = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 6, 1)
+        self.down, self.beside = nn.Conv2d(6, 6, 1, stride=2), nn.Conv2d(6, 6, 3, 2, padding=1)
+        self.apart = nn.Conv2d(6, 6, 3, stride=2, groups=6)
+        self.late = nn.Conv2d(6, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        x = torch.relu(self.one(x) + x)
+        x = nn.functional.relu6(self.two(x) + self.one(x)) + x
+        x = x + x
+        x = torch.relu(self.down(x) + self.beside(x))
+        padded = nn.functional.pad(x, (0, 1, 1, 0))
+        return self.late(self.apart(padded) + self.beside(x))
+
+
+@pytest.mark.parametrize("size", [23, 24])
+def test_sums_padding_and_steps_keep_the_gradient(size: int) -> None:
+    torch.manual_seed(9)
+    module = Sums().eval()
+    x = torch.rand(2, 3, size, size)
+    prepared = PreparedNetwork(*record(module, x.clone()), torch.float32)
+    expected, gradient = value_and_gradient(module, x)
+    found, ours = value_and_gradient(prepared, x)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours, gradient, rtol=1e-3, atol=1e-5 * gradient.abs().max().item())
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [(7, 2, 3), (7, 2, 2), (3, 2, 0), (3, 2, 1), (4, 4, 0), (5, 3, 2)],
+)
+def test_gradient_by_phases(kernel: int, stride: int, padding: int) -> None:
+    torch.manual_seed(10)
+    weight = torch.randn(8, 3, kernel, kernel)
+    phases = PhasedGradient(weight, stride, padding)
+    for size in range(kernel, kernel + 6):
+        x = torch.randn(2, 3, size, size + 1, requires_grad=True)
+        y = torch.conv2d(x, weight, None, stride, padding)
+        grad = torch.randn_like(y)
+        (expected,) = torch.autograd.grad(y, x, grad)
+        found = phases(grad.contiguous(memory_format=torch.channels_last), size, size + 1, x.dtype)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 # ------------------------------------------------------------------ what is not merged

@@ -23,6 +23,7 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.page import Contents, plan_page, write_page
 from neuron_widget.page.contents import from_results, from_store
+from neuron_widget.page.html import bundle_bytes
 from neuron_widget.page.pack import _ranges, _short_paths, _thin
 from neuron_widget.rendering import RenderResult, render
 from neuron_widget.scanning import ScanResult, scan
@@ -209,7 +210,7 @@ def test_a_part_of_a_layer(tmp_path: Path, model: VisionModel, images: RenderRes
 
 
 @pytest.mark.parametrize("photos", [True, False])
-@pytest.mark.parametrize("limit", [None, 450_000])
+@pytest.mark.parametrize("limit", [None, bundle_bytes() + 345_000])
 def test_the_estimate_is_the_size(
     tmp_path: Path,
     model: VisionModel,

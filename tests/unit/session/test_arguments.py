@@ -12,6 +12,7 @@ from torch import nn
 from neuron_widget import NeuronWidget, load_model
 from neuron_widget.errors import DatasetError, ModelError, NeuronOutOfRange, UnknownLayer
 from neuron_widget.session.arguments import check_arguments
+from neuron_widget.session.settings import Fit, Settings
 
 DEFAULTS: dict[str, Any] = {
     "layer": None,
@@ -140,3 +141,12 @@ def test_what_only_the_opened_network_can_tell_is_raised_where_python_waits(
         assert result.neurons == (1,)
     finally:
         widget.close()
+
+
+def test_the_page_sends_all_settings_and_changes_one() -> None:
+    before = Settings(fit=Fit({"size": 224, "redirect_relu": True}, {"size": (16, 1024)}))
+    after = before.configured({**before.page, "seed": 5})
+    assert after.page == {**before.page, "seed": 5}
+    assert after.options["redirect_relu"] is None  # still left to the network
+    with pytest.raises(ValueError, match="size must be from 32 to 64 for this network; got 65"):
+        before.replace(fit=Fit({}, {"size": (32, 64)})).configured({"size": 65})

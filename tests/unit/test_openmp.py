@@ -10,7 +10,7 @@ import pytest
 
 CODE = """
 import os, sys
-from neuron_widget.session.openmp import short_look_out
+from neuron_widget.openmp import short_look_out
 assert "torch" not in sys.modules
 before = dict(os.environ)
 {first}
@@ -29,8 +29,9 @@ assert dict(os.environ) == before
         ("", {"GOMP_SPINCOUNT": "77"}, "GOMP_SPINCOUNT = '77'"),
         ("", {"OMP_WAIT_POLICY": "PASSIVE"}, "GOMP_SPINCOUNT = '0'"),
         ("import torch", {}, "GOMP_SPINCOUNT = '300000'"),
+        ("from neuron_widget import render", {}, "GOMP_SPINCOUNT = '1000'"),
     ],
-    ids=["ours", "the user's", "the user's policy", "torch is there"],
+    ids=["ours", "the user's", "the user's policy", "torch is there", "the package is first"],
 )
 def test_helpers_look_out_for_a_moment_only(first: str, given: dict[str, str], turns: str) -> None:
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}

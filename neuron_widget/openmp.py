@@ -15,13 +15,13 @@ costs hardly more there than one thread alone, and changes no result, as fewer t
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 __all__ = ["end_helpers", "short_look_out"]
 
@@ -61,7 +61,9 @@ def end_helpers() -> None:
 
 
 @functools.cache
-def _gnu_openmp() -> list[ctypes.CDLL]:
+def _gnu_openmp() -> list[Any]:
+    import ctypes
+
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return []
