@@ -14,8 +14,9 @@ from neuron_widget.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from neuron_widget.analysis import Analyzer
+    from neuron_widget.learning import learn_dictionary
     from neuron_widget.looking import Look, look
-    from neuron_widget.networks import VisionModel, load_model
+    from neuron_widget.networks import Dictionary, VisionModel, load_model
     from neuron_widget.page import export_html
     from neuron_widget.quiz.widget import NeuronQuiz
     from neuron_widget.rendering import RenderResult, render, render_steps
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analyzer",
+    "Dictionary",
     "Look",
     "NeuronQuiz",
     "NeuronWidget",
@@ -31,6 +33,7 @@ __all__ = [
     "ScanResult",
     "VisionModel",
     "export_html",
+    "learn_dictionary",
     "load_model",
     "look",
     "open_dataset",
@@ -42,6 +45,7 @@ __all__ = [
 
 _HOME = {
     "Analyzer": "analysis",
+    "Dictionary": "networks",
     "Look": "looking",
     "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
@@ -49,6 +53,7 @@ _HOME = {
     "ScanResult": "scanning",
     "VisionModel": "networks",
     "export_html": "page",
+    "learn_dictionary": "learning",
     "load_model": "networks.zoo",
     "look": "looking",
     "open_dataset": "scanning",

@@ -61,6 +61,14 @@ class KnownNetwork:
     device: str = ""
 
     @property
+    def menu(self) -> tuple[LayerInfo, ...]:
+        """Its layers; that it has outputs, the open network tells."""
+        return self.layers
+
+    def dictionary(self, _layer: str) -> None:
+        """None: a network that has dictionaries is open."""
+
+    @property
     def key(self) -> dict[str, str]:
         """Its part of every stored result's key."""
         return {"model": self.identity, "input": self.input}
@@ -101,8 +109,8 @@ class KnownNetwork:
     def from_facts(cls, facts: Mapping[str, Any]) -> KnownNetwork:
         """Rebuild it; KeyError, TypeError or ValueError for what is no description."""
         layers = tuple(
-            LayerInfo(str(name), *(int(number) for number in shape))
-            for name, *shape in facts["layers"]
+            LayerInfo(str(name), int(channels), int(height), int(width))
+            for name, channels, height, width in facts["layers"]
         )
         usual, low, high = (int(size) for size in facts["sizes"])
         found = cls(

@@ -20,15 +20,16 @@ export function Gallery() {
 	const box = useRef<HTMLDivElement>(null);
 	const holds = useRef(true);
 	const layer = state.selection.layer.value;
-	const channels = state.layerInfo.value?.channels ?? 0;
+	const info = state.layerInfo.value;
+	const channels = info?.channels ?? 0;
 	const strength = state.strength.value;
 	const seen = state.looking.photo.value;
 	const photo = seen?.layer === layer ? seen.order : undefined;
 	const order = useMemo(() => {
 		const all = galleryOrder(channels, sort.value, strength, photo);
-		const lets = parseFilter(filter.value, strength);
+		const lets = parseFilter(filter.value, strength, info?.names);
 		return lets ? all.filter(lets) : all;
-	}, [channels, sort.value, filter.value, strength, photo]);
+	}, [channels, sort.value, filter.value, strength, photo, info]);
 	// Where the filter hides the selected neuron, the list is entered at its first one.
 	const hidden = !order.includes(state.selection.neuron.value);
 	const entry = hidden ? order[0] : undefined;
@@ -263,6 +264,8 @@ function Previews() {
 function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: boolean }) {
 	const { state } = useView();
 	const target = channelTarget(layer, neuron);
+	const info = state.layerInfo.value;
+	const name = info?.names?.[neuron];
 	const selected = useComputed(() => state.selection.neuron.value === neuron).value;
 	const dead = useComputed(() => state.isDead(neuron)).value;
 	const rendering = useComputed(() => state.underWay.value === channelKey(target)).value;
@@ -284,8 +287,8 @@ function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: 
 			role="option"
 			tabIndex={selected || entry ? 0 : -1}
 			aria-selected={selected}
-			aria-label={`${nameOf(target)}, ${states.join(", ")}`}
-			title={`${neuron}`}
+			aria-label={`${nameOf(target, info)}, ${states.join(", ")}`}
+			title={name ? `${name} (${neuron})` : `${neuron}`}
 			data-neuron={neuron}
 		>
 			{thumb && !dead && <img src={thumb.url} alt="" decoding="async" />}

@@ -20,6 +20,7 @@ export function SettingsPanel() {
 	const changed = differ(wanted, now, usual.value);
 	const unusual = differ(wanted, defaults, usual.value);
 	return (
+		<>
 		<form
 			class="nw-panel"
 			id={`${name}-settings`}
@@ -61,6 +62,38 @@ export function SettingsPanel() {
 						"Images are made anew; those made before are kept, and come back with their settings."}
 				</span>
 			</div>
+		</form>
+		<DictionaryForm />
+		</>
+	);
+}
+
+/** Other features than the layer's channels: learnt from the photos, or out of a file. */
+function DictionaryForm() {
+	const { state, name } = useView();
+	const [wish, setWish] = useState("");
+	return (
+		<form
+			class="nw-row"
+			onKeyDown={sendOnEnter}
+			onSubmit={(e) => {
+				e.preventDefault();
+				state.looking.ask({ kind: "dictionary", wish });
+			}}
+		>
+			<label class="nw-label" for={`${name}-dictionary`}>
+				Dictionary
+			</label>
+			<input
+				id={`${name}-dictionary`}
+				class="nw-input nw-path"
+				value={wish}
+				placeholder="nmf 64, pca 64, sae 64 to learn one here, or a file"
+				onInput={(e) => setWish(e.currentTarget.value)}
+			/>
+			<button type="submit" class="nw-button">
+				Add
+			</button>
 		</form>
 	);
 }
