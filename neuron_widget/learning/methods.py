@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.errors import DictionaryError, NeuronWidgetError
 from neuron_widget.learning.sae import SparseLearner
+from neuron_widget.learning.stream import StreamLearner
 
 __all__ = ["METHODS", "Learner", "LearningNeeds"]
 
@@ -83,37 +83,44 @@ class Pca:
         }
 
 
-class Nmf:
+class Nmf(StreamLearner):
     """Non-negative matrix factorisation: scikit-learn's, batch by batch."""
 
-    every_position = False
+    uses = 4
 
     def __init__(self, channels: int, features: int, seed: int, layer: str):
+        super().__init__(channels, features, seed, layer)
         try:
             decomposition = import_module("sklearn.decomposition")
         except ImportError as error:
             raise LearningNeeds(
                 "method 'nmf' needs scikit-learn, which is not installed: pip install scikit-learn"
             ) from error
-        self._layer, self._channels = layer, channels
-        self._model = decomposition.MiniBatchNMF(
-            n_components=features, random_state=seed, init="nndsvda", forget_factor=1.0
-        )
+        self._layer = layer
+        self._model = decomposition.MiniBatchNMF(n_components=features, random_state=seed)
 
     def take(self, rows: Tensor) -> None:
-        """One step of the factorisation."""
-        array: NDArray[np.float32] = rows.cpu().numpy()
-        if array.min(initial=0) < 0:
+        """As any; activations below 0 are refused."""
+        if len(rows) and float(rows.min()) < 0:
             raise DictionaryError(
-                f"layer {self._layer} has activations below 0 ({array.min():.3g}), which no sum of "
-                "non-negative features is: choose a layer behind a ReLU, or method 'sae' or 'pca'"
+                f"layer {self._layer} has activations below 0 ({float(rows.min()):.3g}), which no "
+                "sum of non-negative features is: choose a layer behind a ReLU, or method 'sae' or "
+                "'pca'"
             )
-        self._model.partial_fit(array)
+        super().take(rows)
 
-    def parts(self) -> dict[str, Any]:
+    def _begin(self, known: Tensor) -> None:
+        plain = self._features <= min(known.shape)
+        self._model.set_params(init="nndsvda" if plain else "random")
+
+    def _step(self, rows: Tensor) -> None:
+        self._model.partial_fit(rows.numpy())
+
+    def _parts(self) -> dict[str, Any]:
         """The factors that are not all 0."""
         rows = np.asarray(self._model.components_, np.float32)
-        return {"directions": rows[rows.max(axis=1) > 0], "non_negative": True, "facts": {}}
+        facts = {"steps": self._steps}
+        return {"directions": rows[rows.max(axis=1) > 0], "non_negative": True, "facts": facts}
 
 
 METHODS: dict[str, type[Pca] | type[Nmf] | type[SparseLearner]] = {

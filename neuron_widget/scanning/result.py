@@ -370,7 +370,7 @@ class ScanResult:
                     f"{target} is a single unit, and a scan ranks photos by whole neurons; its "
                     f"neuron is {target.channel}"
                 )
-            neuron = target.neuron
+            neuron = target.check(self._model).neuron
         return check_neuron(neuron, self._model.layer(self.layer).channels, self.layer)
 
     def _examples(self, neuron: int | TargetLike, side: str, k: int | None) -> list[Example]:

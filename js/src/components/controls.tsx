@@ -155,8 +155,8 @@ function Buttons() {
 				{asked === "start" && <span class="nw-asked">Render requested</span>}
 				{!progress && !asked && !picture && (
 					<span class="nw-muted">
-						Render optimises an image until this {wordOf(state.selection.target.value, state.layerInfo.value)} fires
-						strongly.
+						Render optimises an image until this{" "}
+						{wordOf(state.selection.target.value, state.layerInfo.value)} fires strongly.
 					</span>
 				)}
 			</div>

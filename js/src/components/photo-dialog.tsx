@@ -114,7 +114,10 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 				<div class="nw-dialog-bar">
 					<strong>
 						{GROUP_NAMES[now.group]} · {place}
-						<span class="nw-muted nw-plain"> of {nameOf(state.selection.channel.value, state.layerInfo.value)}</span>
+						<span class="nw-muted nw-plain">
+							{" "}
+							of {nameOf(state.selection.channel.value, state.layerInfo.value)}
+						</span>
 					</strong>
 					<span class="nw-spring" />
 					<IconButton

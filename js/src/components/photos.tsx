@@ -88,7 +88,9 @@ export function OfNeuron() {
 	const { state } = useView();
 	const { target, channel } = state.selection;
 	if (isWhole(target.value)) return null;
-	return <span class="nw-plain nw-of">of the whole {titleOf(channel.value, state.layerInfo.value)}</span>;
+	return (
+		<span class="nw-plain nw-of">of the whole {titleOf(channel.value, state.layerInfo.value)}</span>
+	);
 }
 
 /** Begins the scan, or lets a stopped one go on. */

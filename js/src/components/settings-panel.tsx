@@ -21,49 +21,49 @@ export function SettingsPanel() {
 	const unusual = differ(wanted, defaults, usual.value);
 	return (
 		<>
-		<form
-			class="nw-panel"
-			id={`${name}-settings`}
-			aria-label="Settings"
-			onKeyDown={sendOnEnter}
-			onSubmit={(e) => {
-				e.preventDefault();
-				if (changed) state.renderSettings.change(wanted);
-			}}
-		>
-			<h3 class="nw-heading">Settings</h3>
-			<div class="nw-settings-grid">
-				{SETTINGS.map((setting) => (
-					<Control
-						key={setting.name}
-						setting={setting}
-						value={wanted[setting.name] as Value}
-						limits={limits.value[setting.name]}
-						onSet={(value) => set({ [setting.name]: value })}
-					/>
-				))}
-			</div>
-			<div class="nw-row">
-				<button type="submit" class="nw-button nw-primary" aria-disabled={!changed}>
-					Apply
-				</button>
-				<button
-					type="button"
-					class="nw-button"
-					aria-disabled={!unusual}
-					onClick={() => {
-						if (unusual) set(defaults);
-					}}
-				>
-					Defaults
-				</button>
-				<span class="nw-muted" role="status">
-					{remade(wanted, now, usual.value) &&
-						"Images are made anew; those made before are kept, and come back with their settings."}
-				</span>
-			</div>
-		</form>
-		<DictionaryForm />
+			<form
+				class="nw-panel"
+				id={`${name}-settings`}
+				aria-label="Settings"
+				onKeyDown={sendOnEnter}
+				onSubmit={(e) => {
+					e.preventDefault();
+					if (changed) state.renderSettings.change(wanted);
+				}}
+			>
+				<h3 class="nw-heading">Settings</h3>
+				<div class="nw-settings-grid">
+					{SETTINGS.map((setting) => (
+						<Control
+							key={setting.name}
+							setting={setting}
+							value={wanted[setting.name] as Value}
+							limits={limits.value[setting.name]}
+							onSet={(value) => set({ [setting.name]: value })}
+						/>
+					))}
+				</div>
+				<div class="nw-row">
+					<button type="submit" class="nw-button nw-primary" aria-disabled={!changed}>
+						Apply
+					</button>
+					<button
+						type="button"
+						class="nw-button"
+						aria-disabled={!unusual}
+						onClick={() => {
+							if (unusual) set(defaults);
+						}}
+					>
+						Defaults
+					</button>
+					<span class="nw-muted" role="status">
+						{remade(wanted, now, usual.value) &&
+							"Images are made anew; those made before are kept, and come back with their settings."}
+					</span>
+				</div>
+			</form>
+			<DictionaryForm />
 		</>
 	);
 }

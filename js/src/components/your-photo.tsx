@@ -116,7 +116,8 @@ function Shown() {
 						)}
 					</div>
 					<p class="nw-caption">
-						Map of {titleOf(channelTarget(photo.layer, neuron), state.layerOf(photo))}, {photo.unit} {photo.worth[neuron]}
+						Map of {titleOf(channelTarget(photo.layer, neuron), state.layerOf(photo))}, {photo.unit}{" "}
+						{photo.worth[neuron]}
 					</p>
 					<button
 						type="button"

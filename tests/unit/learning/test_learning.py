@@ -76,7 +76,7 @@ def test_an_autoencoder_explains_what_is_sparse() -> None:
     truth = rng.normal(size=(24, 16)).astype(np.float32)
     truth /= np.linalg.norm(truth, axis=1, keepdims=True)
     learner = methods.METHODS["sae"](16, 24, 0, "x")
-    for _ in range(12):
+    for _ in range(32):
         codes = (rng.random((2048, 24)) < 0.08) * rng.uniform(1, 2, (2048, 24))
         learner.take(torch.from_numpy((codes @ truth).astype(np.float32)))
     rows = Dictionary(**learner.parts()).directions
