@@ -168,7 +168,8 @@ class Dictionary:
         Gradients follow, where torch records them.
         """
         self._check_width(activation)
-        if len(activation) > 1 and activation.requires_grad and activation.device.type == "cpu":
+        alone = self.encoder is not None and activation.device.type == "cpu"
+        if alone and len(activation) > 1 and activation.requires_grad:
             # Image by image: the last bits of a product of matrices depend on their size, and a
             # picture must not depend on those beside it.
             return torch.cat([self.read(one) for one in torch.split(activation, 1)])

@@ -16,11 +16,11 @@ __all__ = ["NonNegative"]
 
 # Iterations: while an image forms (a fixed number, so that a GPU need not be asked), and at most
 # where the exact answer is wanted; looked at every so many.
-_FORMING = 24
+_FORMING = 10
 _MOST = 2000
 _CHECK = 25
 _TOLERANCE = 1e-6  # of the largest feature
-_BACK = 24
+_BACK = 8
 
 
 class NonNegative:
@@ -53,19 +53,23 @@ class NonNegative:
         return found
 
     def solve(self, rows: Tensor, *, forming: bool) -> Tensor:
-        """Features ``(n, K)`` of rows ``(n, C)``, in units of rows of length 1."""
-        wanted = rows @ self.unit.T
-        f: Tensor = (wanted * self.step).clamp_(min=0)
-        ahead, momentum = f, torch.ones((len(rows), 1), device=rows.device)
+        """Features ``(n, p, K)`` of ``(n, p, C)``, in units of rows of length 1.
+
+        Image by image (``bmm``): the last bits of what an image gets depend on no other one.
+        """
+        gram = self.gram.expand(len(rows), -1, -1)
+        wanted = torch.bmm(rows, self.unit.T.expand(len(rows), -1, -1)).mul_(self.step)
+        f: Tensor = wanted.clamp(min=0)
+        ahead, momentum = f, torch.ones((*f.shape[:2], 1), device=rows.device)
         for i in range(_FORMING if forming else _MOST):
-            new = torch.addmm(ahead, ahead, self.gram, alpha=-self.step)
-            new = new.add_(wanted, alpha=self.step).clamp_(min=0)
+            new = torch.baddbmm(ahead, ahead, gram, alpha=-self.step).add_(wanted).clamp_(min=0)
             moved = new - f
             # Where the step goes back on the one before, momentum begins anew.
-            back = ((ahead - new) * moved).sum(dim=1, keepdim=True) > 0
-            then = torch.where(back, 1.0, (1 + (1 + 4 * momentum**2).sqrt()) / 2)
-            ahead = new + torch.where(back, 0.0, (momentum - 1) / then) * moved
-            f, momentum = new, then
+            on = (((ahead - new) * moved).sum(dim=-1, keepdim=True) <= 0).to(f.dtype)
+            then = (1 + (1 + 4 * momentum.square()).sqrt()).mul_(0.5)
+            ahead = torch.addcmul(new, moved, on * (momentum - 1) / then)
+            momentum = 1 + on * (then - 1)
+            f = new
             if (
                 not forming
                 and (i + 1) % _CHECK == 0
@@ -75,22 +79,22 @@ class NonNegative:
         return f
 
     def solve_among(self, active: Tensor, wanted: Tensor) -> Tensor:
-        """``x`` with ``G x = wanted`` among the active features, 0 elsewhere; ``(n, K)`` each.
+        """``x`` with ``G x = wanted`` among the active features, 0 elsewhere; ``(n, p, K)`` each.
 
         Conjugate gradients, a fixed number of steps.
         """
+        gram = self.gram.expand(len(wanted), -1, -1)
         x: Tensor = torch.zeros_like(wanted)
         left = wanted * active
         way = left
-        size = left.square().sum(1, keepdim=True)
+        size = left.square().sum(-1, keepdim=True)
         for _ in range(min(_BACK, len(self.gram))):
-            through = (way @ self.gram) * active
-            along = (way * through).sum(1, keepdim=True)
-            far = size / along.clamp(min=1e-20)
-            x = x + far * way
-            left = left - far * through
-            now = left.square().sum(1, keepdim=True)
-            way = left + now / size.clamp(min=1e-20) * way
+            through = torch.bmm(way, gram).mul_(active)
+            far = size / (way * through).sum(-1, keepdim=True).clamp_(min=1e-20)
+            x = torch.addcmul(x, far, way)
+            left = torch.addcmul(left, far, through, value=-1)
+            now = left.square().sum(-1, keepdim=True)
+            way = torch.addcmul(left, now / size.clamp(min=1e-20), way)
             size = now
         return x
 
@@ -98,8 +102,8 @@ class NonNegative:
 class _Solve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, activation: Tensor, problem: NonNegative) -> Tensor:
-        n, channels, height, width = activation.shape
-        rows = activation.permute(0, 2, 3, 1).reshape(-1, channels)
+        n, _, height, width = activation.shape
+        rows = activation.flatten(2).transpose(1, 2)
         forming = bool(ctx.needs_input_grad[0])
         f = problem.solve(rows, forming=forming)
         if forming:
@@ -112,12 +116,10 @@ class _Solve(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (f,), problem = ctx.saved_tensors, ctx.problem
         n, channels, height, width = ctx.shape
-        grad = grads[0].permute(0, 2, 3, 1).reshape(len(f), -1) / problem.lengths
+        grad = grads[0].flatten(2).transpose(1, 2) / problem.lengths
         active = (f > 0).to(f.dtype)
         x = problem.solve_among(active, grad)
         # Optimisers descend: a negative gradient raises a feature, which is what a dead one needs.
-        alive = active.view(n, height * width, -1).amax(dim=1, keepdim=True)
-        dead = (1 - alive).expand(-1, height * width, -1).reshape(len(f), -1)
-        x = x + dead * grad.clamp(max=0)
-        back = x @ problem.unit
-        return back.view(n, height, width, channels).permute(0, 3, 1, 2), None
+        x = x + (1 - active.amax(dim=1, keepdim=True)) * grad.clamp(max=0)
+        back = torch.bmm(x, problem.unit.expand(n, -1, -1))
+        return back.transpose(1, 2).reshape(n, channels, height, width), None
