@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { count } from "../format";
+import { count, heading } from "../format";
 import { MAX_STEPS, MIN_STEPS, STEP_STOPS, stepsAt, stopOf } from "../steps";
 import { wordOf } from "../target";
 import { useView } from "../view-context";
@@ -79,7 +79,7 @@ function NeuronControl() {
 	};
 	return (
 		<Slider
-			name="Neuron"
+			name={heading(info?.word)}
 			place={neuron}
 			last={last}
 			value={neuron}

@@ -1,6 +1,6 @@
 import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
-import { count } from "../format";
+import { count, heading } from "../format";
 import { galleryOrder, moveInGrid, parseFilter, placesInView, type Sort } from "../order";
 import { channelKey, channelTarget, nameOf } from "../target";
 import { useView } from "../view-context";
@@ -150,7 +150,7 @@ export function Gallery() {
 	return (
 		<section class="nw-gallery" aria-label="Gallery">
 			<div class="nw-gallery-head">
-				<h3 class="nw-heading">Neurons</h3>
+				<h3 class="nw-heading">{heading(info?.word, true)}</h3>
 				<span class="nw-spring" />
 				<label class="nw-label" for={`${name}-sort`}>
 					Sort

@@ -161,7 +161,7 @@ function Readings({ picture }: { picture: Picture }) {
 			<p class="nw-activation">
 				<span class="nw-big">{value(image.activation)}</span>
 				<span>
-					activation
+					{state.layerInfo.value?.word === "class" ? "logit" : "activation"}
 					<span class="nw-muted">
 						{ratio !== null ? ` · ${value(ratio)}× the best photo` : " on the clean image"}
 					</span>

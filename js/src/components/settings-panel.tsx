@@ -74,26 +74,31 @@ function DictionaryForm() {
 	const [wish, setWish] = useState("");
 	return (
 		<form
-			class="nw-row"
+			class="nw-panel"
 			onKeyDown={sendOnEnter}
 			onSubmit={(e) => {
 				e.preventDefault();
 				state.looking.ask({ kind: "dictionary", wish });
 			}}
 		>
-			<label class="nw-label" for={`${name}-dictionary`}>
-				Dictionary
-			</label>
-			<input
-				id={`${name}-dictionary`}
-				class="nw-input nw-path"
-				value={wish}
-				placeholder="nmf 64, pca 64, sae 64 to learn one here, or a file"
-				onInput={(e) => setWish(e.currentTarget.value)}
-			/>
-			<button type="submit" class="nw-button">
-				Add
-			</button>
+			<div class="nw-row">
+				<label class="nw-label" for={`${name}-dictionary`}>
+					Dictionary
+				</label>
+				<input
+					id={`${name}-dictionary`}
+					class="nw-input nw-path"
+					value={wish}
+					placeholder="nmf 64, pca 64, sae 64, or a file"
+					onInput={(e) => setWish(e.currentTarget.value)}
+				/>
+				<button type="submit" class="nw-button">
+					Add
+				</button>
+			</div>
+			<p class="nw-muted">
+				Reads the layer by other features than its channels: learnt from these photos, or opened.
+			</p>
 		</form>
 	);
 }
