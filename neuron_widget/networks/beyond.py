@@ -20,7 +20,7 @@ from neuron_widget.errors import (
 from neuron_widget.names import check_neuron, resolve_layer
 from neuron_widget.networks.classes import check_labels, display_names
 from neuron_widget.networks.dictionaries import Dictionary
-from neuron_widget.networks.layer_info import OUTPUT, LayerInfo
+from neuron_widget.networks.layer_info import OUTPUT, LayerInfo, outputs_layer
 from neuron_widget.networks.outputs import output_rows
 
 __all__ = ["AddedDictionary", "Beyond", "WithBeyond"]
@@ -64,7 +64,7 @@ class Beyond:
             self._why_none = error
             return
         names = self.labels if self.labels and len(self.labels) == count else ()
-        self.outputs = LayerInfo(OUTPUT, count, 1, 1, "class", True, names)
+        self.outputs = outputs_layer(count, names)
 
     def name(self, labels: tuple[str, ...]) -> None:
         """Call the outputs so."""
@@ -193,6 +193,12 @@ class WithBeyond(ABC):
         """
         outputs = self.layer(OUTPUT)
         self._beyond.name(check_labels(labels, outputs.channels, self.title))
+
+    @property
+    def outputs(self) -> LayerInfo | None:
+        """The layer of its outputs; None where it gives no number for each class."""
+        _ = self.layers
+        return self._beyond.outputs
 
     @property
     def menu(self) -> tuple[LayerInfo, ...]:

@@ -80,6 +80,7 @@ class _Tail:
 
     def __init__(self, below: Reader, tail: Callable[[Tensor, Tensor | None], Tensor]):
         self._below, self._tail = below, tail
+        self.at_once = below.at_once
 
     def serves(self, images: int, size: int) -> bool:
         """As the way to the layer below."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from neuron_widget.errors import TargetError, nearest
 
-__all__ = ["OUTPUT", "LayerInfo"]
+__all__ = ["OUTPUT", "LayerInfo", "outputs_layer"]
 
 OUTPUT = "logits"
 """The layer of the network's outputs, one neuron a class; a module of that name goes first."""
@@ -74,3 +74,8 @@ class LayerInfo:
             f"no {self.word} of {self.name} is called {name!r}; "
             f"{hint or f'it has names such as {next(iter(lower.values()))!r}'}"
         )
+
+
+def outputs_layer(count: int, names: tuple[str, ...] = ()) -> LayerInfo:
+    """The layer of so many outputs: classes, each with a number for the whole image."""
+    return LayerInfo(OUTPUT, count, 1, 1, "class", True, names)

@@ -62,7 +62,7 @@ class Page:
     def wait(self, good: Any) -> dict[str, Any]:
         with self.changed:
             assert self.changed.wait_for(lambda: any(map(good, self.said)), LIMIT), [
-                m["kind"] for m in self.said
+                m["message"] if m["kind"] == "error" else m["kind"] for m in self.said
             ]
             return next(m for m in reversed(self.said) if good(m))
 
