@@ -20,8 +20,9 @@ if TYPE_CHECKING:
         predictability,
         stability,
     )
+    from neuron_widget.learning import learn_dictionary
     from neuron_widget.looking import Look, look
-    from neuron_widget.networks import VisionModel, load_model
+    from neuron_widget.networks import Dictionary, VisionModel, load_model
     from neuron_widget.page import export_html
     from neuron_widget.quiz.widget import NeuronQuiz
     from neuron_widget.rendering import RenderResult, render, render_steps
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analyzer",
+    "Dictionary",
     "Look",
     "NeuronQuiz",
     "NeuronWidget",
@@ -39,6 +41,7 @@ __all__ = [
     "Stability",
     "VisionModel",
     "export_html",
+    "learn_dictionary",
     "load_model",
     "look",
     "open_dataset",
@@ -52,6 +55,7 @@ __all__ = [
 
 _HOME = {
     "Analyzer": "analysis",
+    "Dictionary": "networks",
     "Look": "looking",
     "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
@@ -61,6 +65,7 @@ _HOME = {
     "Stability": "analysis.stable",
     "VisionModel": "networks",
     "export_html": "page",
+    "learn_dictionary": "learning",
     "load_model": "networks.zoo",
     "look": "looking",
     "open_dataset": "scanning",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "DatasetError",
+    "DictionaryError",
     "DownloadNeeded",
     "ModelError",
     "NeuronOutOfRange",
@@ -58,6 +59,10 @@ class WeightsRefused(ModelError):
 
 class UnknownLayer(NeuronWidgetError, ValueError):
     """A layer name the model does not have."""
+
+
+class DictionaryError(NeuronWidgetError, ValueError):
+    """A dictionary that does not fit its layer, or a file that holds none."""
 
 
 class NeuronOutOfRange(NeuronWidgetError, ValueError):

@@ -31,6 +31,12 @@ export function duration(seconds: number): string {
 /** A rate: "24", "3.2", "0.4". */
 export const rate = (x: number): string => (x >= 10 ? count(x) : x.toFixed(1));
 
-/** "1 photo", "2 photos" */
+const several = (noun: string): string => noun + (noun.endsWith("s") ? "es" : "s");
+
+/** "1 photo", "2 photos", "2 classes" */
 export const plural = (n: number, noun: string): string =>
-	`${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+	`${count(n)} ${n === 1 ? noun : several(noun)}`;
+
+/** "Class", "Classes" */
+export const heading = (noun = "neuron", many = false): string =>
+	noun.charAt(0).toUpperCase() + (many ? several(noun) : noun).slice(1);

@@ -34,11 +34,12 @@ export function galleryOrder(
 
 /**
  * Which neurons a filter lets through: numbers and ranges ("68", "10-20, 68"), or words that the
- * classes of a neuron's best photos hold ("dog"). Null for an empty filter: all of them.
+ * classes of a neuron's best photos or its own name hold ("dog"). Null for an empty filter: all.
  */
 export function parseFilter(
 	text: string,
 	strength?: Strength,
+	names?: string[],
 ): ((neuron: number) => boolean) | null {
 	const words = text
 		.toLowerCase()
@@ -58,7 +59,10 @@ export function parseFilter(
 		strength?.labels.forEach((label, i) => {
 			if (label.toLowerCase().includes(word)) found.add(i);
 		});
-		return (n) => strength?.top[n]?.some((i) => found.has(i)) ?? false;
+		return (n) =>
+			names
+				? !!names[n]?.toLowerCase().includes(word)
+				: (strength?.top[n]?.some((i) => found.has(i)) ?? false);
 	});
 	return (n) => tests.some((test) => test(n));
 }

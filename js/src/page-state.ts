@@ -67,7 +67,7 @@ export class PageState {
 		const ask = (message: P.FromPage): void => connection.ask(message);
 		const send = (message: P.FromPage): void => connection.send(message);
 		this.contact = connection.contact;
-		this.selection = new Selection(ask, (layer) => this.#layer(layer)?.channels);
+		this.selection = new Selection(ask, (layer) => this.layerOf({ layer })?.channels);
 		this.inView = new InView(send);
 		this.frames = new Frames(
 			(index) => send({ kind: "ack", index }),
@@ -102,7 +102,7 @@ export class PageState {
 	// ------------------------------------------------------------------ what follows
 
 	readonly layerInfo: ReadonlySignal<P.Layer | undefined> = computed(() =>
-		this.#layer(this.selection.layer.value),
+		this.layerOf(this.selection.target.value),
 	);
 	readonly strength: ReadonlySignal<Strength | undefined> = computed(() =>
 		this.strengths.value.get(this.selection.layer.value),
@@ -212,8 +212,9 @@ export class PageState {
 		return this.strength.value?.dead.has(neuron) ?? false;
 	}
 
-	#layer(name: string): P.Layer | undefined {
-		return this.network.value?.layers.find((layer) => layer.name === name);
+	/** What is known of a target's layer. */
+	layerOf({ layer }: { layer: string }): P.Layer | undefined {
+		return this.network.value?.layers.find(({ name }) => name === layer);
 	}
 
 	// ------------------------------------------------------------------ what takes its place

@@ -13,12 +13,21 @@ export const PIECE_BYTES = 4e+06;
 
 export const PHOTO_BYTES = 5e+07;
 
-/** One layer of the network: its name and the shape of its activation. */
+/**
+ * One layer of the network: its name and the shape of its activation.
+ *
+ * ``word``: what its neurons are, where that is another word (``class``, ``feature``). ``names``:
+ * theirs, in order, where they have some; ``""`` for one that has none. ``signed``: values below 0
+ * are answers too; a byte of a map is 128 for 0 then, 255 for ``scale`` and 1 for ``-scale``.
+ */
 export interface Layer {
 	name: string;
 	channels: number;
 	height: number;
 	width: number;
+	word?: string;
+	names?: string[];
+	signed?: boolean;
 }
 
 /** The network in use. ``note`` says why it was chosen where the user did not name it. */
@@ -213,6 +222,17 @@ export interface StartScan {
 	kind: "scan";
 	dataset: string;
 	download: boolean;
+}
+
+/**
+ * Learn a dictionary of the layer from the data set, or open one: its layer is selected then.
+ *
+ * ``wish`` is a method and a number of features (``nmf 64``, ``pca``, ``sae 128``), or a path.
+ * How far it is comes as ``progress`` of ``scan``, which stops it, too.
+ */
+export interface MakeDictionary {
+	kind: "dictionary";
+	wish: string;
 }
 
 /** The person chose to open the embedded network instead of the one that failed. */
@@ -630,6 +650,7 @@ export type FromPage =
 	| Stop
 	| Resume
 	| StartScan
+	| MakeDictionary
 	| OpenEmbedded
 	| Ack
 	| Poll

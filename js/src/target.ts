@@ -3,7 +3,7 @@
  * everything else asks it for a target's text, for its names, and for the neuron it belongs to.
  */
 
-import type { ChannelTarget, Target } from "./protocol";
+import type { ChannelTarget, Layer, Target } from "./protocol";
 
 /** A whole neuron. */
 export const channelTarget = (layer: string, neuron: number): ChannelTarget => ({
@@ -33,9 +33,13 @@ export function channelOf(target: Target): ChannelTarget {
 	}
 }
 
-/** A target's name below its layer, word by word: [["neuron", "68"], ["unit", "7,7"]]. */
-export function partsOf(target: Target): [word: string, value: string][] {
-	const neuron: [string, string] = ["neuron", `${target.neuron}`];
+/**
+ * A target's name below its layer, word by word: [["neuron", "68"], ["unit", "7,7"]]. What is known
+ * of the layer may have another word and names: [["class", "tabby"]].
+ */
+export function partsOf(target: Target, layer?: Layer): [word: string, value: string][] {
+	const { neuron: n } = target;
+	const neuron: [string, string] = [layer?.word ?? "neuron", layer?.names?.[n] || `${n}`];
 	switch (target.kind) {
 		case "channel":
 			return [neuron];
@@ -66,13 +70,15 @@ export const sameTarget = (a: Target | null | undefined, b: Target | null | unde
 export const isWhole = (target: Target): boolean => sameTarget(target, channelOf(target));
 
 /** "neuron 68", "neuron 68, unit 7,7" */
-export const titleOf = (target: Target): string =>
-	partsOf(target)
+export const titleOf = (target: Target, layer?: Layer): string =>
+	partsOf(target, layer)
 		.map((part) => part.join(" "))
 		.join(", ");
 
 /** What a screen reader calls it: "mixed4a neuron 68". */
-export const nameOf = (target: Target): string => `${channelOf(target).layer} ${titleOf(target)}`;
+export const nameOf = (target: Target, layer?: Layer): string =>
+	`${target.layer} ${titleOf(target, layer)}`;
 
 /** What it is: "neuron", "unit". */
-export const wordOf = (target: Target): string => partsOf(target).at(-1)?.[0] ?? "";
+export const wordOf = (target: Target, layer?: Layer): string =>
+	partsOf(target, layer).at(-1)?.[0] ?? "";

@@ -32,9 +32,24 @@ export type MapMode = "off" | "blend" | "only";
  * RGBA pixels of an activation map. In "blend" the alpha follows the value, so that a weak map
  * looks weak on the photo; in "only" every pixel is opaque.
  */
-export function mapPixels(map: Uint8Array, mode: MapMode, opacity: number): Uint8ClampedArray {
+export function mapPixels(
+	map: Uint8Array,
+	mode: MapMode,
+	opacity: number,
+	signed?: boolean,
+): Uint8ClampedArray {
 	const pixels = new Uint8ClampedArray(map.length * 4);
 	map.forEach((level, i) => {
+		if (signed) {
+			// 0 is 128, and white: red above it, blue below.
+			const far = Math.abs(level - 128) / 127;
+			const white = mode === "only" ? 255 * (1 - far) : 0;
+			(level > 128 ? [178, 24, 43] : [33, 102, 172]).forEach((c, at) => {
+				pixels[i * 4 + at] = white + c * (mode === "only" ? far : 1);
+			});
+			pixels[i * 4 + 3] = mode === "only" ? 255 : mode === "blend" ? far * 255 * opacity : 0;
+			return;
+		}
 		for (let c = 0; c < 3; c++) pixels[i * 4 + c] = VIRIDIS[level * 3 + c] as number;
 		pixels[i * 4 + 3] = mode === "only" ? 255 : mode === "blend" ? level * opacity : 0;
 	});

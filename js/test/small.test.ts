@@ -28,12 +28,28 @@ describe("numbers and times", () => {
 	])("duration(%d) is %s", (s, text) => expect(duration(s).replaceAll("\u00a0", " ")).toBe(text));
 
 	it("counts", () => {
-		expect([count(9469), plural(1, "photo"), plural(2, "photo")]).toEqual([
+		expect([count(9469), plural(1, "photo"), plural(2, "photo"), plural(2, "class")]).toEqual([
 			"9,469",
 			"1 photo",
 			"2 photos",
+			"2 classes",
 		]);
 		expect([rate(24.3), rate(3.21)]).toEqual(["24", "3.2"]);
+	});
+});
+
+describe("signed maps", () => {
+	it("are white at 0, red above and blue below", () => {
+		const [low, zero, high] = [0, 1, 2].map((i) =>
+			Array.from(mapPixels(new Uint8Array([1, 128, 255]), "only", 1, true).slice(4 * i, 4 * i + 4)),
+		);
+		expect([low, zero, high]).toEqual([
+			[33, 102, 172, 255],
+			[255, 255, 255, 255],
+			[178, 24, 43, 255],
+		]);
+		const over = mapPixels(new Uint8Array([128, 255]), "blend", 0.5, true);
+		expect([over[3], over[7]]).toEqual([0, 128]);
 	});
 });
 
@@ -77,6 +93,14 @@ describe("gallery order", () => {
 	])("the filter %s lets %o through", (text, through) =>
 		expect([0, 1, 2, 3].filter(parseFilter(text, strength) ?? (() => true))).toEqual(through),
 	);
+	it("finds neurons by their own names, where they have some", () => {
+		const names = ["tabby", "tiger cat", "", "Great Dane"];
+		const through = (text: string): number[] =>
+			[0, 1, 2, 3].filter(parseFilter(text, strength, names) ?? (() => true));
+		expect(through("cat")).toEqual([1]);
+		expect(through("dane, 0")).toEqual([0, 3]);
+		expect(through("tench")).toEqual([]);
+	});
 	it("has no filter for nothing, and none passes by class before a scan", () => {
 		expect(parseFilter(" , ", strength)).toBeNull();
 		expect([0, 1].filter(parseFilter("tench") ?? (() => true))).toEqual([]);

@@ -38,6 +38,19 @@ describe("a target", () => {
 		expect(fileName(target, "image")).toBe(file);
 	});
 
+	it.each([
+		[0, "class tabby"],
+		[1, "class 1"],
+	])("has the name that its layer gives it: %i", (neuron, title) => {
+		const shape = { channels: 2, height: 1, width: 1 };
+		const layer = { name: "logits", ...shape, word: "class", names: ["tabby", ""] };
+		const target = { ...channel(neuron), layer: "logits" };
+		expect(titleOf(target, layer)).toBe(title);
+		expect(nameOf(target, layer)).toBe(`logits ${title}`);
+		expect(wordOf(target, layer)).toBe("class");
+		expect(targetKey(target)).toBe(`logits:${neuron}`);
+	});
+
 	it("is the same when its text is", () => {
 		expect(sameTarget(unit(68), { ...unit(68) })).toBe(true);
 		for (const other of [channel(68), unit(68, 6, 7), unit(69), null, undefined])

@@ -27,7 +27,7 @@ MOST_ROWS = 10
 _COLUMNS = 5
 _MARGIN, _GAP, _TITLE, _HEAD, _SIDE, _BAR = 0.2, 0.2, 0.3, 2.8, 1.75, 0.75
 _BAND = 2 * (_TITLE + _SIDE) + 0.2
-_MAP = "viridis"
+_MAP, _SIGNED_MAP = "viridis", "RdBu_r"
 _GREY = "0.35"
 # Names of layers and classes are no formulas, whatever signs are in them.
 _LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
@@ -43,6 +43,8 @@ def neuron_figure(
     *,
     notes: Sequence[str] = (),
     labels: Sequence[str] = (),
+    title: str = "",
+    signed: bool = False,
 ) -> Figure:
     """Draw the optimised image, and beside it up to ten photos with their activation maps below.
 
@@ -62,6 +64,10 @@ def neuron_figure(
         Lines of text below the optimised image.
     labels
         Class names of the photos.
+    title
+        What the neuron is called; default by its number.
+    signed
+        Whether values below 0 are answers too: 0 is white then, and in the middle of the scale.
     """
     rows = list(rows)[:MOST_ROWS]
     columns = min(len(rows), _COLUMNS)
@@ -77,7 +83,7 @@ def neuron_figure(
 
     head = _bare(axes_at(_MARGIN, _MARGIN + _TITLE, _HEAD, _HEAD))
     head.imshow(np.clip(optimized_image, 0, 1), interpolation="lanczos")
-    title = f"{layer} neuron {neuron}"
+    title = title or f"{layer} neuron {neuron}"
     # Layers of deep networks have names of fifty letters; 25 fill the image's width.
     fontsize = 13 * min(1.0, 25 / len(title))
     head.set_title(title, fontsize=fontsize, fontweight="bold", loc="left", **_LITERAL)
@@ -86,7 +92,8 @@ def neuron_figure(
     lines = "\n".join(textwrap.fill(line, 46) for note in notes for line in note.split("\n"))
     text.text(0.0, 1.0, lines, va="top", fontsize=8.5, linespacing=1.5, color=_GREY, **_LITERAL)
     if rows:
-        scale = _scale([activation for _, _, activation in rows])
+        scale = _scale([activation for _, _, activation in rows], signed=signed)
+        colours = _SIGNED_MAP if signed else _MAP
         for i, (image, score, activation) in enumerate(rows):
             band, column = divmod(i, _COLUMNS)
             left = _MARGIN + _HEAD + _GAP + column * (_SIDE + _GAP)
@@ -97,10 +104,10 @@ def neuron_figure(
             fontsize = 9 if len(label) <= 19 else 7
             photo.set_title(f"{i + 1}  {label}", fontsize=fontsize, loc="left", **_LITERAL)
             place = axes_at(left, top + _SIDE + _TITLE, _SIDE, _SIDE)
-            _draw_map(_bare(place), activation, score, scale)
+            _draw_map(_bare(place), activation, score, scale, colours)
         right = width - _MARGIN - _BAR + _GAP
         bar = axes_at(right, _MARGIN + 2 * _TITLE + _SIDE, 0.14, _SIDE)
-        figure.colorbar(ScalarMappable(scale, _MAP), cax=bar)
+        figure.colorbar(ScalarMappable(scale, colours), cax=bar)
         bar.tick_params(labelsize=8)
         bar.set_title("activation", fontsize=8, loc="left")
     return figure
@@ -140,14 +147,19 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
     return path
 
 
-def _scale(maps: Sequence[NDArray[np.float32]]) -> Normalize:
+def _scale(maps: Sequence[NDArray[np.float32]], *, signed: bool = False) -> Normalize:
+    if signed:
+        most = max(float(np.abs(activation).max()) for activation in maps) or 1.0
+        return Normalize(-most, most)
     low = min(0.0, *(float(activation.min()) for activation in maps))
     high = max(0.0, *(float(activation.max()) for activation in maps))
     return Normalize(low, high if high > low else low + 1)
 
 
-def _draw_map(axes: Axes, activation: NDArray[np.float32], score: float, scale: Normalize) -> None:
-    axes.imshow(activation, cmap=_MAP, norm=scale, interpolation="nearest")
+def _draw_map(
+    axes: Axes, activation: NDArray[np.float32], score: float, scale: Normalize, colours: str
+) -> None:
+    axes.imshow(activation, cmap=colours, norm=scale, interpolation="nearest")
     row, column = np.unravel_index(int(activation.argmax()), activation.shape)
     axes.plot(column, row, "o", markersize=9, fillstyle="none", color="white", markeredgewidth=1.2)
     axes.set_title(f"mean {score:.4g}   max {activation.max():.4g}", fontsize=9, loc="left")

@@ -17,6 +17,7 @@ from neuron_widget.names import (
     INCEPTION_MODULES,
     resolve_layer,
 )
+from neuron_widget.networks.layer_info import OUTPUT
 
 __all__ = ["is_known", "keep_activations"]
 
@@ -30,6 +31,8 @@ def is_known(layer: str, model: object) -> bool:
         raise UnknownLayer(
             f"target_layer must be a name such as 'mixed4a', got {type(layer).__name__}"
         )
+    if layer == OUTPUT or "/" in layer:
+        return False
     if model == INCEPTION:
         resolve_layer(layer, INCEPTION_MODULES, model="InceptionV1")
         return True

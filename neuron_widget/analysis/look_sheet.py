@@ -20,13 +20,17 @@ _INK, _QUIET, _PAPER = "#1f2328", "#57606a", "#ffffff"
 _OPACITY = 0.85
 
 
-def with_map(image: Image.Image, activation: NDArray[np.float32], scale: float) -> Image.Image:
-    """The photo with an activation map ``(h, w)`` over it, 0 to ``scale``."""
-    levels = np.clip(activation / scale, 0, 1) if scale > 0 else np.zeros_like(activation)
-    small = Image.fromarray((levels * 255).astype(np.uint8))
+def with_map(
+    image: Image.Image, activation: NDArray[np.float32], scale: float, *, signed: bool = False
+) -> Image.Image:
+    """The photo with an activation map ``(h, w)`` over it, 0 (or ``-scale``) to ``scale``."""
+    least = -1 if signed else 0
+    levels = np.clip(activation / scale, least, 1) if scale > 0 else np.zeros_like(activation)
+    small = Image.fromarray(((levels - least) / (1 - least) * 255).astype(np.uint8))
     smooth = np.asarray(small.resize(image.size, Image.Resampling.BICUBIC), np.float32) / 255
-    colours = colormaps["viridis"](smooth)[:, :, :3] * 255
-    weight = smooth[:, :, None] * _OPACITY
+    colours = colormaps["RdBu_r" if signed else "viridis"](smooth)[:, :, :3] * 255
+    far = np.abs(2 * smooth - 1) if signed else smooth
+    weight = far[:, :, None] * _OPACITY
     mixed = np.asarray(image, np.float32) * (1 - weight) + colours * weight
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
 
@@ -61,9 +65,11 @@ def look_sheet(seen: Look, firing: Sequence[Firing], changed: Changed | None = N
     for i, one in enumerate(firing):
         x = left + i % _COLUMNS * (_TILE + _GAP)
         y = top + i // _COLUMNS * (_TILE + 2 * _LINE)
-        tile = with_map(seen.image, seen.map(one.neuron), seen.scale(one.neuron))
+        tile = with_map(
+            seen.image, seen.map(one.neuron), seen.scale(one.neuron), signed=seen.signed
+        )
         sheet.paste(tile.resize((_TILE, _TILE), Image.Resampling.LANCZOS), (x, y))
-        text = f"neuron {one.neuron}"
+        text = one.name if not one.name.isdecimal() else f"neuron {one.neuron}"
         worth = f"score {one.score:.3g}"
         if one.percentile is not None:
             worth = f"percentile {one.percentile:.1f}, {worth}"
@@ -77,6 +83,4 @@ def _neurons(changed: Changed) -> str:
 
 
 def _answers(changed: Changed) -> list[str]:
-    return [
-        f"{c.before:6.1%} to {c.after:6.1%}   {c.name.split(',')[0][:34]}" for c in changed.best()
-    ]
+    return [f"{c.before:6.1%} to {c.after:6.1%}   {c.name[:34]}" for c in changed.best()]

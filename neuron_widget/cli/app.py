@@ -29,11 +29,13 @@ app.add_typer(store_app, name="store")
 Targets = Annotated[
     list[str],
     typer.Argument(
-        help="What to maximise: mixed4a:68, mixed4a:70-80, one unit mixed4a:68@7,7; or a layer, "
-        "with --neurons."
+        help="What to maximise: mixed4a:68, mixed4a:70-80, one unit mixed4a:68@7,7, a class "
+        "'logits:golden retriever'; or a layer, with --neurons."
     ),
 ]
-Layer = Annotated[str, typer.Argument(help="Layer, such as mixed4a (mixed_4a works too).")]
+Layer = Annotated[
+    str, typer.Argument(help="Layer, such as mixed4a (mixed_4a works too), or logits: classes.")
+]
 Model = Annotated[
     Optional[str],  # noqa: UP045  (typer reads the annotation at run time)
     typer.Option(
@@ -53,6 +55,13 @@ Weights = Annotated[
 Device = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--device", help="cuda, mps or cpu. Default: the first of these there is."),
+]
+Dictionaries = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option(
+        "--dictionary",
+        help="File of a dictionary, which makes a layer: mixed4a/nmf32 out of nmf32.safetensors.",
+    ),
 ]
 Stores = Annotated[
     Optional[list[Path]],  # noqa: UP045
@@ -124,6 +133,7 @@ def render(
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
+    dictionaries: Dictionaries = None,
     stores: Stores = None,
     no_store: NoStore = False,
     as_json: AsJson = False,
@@ -137,7 +147,9 @@ def render(
     from neuron_widget.cli.jobs import Opened, layer_of, render_images
 
     with reporting(as_json):
-        opened = Opened(layer_of(targets[0]), model, weights, device, stores, no_store)
+        opened = Opened(
+            layer_of(targets[0]), model, weights, device, dictionaries, stores, no_store
+        )
         chosen = opened.targets(targets, neurons)
         render_images(opened, chosen, out, batch_size, given(settings), as_json)
 
@@ -154,6 +166,7 @@ def scan(
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
+    dictionaries: Dictionaries = None,
     stores: Stores = None,
     no_store: NoStore = False,
     predict: Annotated[
@@ -174,7 +187,7 @@ def scan(
     from neuron_widget.cli.jobs import Opened, scan_photos
 
     with reporting(as_json):
-        opened = Opened(layer, model, weights, device, stores, no_store)
+        opened = Opened(layer, model, weights, device, dictionaries, stores, no_store)
         scan_photos(opened, data, out, settings, as_json, predict=predict, observer=observer)
 
 
@@ -188,6 +201,7 @@ def prerender(
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
+    dictionaries: Dictionaries = None,
     stores: Stores = None,
     as_json: AsJson = False,
     **settings: Any,
@@ -200,7 +214,7 @@ def prerender(
     from neuron_widget.cli.jobs import Opened, fill_store
 
     with reporting(as_json):
-        opened = Opened(layer, model, weights, device, stores, no_store=False)
+        opened = Opened(layer, model, weights, device, dictionaries, stores, no_store=False)
         images, photos = apart(settings)
         fill_store(opened, neurons, data, batch_size, images, photos, as_json)
 
@@ -227,6 +241,7 @@ def analyze(
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
+    dictionaries: Dictionaries = None,
     stores: Stores = None,
     no_store: NoStore = False,
     as_json: AsJson = False,
@@ -235,7 +250,7 @@ def analyze(
     from neuron_widget.cli.jobs import Opened, analyze_neuron
 
     with reporting(as_json):
-        opened = Opened(layer, model, weights, device, stores, no_store)
+        opened = Opened(layer, model, weights, device, dictionaries, stores, no_store)
         how = {"num_samples": num_samples, "top_k": top_k, "optim_steps": steps, "save_dir": out}
         analyze_neuron(opened, neuron, data, split, seed, how, as_json)
 
@@ -267,6 +282,7 @@ def look(
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
+    dictionaries: Dictionaries = None,
     stores: Stores = None,
     no_store: NoStore = False,
     as_json: AsJson = False,
@@ -281,7 +297,7 @@ def look(
     from neuron_widget.cli.look import look_at_photo
 
     with reporting(as_json):
-        opened = Opened(layer, model, weights, device, stores, no_store)
+        opened = Opened(layer, model, weights, device, dictionaries, stores, no_store)
         look_at_photo(
             opened,
             photo,
@@ -314,6 +330,7 @@ def export(
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
+    dictionaries: Dictionaries = None,
     stores: Stores = None,
     as_json: AsJson = False,
     **settings: Any,
@@ -327,7 +344,7 @@ def export(
     from neuron_widget.cli.page import export_page
 
     with reporting(as_json):
-        opened = Opened(layer, model, weights, device, stores, no_store=False)
+        opened = Opened(layer, model, weights, device, dictionaries, stores, no_store=False)
         images, photos = apart(settings)
         export_page(
             opened,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neuron_widget.cli.output import open_model, show, table
 from neuron_widget.cli.store import describe_store
 from neuron_widget.durable import size_text
 from neuron_widget.names import EMBEDDED, INCEPTION
+
+if TYPE_CHECKING:
+    from neuron_widget.networks.layer_info import LayerInfo
 
 __all__ = ["show_info", "show_layers"]
 
@@ -79,14 +82,28 @@ def _models() -> list[dict[str, str]]:
     ]
 
 
+# What is not told of layers where it is as of most.
+_USUAL: dict[str, Any] = {"word": "neuron", "signed": False, "names": ()}
+
+
+def _counted(info: LayerInfo) -> str:
+    return f"{info.channels} classes" if info.word == "class" else str(info.channels)
+
+
 def show_layers(model: str, weights: str | None, device: str | None, as_json: bool) -> None:
     """The layers of a network."""
     opened = open_model(model, weights, device)
-    rows = [(i.name, i.channels, f"{i.height} x {i.width}") for i in opened.layers]
+    rows = [
+        (i.name, _counted(i), f"{i.height} x {i.width}" if i.height * i.width > 1 else "")
+        for i in opened.menu
+    ]
     found: dict[str, Any] = {
         "model": opened.identity,
         "title": opened.title,
         "input_size": opened.input_size,
-        "layers": [vars(info) for info in opened.layers],
+        "layers": [
+            {n: v for n, v in vars(info).items() if n not in _USUAL or v != _USUAL[n]}
+            for info in opened.menu
+        ],
     }
     show(found, as_json, [opened.title, *table(["layer", "neurons", "map"], rows)])

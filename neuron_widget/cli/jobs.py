@@ -27,6 +27,8 @@ from neuron_widget.names import (
     INCEPTION_MODULES,
     resolve_layer,
 )
+from neuron_widget.networks.known import cached_inception
+from neuron_widget.networks.layer_info import OUTPUT
 from neuron_widget.store import Store, open_store
 from neuron_widget.targets import Target, as_targets
 
@@ -49,17 +51,26 @@ class Opened:
         model: str | None,
         weights: str | None,
         device: str | None,
+        dictionaries: Sequence[Path] | None,
         stores: Sequence[Path] | None,
         no_store: bool,
     ):
         self._asked = (_model_with(layer) if model is None else model, weights, device)
         self._layer = layer
+        self._dictionaries = dictionaries or ()
         self.store: Store | None = None if no_store else open_store(stores or None)
 
     @cached_property
     def model(self) -> VisionModel:
         """The network, opened when it is first asked for."""
-        return open_model(*self._asked)
+        from neuron_widget.networks import Dictionary
+
+        model = open_model(*self._asked)
+        for path in self._dictionaries:
+            dictionary = Dictionary.load(path)
+            layer = dictionary.layer or self._layer.partition("/")[0]
+            model.add_dictionary(layer, dictionary, name=path.stem)
+        return model
 
     @cached_property
     def _info(self) -> LayerInfo:
@@ -105,6 +116,9 @@ def layer_of(text: str) -> str:
 
 def _model_with(layer: str) -> str:
     """The built-in network that has the layer; InceptionV1 says what is wrong with a name."""
+    layer = layer.partition("/")[0]
+    if layer == OUTPUT:  # every network has it
+        return EMBEDDED if cached_inception() is None else INCEPTION
     try:
         resolve_layer(layer, EFFICIENTNET_LAYERS)
     except UnknownLayer:
@@ -306,9 +320,11 @@ def _scan_facts(result: ScanResult) -> dict[str, Any]:
 def _scan_lines(result: ScanResult) -> list[str]:
     lines = [f"{result.scanned:,} photos of {result.dataset}, {len(result.skipped)} skipped"]
     best = int(result.best.argmax()) if len(result.best) else 0
+    dead = "" if result.signed else f" {len(result.dead)} never active;"
+    name = result._model.layer(result.layer).called(best)
     lines.append(
-        f"{len(result.mean)} neurons of {result.layer}, {len(result.dead)} never active; the "
-        f"strongest is {best} ({result.best[best]:.4g})"
+        f"{len(result.mean)} neurons of {result.layer},{dead} the strongest is {name} "
+        f"({result.best[best]:.4g})"
     )
     return lines
 

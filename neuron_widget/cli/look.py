@@ -51,7 +51,7 @@ def look_at_photo(
     seen = look(opened.model, opened.layer, image, scan=scan, name=photo.name)
     firing = seen.at(*_position(at), n=count) if at is not None else seen.strongest(count)
     changed = seen.without(opened.neurons(without), to=to) if without is not None else None
-    out = out or Path("results") / f"{photo.stem}_{opened.layer}.png"
+    out = out or Path("results") / f"{photo.stem}_{opened.layer.replace('/', '-')}.png"
     writable_folder(out.parent, "--out")
     sheet = io.BytesIO()
     look_sheet(seen, firing, changed).save(sheet, "PNG")
@@ -100,6 +100,7 @@ def _position(text: str) -> tuple[int, int]:
 def _firing(one: Firing) -> dict[str, Any]:
     return {
         "neuron": one.neuron,
+        **({} if one.name.isdecimal() else {"name": one.name}),
         "score": one.score,
         "percentile": one.percentile,
         "activation": one.activation,
@@ -132,7 +133,7 @@ def _print_tables(
         ratio = "-" if one.ratio is None else f"{one.ratio:.2f}"
         place = "{}, {}".format(*one.position)
         table.add_row(
-            str(one.neuron), rank, f"{one.score:.4g}", f"{one.activation:.4g}", place, ratio
+            Text(one.name[:40]), rank, f"{one.score:.4g}", f"{one.activation:.4g}", place, ratio
         )
     console.print(table)
     if changed is None:

@@ -44,6 +44,8 @@ class Firing:
         Its activation at the (row, column) asked for; the largest one, where none was.
     usual
         What 99 % of its positions over the data set lie below; None without a scan.
+    name
+        The neuron's name; its number where it has none.
     """
 
     neuron: int
@@ -52,6 +54,7 @@ class Firing:
     activation: float
     position: tuple[int, int]
     usual: float | None
+    name: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -207,6 +210,7 @@ class Look:
             activation=float(self.maps[neuron, position[0], position[1]]),
             position=position,
             usual=float(scan.tables.quantile[neuron]) if scan is not None else None,
+            name=self._model.layer(self.layer).called(neuron),
         )
 
     def map(self, neuron: int) -> Numbers:
@@ -222,9 +226,17 @@ class Look:
 
         Without a scan the layer's largest on this photo, so that a weak map looks weak.
         """
+        largest = float(np.abs(self.maps[neuron] if self.scan else self.maps).max(initial=0))
+        if self.signed:
+            return max(largest, abs(float(self.scan.peak[neuron]))) if self.scan else largest
         if self.scan is not None:
             return float(self.scan.peak[neuron])
         return float(self.maps.max(initial=0))
+
+    @property
+    def signed(self) -> bool:
+        """Whether a value below 0 is an answer as one above it."""
+        return self._model.layer(self.layer).signed
 
     # -------------------------------------------------------------- what would change
 

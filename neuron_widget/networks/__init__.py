@@ -6,17 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from neuron_widget.networks.dictionaries import Dictionary
     from neuron_widget.networks.layer_info import LayerInfo
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.networks.zoo import load_model
 
 __all__ = [
+    "Dictionary",
     "LayerInfo",
     "VisionModel",
     "load_model",
 ]
 
 _HOME = {
+    "Dictionary": "dictionaries",
     "LayerInfo": "layer_info",
     "VisionModel": "model",
     "load_model": "zoo",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neuron_widget.errors import ModelError, NeuronWidgetError, first_line
+from neuron_widget.networks.dictionaries import Dictionary
 from neuron_widget.networks.layers import are_channels_last
 from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.outputs import output_rows
 
 __all__ = ["answers"]
 
@@ -31,6 +33,7 @@ def answers(
         ``(N, 3, H, W)`` in 0..1.
     layer, change
         The layer's activation ``(N, C, h, w)`` goes through ``change`` on its way to what follows.
+        Of a dictionary's layer the features do: what they add to the activation below is changed.
         Of a layer that is called several times the first call, which is the one that is read.
 
     Raises
@@ -38,6 +41,11 @@ def answers(
     ModelError
         If the network fails, does not come by the layer, or gives no row of numbers.
     """
+    outputs_too = change if layer and model.is_output(layer) else None
+    if outputs_too is not None:
+        layer, change = "", None
+    elif layer and (added := model.dictionary(layer)) is not None:
+        layer, change = added.source, _through(added.dictionary, change)
     with (
         model.private_copy() as network,
         torch.inference_mode(),
@@ -65,7 +73,21 @@ def answers(
             raise ModelError(
                 f"layer {layer!r} was not reached in the forward pass of {model.title}"
             )
-        return _rows(given, model.title, len(images)).float()
+        rows = output_rows(given, model.title, len(images)).float()
+        return rows if outputs_too is None else outputs_too(rows[:, :, None, None])[:, :, 0, 0]
+
+
+def _through(dictionary: Dictionary, change: Change | None) -> Change | None:
+    """The change of an activation that changes its features so, and leaves the rest of it."""
+    if change is None:
+        return None
+
+    def changed(activation: Tensor) -> Tensor:
+        features = dictionary.read(activation)
+        more = dictionary.rebuild(change(features) - features)
+        return activation + more.to(activation.dtype)
+
+    return changed
 
 
 class _Hook:
@@ -98,27 +120,3 @@ class _Hook:
             kind: Any = type(output)
             return kind(*parts) if hasattr(output, "_fields") else kind(parts)
         raise ModelError(f"the layer returned {type(output).__name__}, expected a tensor")
-
-
-def _rows(given: Any, title: str, images: int) -> Tensor:
-    """The outputs among what a network returns: itself, its ``logits``, or the first of several."""
-    found = given
-    for name in ("logits", "out"):
-        inner = found.get(name) if isinstance(found, Mapping) else getattr(found, name, None)
-        if isinstance(inner, Tensor):
-            found = inner
-    while isinstance(found, (tuple, list)) and found:
-        found = found[0]
-    if isinstance(found, Tensor) and found.ndim == 4 and found.shape[2:] == (1, 1):
-        found = found.flatten(1)
-    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != images:
-        what = (
-            f"a tensor {tuple(found.shape)}"
-            if isinstance(found, Tensor)
-            else f"a {type(found).__name__}"
-        )
-        raise ModelError(
-            f"{title} gives {what} for {images} image(s), and no number for each class: expected "
-            f"({images}, classes). What its classes would become cannot be told"
-        )
-    return found

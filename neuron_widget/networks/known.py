@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from neuron_widget.names import EMBEDDED, INCEPTION, check_neuron, resolve_layer
-from neuron_widget.networks.layer_info import LayerInfo
+from neuron_widget.networks.layer_info import LayerInfo, outputs_layer
 from neuron_widget.settings import RENDER
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class KnownNetwork:
     ----------
     name, title, identity, input_size, layers, default_layer, redirect_relu, note
         As of :class:`.VisionModel`.
+    outputs
+        The layer of its outputs, where it has some.
     input
         What its preprocessing does, as the store's keys say it.
     usual_size, sizes
@@ -59,6 +61,15 @@ class KnownNetwork:
     sizes: tuple[int, int] = (16, 1024)
     note: str = ""
     device: str = ""
+    outputs: LayerInfo | None = None
+
+    @property
+    def menu(self) -> tuple[LayerInfo, ...]:
+        """Its layers and its outputs."""
+        return (*self.layers, *((self.outputs,) if self.outputs is not None else ()))
+
+    def dictionary(self, _layer: str) -> None:
+        """None: a network that has dictionaries is open."""
 
     @property
     def key(self) -> dict[str, str]:
@@ -67,7 +78,7 @@ class KnownNetwork:
 
     def layer(self, name: str) -> LayerInfo:
         """The main layer that ``name`` means; raises UnknownLayer, also for deeper ones."""
-        every = {info.name: info for info in self.layers}
+        every = {info.name: info for info in self.menu}
         return every.get(name) or every[resolve_layer(name, every, model=self.title)]
 
     def check_neurons(self, layer: str, neuron: int) -> tuple[int, ...]:
@@ -77,7 +88,8 @@ class KnownNetwork:
 
     def same(self, other: KnownNetwork) -> bool:
         """Whether results of the one are results of the other."""
-        return self.facts() == other.facts()
+        ours, theirs = ({**one.facts(), "outputs": None} for one in (self, other))
+        return ours == theirs
 
     def with_note(self, note: str) -> KnownNetwork:
         """The same network with another note."""
@@ -95,14 +107,15 @@ class KnownNetwork:
             "default_layer": self.default_layer,
             "redirect_relu": self.redirect_relu,
             "sizes": [self.usual_size, *self.sizes],
+            "outputs": [self.outputs.channels, list(self.outputs.names)] if self.outputs else None,
         }
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> KnownNetwork:
         """Rebuild it; KeyError, TypeError or ValueError for what is no description."""
         layers = tuple(
-            LayerInfo(str(name), *(int(number) for number in shape))
-            for name, *shape in facts["layers"]
+            LayerInfo(str(name), int(channels), int(height), int(width))
+            for name, channels, height, width in facts["layers"]
         )
         usual, low, high = (int(size) for size in facts["sizes"])
         found = cls(
@@ -116,12 +129,21 @@ class KnownNetwork:
             bool(facts["redirect_relu"]),
             usual,
             (low, high),
+            outputs=_outputs(facts.get("outputs")),
         )
         if not 16 <= low <= usual <= 4096:
             raise ValueError(f"no sizes: {facts['sizes']}")
         if found.default_layer not in [info.name for info in layers]:
             raise ValueError(f"no layer {found.default_layer!r}")
         return found
+
+
+def _outputs(told: Any) -> LayerInfo | None:
+    """The layer of the outputs out of a description: of earlier ones there is none."""
+    if told is None:
+        return None
+    count, names = int(told[0]), tuple(str(name) for name in told[1])
+    return outputs_layer(count, names if len(names) == count else ())
 
 
 def describe(model: VisionModel, key: Mapping[str, str]) -> KnownNetwork | None:
@@ -149,6 +171,7 @@ def describe(model: VisionModel, key: Mapping[str, str]) -> KnownNetwork | None:
         model.redirect_relu,
         model.image_size(size.usual),
         model.size_limits(int(low), int(high)),
+        outputs=model.outputs,
     )
 
 

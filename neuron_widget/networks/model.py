@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neuron_widget.errors import (
     ModelError,
-    NeuronOutOfRange,
     NeuronWidgetError,
     UnknownLayer,
 )
-from neuron_widget.names import check_neuron, resolve_layer
+from neuron_widget.names import resolve_layer
+from neuron_widget.networks.beyond import Beyond, WithBeyond
 from neuron_widget.networks.identity import quick_look, weights_hash
 from neuron_widget.networks.layer_info import LayerInfo
 from neuron_widget.networks.layers import layer_reader
@@ -29,6 +30,7 @@ from neuron_widget.networks.probing import (
     mixes_images,
     probe,
     probe_one,
+    watching_output,
     why_not,
 )
 from neuron_widget.networks.sizes import USUAL_SIZES, Sizes
@@ -38,7 +40,7 @@ __all__ = ["LayerInfo", "Preprocess", "VisionModel"]
 Preprocess = Callable[[Tensor], Tensor]
 
 
-class VisionModel:
+class VisionModel(WithBeyond):
     """A network that is ready to be looked into.
 
     Made by :func:`neuron_widget.load_model`.
@@ -63,7 +65,7 @@ class VisionModel:
         Whether images are read one at a time, because they would mix (batch statistics); known
         after the layers were asked for.
     labels : tuple of str or None
-        Names of the outputs, where known.
+        Names of the outputs, where known: the first of a class's synonyms.
     note : str
         Why this network was chosen, where the user did not name one; what to know of it.
 
@@ -103,7 +105,7 @@ class VisionModel:
         self.input_size = input_size
         self.loaded_here = loaded_here
         self._redirect_relu: bool | None = None
-        self.labels = tuple(labels) if labels is not None else None
+        self._beyond = Beyond(title, tuple(labels) if labels is not None else None)
         self.note = ""
         self._preprocess = preprocess
         self._main_layers = main_layers
@@ -175,7 +177,8 @@ class VisionModel:
 
     def _probe_all(self) -> Probed:
         images = self._noise(2, self.input_size)
-        with self.private_copy() as network:
+        given: list[tuple[Any, int]] = []  # by the network at its end, of so many images
+        with self.private_copy() as network, watching_output(network, given):
             try:
                 with explaining(self.title, images, self._why_not):
                     seen = probe(network, self.preprocess(images))
@@ -190,6 +193,8 @@ class VisionModel:
                 self.reads_alone = not self.loaded_here and mixes_images(
                     network, seen, self.preprocess(images), self.preprocess(images[:1])
                 )
+        if given:
+            self._beyond.see(self.module, *given[-1])
         if self.reads_alone:
             note = f"{self.title} lets images beside each other mix: each one is read alone."
             self.note = f"{self.note.replace(note, '')} {note}".strip()
@@ -234,6 +239,8 @@ class VisionModel:
         every = self._named_layers
         if isinstance(name, str) and name in every:
             return every[name]
+        if isinstance(name, str) and (other := self._beyond.find(name, self)):
+            return other
         modules = {n: m for n, m in self.module.named_modules() if n}
         if isinstance(name, nn.Module):
             own = [n for n, m in modules.items() if m is name]
@@ -310,27 +317,11 @@ class VisionModel:
     def _attempt(self, size: int, name: str | None) -> None:
         """One image of this side through the network, up to a layer."""
         with self.private_copy() as network, torch.inference_mode():
-            run = network if name is None else layer_reader(network, name)
+            base = None if name is None else self.module_of(name)
+            run = network if base is None else layer_reader(network, base)
             run(self.preprocess(self._noise(1, size)))
 
-    # -------------------------------------------------------------- neurons
-
-    def check_neurons(self, layer: str, neurons: int | Sequence[int]) -> tuple[int, ...]:
-        """The neurons as a tuple of ints.
-
-        Raises
-        ------
-        NeuronOutOfRange
-            With the valid range.
-        """
-        info = self.layer(layer)
-        many = neurons if isinstance(neurons, Iterable) else [neurons]
-        checked = tuple(check_neuron(neuron, info.channels, info.name) for neuron in many)
-        if not checked:
-            raise NeuronOutOfRange(
-                f"no neuron given; expected some of 0 to {info.channels - 1} of layer {info.name}"
-            )
-        return checked
+    # -------------------------------------------------------------- reading
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Images ``(N, 3, H, W)`` in 0..1 -> what the network takes, on the same device."""
@@ -366,8 +357,15 @@ class VisionModel:
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
+        if (added := self._beyond.added(name)) is not None:
+            with self._reading(added.source) as read_source:
+                yield lambda images: added.dictionary.read(read_source(images))
+            return
         with self.private_copy() as network:
-            read = layer_reader(network, name, channels_last=name in self._channels_last)
+            if self.module_of(name) is None:
+                read = self._beyond.read_output(network)
+            else:
+                read = layer_reader(network, name, channels_last=name in self._channels_last)
 
             def read_images(images: Tensor) -> Tensor:
                 try:
@@ -402,7 +400,10 @@ class VisionModel:
 
         With the weights as they are now. ``None`` where only the network itself will do.
         """
-        return self._prepared.reader(self, self.layer(layer).name, dtype)
+        name = self.layer(layer).name
+        if self.module_of(name) != name:
+            return None
+        return self._prepared.reader(self, name, dtype)
 
     def is_channels_last(self, layer: str) -> bool:
         """Whether a layer gives ``(N, h, w, C)``, known after it was looked up."""

@@ -149,6 +149,20 @@ def why_not(module: nn.Module, preprocess: Callable[[Tensor], Tensor], image: Te
 
 
 @contextmanager
+def watching_output(module: nn.Module, given: list[tuple[Any, int]]) -> Iterator[None]:
+    """Note what the network gives at its end, and of how many images, in every pass inside."""
+
+    def hook(_module: nn.Module, args: Any, output: Any) -> None:
+        given.append((output, len(args[0]) if args and isinstance(args[0], Tensor) else 0))
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
 def explaining(title: str, images: Tensor, why: Callable[[int], str]) -> Iterator[None]:
     """What goes wrong in somebody's forward pass, with what it was given, and ``why`` so."""
     try:

@@ -15,6 +15,7 @@ from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS, as_path
 from neuron_widget.networks import inception
 from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
+from neuron_widget.networks.classes import imagenet_labels, inception_labels, timm_labels
 from neuron_widget.networks.known import AT_HAND, NOT_AT_HAND, cached_inception
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
@@ -32,6 +33,7 @@ def load_model(
     device: str | torch.device | None = None,
     preprocess: Any = None,
     input_size: int | None = None,
+    labels: Any = None,
     report: Report | None = None,
 ) -> VisionModel:
     """Open a network.
@@ -59,6 +61,10 @@ def load_model(
         modules, which say it.
     input_size
         Side of the network's input in pixels, if it is not to be the usual one.
+    labels
+        Names of the network's outputs: a list, one a class, or a dict such as ``{0: "cat"}`` or
+        torchvision's ``class_to_idx``. InceptionV1's and ImageNet's are known; of a module of the
+        user's none are guessed.
     report
         Called with a line of text on what is going on (a download).
 
@@ -66,6 +72,8 @@ def load_model(
     ------
     ModelError
         Unknown name, unknown device, or a module whose preprocessing is unknown.
+    TypeError, ValueError
+        For labels that are no texts, or of another number than the outputs.
     WeightsUnavailable, WeightsRefused
         See :mod:`neuron_widget.networks.weights`.
 
@@ -87,6 +95,20 @@ def load_model(
     >>> load_model(small, preprocess=((0.5,) * 3, (0.25,) * 3), input_size=32).layer("0").channels
     8
     """
+    opened = _open(model, weights, device, preprocess, input_size, report)
+    if labels is not None:
+        opened.name_classes(labels)
+    return opened
+
+
+def _open(
+    model: Any,
+    weights: str | os.PathLike[str] | None,
+    device: str | torch.device | None,
+    preprocess: Any,
+    input_size: int | None,
+    report: Report | None,
+) -> VisionModel:
     if input_size is not None:
         input_size = check_int("input_size", input_size, 1, 4096)
     if isinstance(model, VisionModel):
@@ -236,6 +258,7 @@ def _inception(
         device=device,
         input_size=size or inception.INPUT_SIZE,
         loaded_here=True,
+        labels=inception_labels(),
         main_layers=list(INCEPTION_LAYERS),
         default_layer="mixed4a",
     )
@@ -246,7 +269,6 @@ def _embedded(
 ) -> VisionModel:
     """EfficientNet-Lite0: real ImageNet weights that come as a package of the registry."""
     import timm
-    from timm.data.imagenet_info import ImageNetInfo
 
     with _own_randomness():
         module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
@@ -260,7 +282,6 @@ def _embedded(
         module.load_state_dict(fit(state, module.state_dict(), str(file)))
     elif weights != "random":
         _load(module, weights)
-    info = ImageNetInfo()
     return VisionModel(
         module.to(device),
         normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -269,7 +290,7 @@ def _embedded(
         device=device,
         input_size=size or 224,
         loaded_here=True,
-        labels=[info.index_to_description(i) for i in range(1000)],
+        labels=imagenet_labels(),
         main_layers=list(EFFICIENTNET_LAYERS),
         default_layer="blocks.4",
     )
@@ -349,6 +370,7 @@ def _timm(
         device=device,
         input_size=size or known[1] or 224,
         loaded_here=True,
+        labels=timm_labels(getattr(module, "num_classes", 0)),
     )
 
 

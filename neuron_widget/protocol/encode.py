@@ -39,8 +39,16 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def map_bytes(activation: np.ndarray, scale: float) -> bytes:
-    """An activation map ``(h, w)`` as one byte a position, 255 = ``scale``."""
+def map_bytes(activation: np.ndarray, scale: float, *, signed: bool = False) -> bytes:
+    """An activation map ``(h, w)`` as one byte a position, 0 to 255 = ``scale``.
+
+    ``signed``: 128 is 0, 1 is ``-scale``.
+    """
+    if signed:
+        levels = (
+            np.clip(activation / scale, -1, 1) * 127 + 128.5 if scale > 0 else activation * 0 + 128
+        )
+        return levels.astype(np.uint8).tobytes()
     if not scale > 0:
         return bytes(activation.size)
     return (np.clip(activation / scale, 0, 1) * 255 + 0.5).astype(np.uint8).tobytes()

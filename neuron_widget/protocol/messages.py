@@ -55,12 +55,20 @@ PHOTO_BYTES = 50_000_000
 
 
 class Layer(TypedDict):
-    """One layer of the network: its name and the shape of its activation."""
+    """One layer of the network: its name and the shape of its activation.
+
+    ``word``: what its neurons are, where that is another word (``class``, ``feature``). ``names``:
+    theirs, in order, where they have some; ``""`` for one that has none. ``signed``: values below 0
+    are answers too; a byte of a map is 128 for 0 then, 255 for ``scale`` and 1 for ``-scale``.
+    """
 
     name: str
     channels: int
     height: int
     width: int
+    word: NotRequired[str]
+    names: NotRequired[list[str]]
+    signed: NotRequired[bool]
 
 
 class Network(TypedDict):
@@ -271,6 +279,17 @@ class StartScan(TypedDict):
     kind: Literal["scan"]
     dataset: str
     download: bool
+
+
+class MakeDictionary(TypedDict):
+    """Learn a dictionary of the layer from the data set, or open one: its layer is selected then.
+
+    ``wish`` is a method and a number of features (``nmf 64``, ``pca``, ``sae 128``), or a path.
+    How far it is comes as ``progress`` of ``scan``, which stops it, too.
+    """
+
+    kind: Literal["dictionary"]
+    wish: str
 
 
 class OpenEmbedded(TypedDict):
@@ -711,6 +730,7 @@ FromPage = (
     | Stop
     | Resume
     | StartScan
+    | MakeDictionary
     | OpenEmbedded
     | Ack
     | Poll

@@ -179,7 +179,9 @@ class Batch:
 
     def _is_ours(self) -> bool:
         """Whether a step runs no code of a user's, which may be another one every time."""
-        plain = self.settings.objective.given is None
+        added = self.model.dictionary(self.layer)
+        encodes = added is not None and added.dictionary.encoder is not None
+        plain = self.settings.objective.given is None and not encodes
         return plain and (self._serving(len(self.places)) is not None or self.model.loaded_here)
 
     def _work(self, redirect: bool) -> None:

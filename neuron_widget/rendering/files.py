@@ -235,4 +235,6 @@ def save_images(
 def _file_name(manifest: Manifest) -> str:
     place = re.sub(r"[^\d]+", "_", str(manifest.get("target", "")).partition("@")[2])
     name = f"{manifest['layer']}_neuron_{manifest['neuron']}{'_at_' + place if place else ''}"
-    return re.sub(r"[^\w.-]", "_", name) + ".webp"
+    # A class is known by its name.
+    called = manifest["settings"].get("names", {}).get(manifest.get("target"), "")[:60]
+    return re.sub(r"[^\w.-]", "_", f"{name}_{called}" if called else name) + ".webp"

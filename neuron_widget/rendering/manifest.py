@@ -155,6 +155,7 @@ def join(results: Sequence[RenderResult], targets: Sequence[Target]) -> RenderRe
     chosen = [by_target[target] for target in targets]
     histories = [{step: float(values[0]) for step, values in one.history} for one in chosen]
     states = [one.state for one in chosen if one.state is not None]
+    names = {t: name for one in chosen for t, name in one.settings.get("names", {}).items()}
     return replace(
         chosen[0],
         images=np.concatenate([one.images for one in chosen]),
@@ -162,7 +163,7 @@ def join(results: Sequence[RenderResult], targets: Sequence[Target]) -> RenderRe
         activation=np.concatenate([one.activation for one in chosen]),
         history=as_history(histories),
         seconds=sum(one.seconds for one in chosen),
-        settings=settings_of(chosen[0].settings, targets),
+        settings=settings_of({**chosen[0].settings, "names": names}, targets),
         steps=min(one.steps for one in chosen),
         state=RenderState.join(states) if len(states) == len(chosen) else None,
     )

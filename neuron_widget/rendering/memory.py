@@ -25,6 +25,8 @@ def default_batch_size(model: VisionModel, layer: str, size: int) -> int:
     most = _MAX_BATCH.get(model.device.type, 8)
     if model.device.type != "cuda":
         return most
+    added = model.dictionary(layer)
+    layer = added.source if added is not None else layer
     elements = 0
     for info in model.layers:
         elements += info.channels * info.height * info.width

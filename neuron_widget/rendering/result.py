@@ -260,11 +260,14 @@ Steps = Generator[RenderStep, None, RenderResult]
 
 def settings_of(settings: Mapping[str, Any], targets: Sequence[Target]) -> dict[str, Any]:
     """Settings of a result as those of one with these targets."""
+    texts = tuple(map(str, targets))
+    own = {text: name for text, name in settings.get("names", {}).items() if text in texts}
     return {
-        **settings,
+        **{name: value for name, value in settings.items() if name != "names"},
+        **({"names": own} if own else {}),
         "layer": ", ".join(dict.fromkeys(target.layer for target in targets)),
         "neurons": tuple(target.neuron for target in targets),
-        "targets": tuple(map(str, targets)),
+        "targets": texts,
     }
 
 

@@ -62,6 +62,10 @@ class RenderSettings:
         Kind of device.
     augmentation
         Random movements of the image.
+    dictionary
+        What tells the dictionaries from others whose features the targets are; "" for none.
+    names
+        Names of targets that have one, by their text.
     """
 
     model: str
@@ -70,6 +74,8 @@ class RenderSettings:
     objective: Objective
     device: str
     augmentation: Augmentation = field(default_factory=_augmentation)
+    dictionary: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -103,6 +109,8 @@ class RenderSettings:
             "neurons": self.neurons,
             "targets": tuple(map(str, self.targets)),
             **self.options,
+            **({"dictionary": self.dictionary} if self.dictionary else {}),
+            **({"names": dict(self.names)} if self.names else {}),
             "objective": self.objective.name,
             "device": self.device,
             "augmentation": self.augmentation.as_dict(),
@@ -113,7 +121,7 @@ class RenderSettings:
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """What keeps a rendering with settings ``other`` from being continued with these."""
         ours = self.as_dict()
-        free = ("neurons", "targets", "steps", "torch")
+        free = ("neurons", "targets", "names", "steps", "torch")
         return [
             f"{key} {other.get(key)!r} -> {value!r}"
             for key, value in ours.items()
@@ -171,12 +179,15 @@ def render_settings(
             "makes one at a time: use engine='fast'"
         )
     options["precision"] = _precision(model, options["engine"], options["precision"])
+    dictionaries = [model.dictionary(layer) for layer in sorted(layers)]
     return RenderSettings(
         model=model.identity,
         targets=checked,
         options=cast(RenderOptions, options),
         objective=objective,
         device=model.device.type,
+        dictionary=" ".join(added.dictionary.key for added in dictionaries if added),
+        names={str(t): names[t.neuron] for t in checked if (names := model.layer(t.layer).names)},
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from PIL import Image
 
@@ -14,19 +13,40 @@ from neuron_widget.networks.layer_info import LayerInfo
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.photo_files import open_photo
 
-__all__ = ["AbsentModel", "AbsentPhotos"]
+if TYPE_CHECKING:
+    from neuron_widget.networks.beyond import AddedDictionary
+
+__all__ = ["AbsentModel", "AbsentPhotos", "facts_beyond"]
+
+
+def facts_beyond(info: LayerInfo, added: AddedDictionary | None) -> dict[str, Any]:
+    """What a file says of a layer besides name and shape: nothing of most."""
+    more = {"word": info.word, "signed": info.signed, "names": list(info.names)}
+    return {
+        **(more if info.word != "neuron" else {}),
+        **({"dictionary": added.dictionary.key} if added is not None else {}),
+    }
 
 
 class AbsentModel:
     """What a file says of a network: enough for the numbers, not for activation maps."""
 
-    def __init__(self, facts: dict[str, Any], layer: str, shape: Sequence[int]):
+    def __init__(self, facts: dict[str, Any], layer: str, manifest: dict[str, Any]):
         self.identity = str(facts["identity"])
         self.name = str(facts["name"])
         self.title = str(facts["title"])
         self.input_size = int(facts["input_size"])
-        channels, height, width = (int(n) for n in shape)
-        self._layer = LayerInfo(layer, channels, height, width)
+        channels, height, width = (int(n) for n in manifest["shape"])
+        names = tuple(str(name) for name in manifest.get("names", ()))
+        self._layer = LayerInfo(
+            layer,
+            channels,
+            height,
+            width,
+            str(manifest.get("word", "neuron")),
+            bool(manifest.get("signed", False)),
+            names if len(names) == channels else (),
+        )
 
     def layer(self, name: str) -> LayerInfo:
         """Return the scanned layer."""
@@ -36,6 +56,9 @@ class AbsentModel:
     def check_neurons(self, _layer: str, neurons: int) -> tuple[int, ...]:
         """Return the neuron as a tuple; NeuronOutOfRange with the valid range."""
         return (check_neuron(neurons, self._layer.channels, self._layer.name),)
+
+    def dictionary(self, _layer: str) -> None:
+        """None is at hand: features are known by their numbers."""
 
     def reading(self, _layer: str) -> NoReturn:
         """Raise ModelError: there is no network to read."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from neuron_widget.durable import (
 )
 from neuron_widget.errors import StoreError
 from neuron_widget.names import as_path
+
+if TYPE_CHECKING:
+    from neuron_widget.networks.beyond import AddedDictionary
 
 __all__ = [
     "ALGORITHM",
@@ -159,13 +162,22 @@ def save_scan(path: str | Path, arrays: Arrays, manifest: Mapping[str, Any]) -> 
     return path
 
 
-def check_model(path: Path, manifest: Mapping[str, Any], identity: str) -> None:
-    """Raise StoreError unless the scan is of the network with this identity."""
+def check_model(
+    path: Path, manifest: Mapping[str, Any], identity: str, added: AddedDictionary | None = None
+) -> None:
+    """Raise StoreError unless the scan is of the network with this identity, and dictionary."""
     scanned = manifest["model"]["identity"]
     if identity != scanned:
         raise StoreError(
             f"{path} is a scan of {scanned}, and model= is {identity}; "
             "expected the same network with the same weights"
+        )
+
+    read_by = manifest.get("dictionary")
+    if (added.dictionary.key if added is not None else None) != read_by:
+        raise StoreError(
+            f"{path} is a scan of {manifest['layer']}, and the network's dictionary of that name "
+            "is another; expected the one that was scanned (its content is what counts)"
         )
 
 

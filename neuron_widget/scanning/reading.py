@@ -111,7 +111,7 @@ class PhotoReader:
         import torch
 
         from neuron_widget.networks.arithmetic import full_float32
-        from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
+        from neuron_widget.networks.fast import scan_reader
         from neuron_widget.scanning.loading import load_batches, read_in_chunks, to_images
 
         model, layer = self._model, self._layer
@@ -122,8 +122,8 @@ class PhotoReader:
             )
         overlap = model.device.type != "cpu"
         batches = load_batches(photos, index, model.input_size, self._batch_size, overlap=overlap)
-        fused = fused_reader(model, layer, torch.float32, FUSED_CHUNK)
-        read = fused or partial(read_in_chunks, model.reader(layer))
+        fast = scan_reader(model, layer, torch.float32)
+        read = fast or partial(read_in_chunks, model.reader(layer))
         with closing(batches):
             for batch in batches:
                 if batch.index:

@@ -62,6 +62,13 @@ def probe_receptive_fields(model: VisionModel, layer: str) -> ReceptiveFields:
     """
     import torch
 
+    if (added := model.dictionary(model.layer(layer).name)) is not None:
+        # A feature sees what any channel of its layer sees.
+        below = probe_receptive_fields(model, added.source)
+        shape = (added.dictionary.features, 2)
+        first = np.broadcast_to(below.first.min(axis=0), shape)
+        last = np.broadcast_to(below.last.max(axis=0), shape)
+        return ReceptiveFields(below.size, below.stride, first, last)
     info, size = model.layer(layer), model.input_size
     found: list[tuple[int, NDArray[np.float64], NDArray[np.float64]]] = []
     # cuDNN's Winograd kernels would smear NaN over whole tiles.

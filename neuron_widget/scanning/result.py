@@ -14,7 +14,7 @@ from PIL import Image
 from neuron_widget.durable import Damaged
 from neuron_widget.errors import StoreError, TargetError
 from neuron_widget.names import as_path, check_neuron
-from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos
+from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos, facts_beyond
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.examples import Example
 from neuron_widget.scanning.files import (
@@ -133,6 +133,7 @@ class ScanResult:
         return {
             "layer": self.layer,
             "shape": (info.channels, info.height, info.width),
+            **facts_beyond(info, self._model.dictionary(self.layer)),
             "model": {
                 "identity": self.model_identity,
                 "name": self._model.name,
@@ -171,7 +172,7 @@ class ScanResult:
         manifest, arrays = saved
         try:
             layer = str(manifest["layer"])
-            absent = AbsentModel(manifest["model"], layer, manifest["shape"])
+            absent = AbsentModel(manifest["model"], layer, manifest)
             photos = AbsentPhotos(manifest["dataset"], manifest["photos"])
             tables = ScanTables.from_arrays(arrays)
             tables.check(absent.layer(layer).channels, len(photos))
@@ -222,7 +223,7 @@ class ScanResult:
         with whole_file(path):
             found = cls.from_manifest((manifest, arrays), opened)
         if opened is not None:
-            check_model(path, manifest, opened.identity)
+            check_model(path, manifest, opened.identity, opened.dictionary(found.layer))
         if dataset is None:
             return found
         photos = open_dataset(dataset, split=found.settings["split"])
@@ -234,7 +235,8 @@ class ScanResult:
 
         See :func:`.tables.scan_frame`. Raises ``PandasMissing`` without pandas.
         """
-        return scan_frame(kind, self.tables, self.dead, self.examples())
+        names = self._model.layer(self.layer).names
+        return scan_frame(kind, self.tables, self.dead, self.examples(), names)
 
     def examples(self) -> Iterator[tuple[str, Example]]:
         """Yield every neuron's photos, each with its group: ``"most"`` or ``"least"``."""
@@ -279,7 +281,12 @@ class ScanResult:
 
     @property
     def dead(self) -> tuple[int, ...]:
-        """Neurons that were never above 0, at any position of any photo."""
+        """Neurons that were never above 0, at any position of any photo.
+
+        None of a layer whose values below 0 are answers too (classes, features of PCA).
+        """
+        if self.signed:
+            return ()
         return tuple(np.flatnonzero(self.peak <= 0).tolist()) if self.scanned else ()
 
     def histogram(self, neuron: int | TargetLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -323,6 +330,23 @@ class ScanResult:
         """
         return self._looked_up(self._check(neuron)).maps
 
+    @property
+    def signed(self) -> bool:
+        """Whether a value below 0 is an answer as one above it."""
+        return self._model.layer(self.layer).signed
+
+    def scale(self, neuron: int | TargetLike) -> float:
+        """Return what maps of a neuron are drawn up to: its largest activation in the data set.
+
+        Of a signed layer the largest in size, also of the maps of its photos.
+        """
+        neuron = self._check(neuron)
+        peak = float(self.peak[neuron])
+        if not self.signed:
+            return peak
+        maps = self.maps(neuron).values()
+        return max([abs(peak), *(float(np.abs(found).max(initial=0)) for found in maps)])
+
     def square(self, index: int) -> Image.Image:
         """Return the square of a photo that the network saw."""
         index = check_int("index", index, 0, len(self._photos) - 1)
@@ -346,7 +370,7 @@ class ScanResult:
                     f"{target} is a single unit, and a scan ranks photos by whole neurons; its "
                     f"neuron is {target.channel}"
                 )
-            neuron = target.neuron
+            neuron = target.check(self._model).neuron
         return check_neuron(neuron, self._model.layer(self.layer).channels, self.layer)
 
     def _examples(self, neuron: int | TargetLike, side: str, k: int | None) -> list[Example]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.networks.arithmetic import full_float32
-from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
+from neuron_widget.networks.fast import scan_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
 from neuron_widget.scanning.found import TopKResult
@@ -68,7 +68,7 @@ class ScanPass:
         self._batch_size = batch_size
         self._fast = settings["precision"] == "fast"
         precision = torch.bfloat16 if self._fast else torch.float32
-        self._fused = fused_reader(model, layer, precision, FUSED_CHUNK)
+        self._fast_way = scan_reader(model, layer, precision)
         k = settings["top_k"]
         # Photos that are shown, or may be; behind them those that questions are made of.
         self._shown = min(_CANDIDATES * k + _RESERVE if self._fast else k, len(dataset))
@@ -176,8 +176,8 @@ class ScanPass:
         self.scanned += len(index)
 
     def _read(self, images: Tensor) -> Tensor:
-        if self._fused is not None:
-            return self._fused(images)
+        if self._fast_way is not None:
+            return self._fast_way(images)
         # The caller's autocast is not ours.
         autocast = torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._fast)
         with autocast, self.model.reading(self.layer) as read:

@@ -135,7 +135,11 @@ def _first(score: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def scan_frame(
-    kind: str, tables: ScanTables, dead: Sequence[int], examples: Iterable[tuple[str, Example]]
+    kind: str,
+    tables: ScanTables,
+    dead: Sequence[int],
+    examples: Iterable[tuple[str, Example]],
+    names: Sequence[str] = (),
 ) -> Any:
     """Return a ``pandas.DataFrame`` of a scan.
 
@@ -152,6 +156,8 @@ def scan_frame(
         Neurons that were never active.
     examples
         (group, photo) of every neuron; gone through for ``"photos"`` alone.
+    names
+        Names of the neurons (of classes): a column ``name``, if there are any.
 
     Raises
     ------
@@ -171,8 +177,12 @@ def scan_frame(
             "are in result.tables.arrays(), as numpy arrays"
         ) from error
     if kind == "photos":
-        return pandas.DataFrame(photo_rows(examples))
-    return pandas.DataFrame(_neurons(tables, dead)).set_index("neuron")
+        frame = pandas.DataFrame(photo_rows(examples))
+    else:
+        frame = pandas.DataFrame(_neurons(tables, dead))
+    if names:
+        frame.insert(1, "name", [names[neuron] for neuron in frame["neuron"]])
+    return frame if kind == "photos" else frame.set_index("neuron")
 
 
 def _neurons(tables: ScanTables, dead: Sequence[int]) -> dict[str, Any]:

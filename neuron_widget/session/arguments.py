@@ -20,8 +20,9 @@ from neuron_widget.names import (
     path_as_typed,
     resolve_layer,
 )
+from neuron_widget.networks.layer_info import OUTPUT
 from neuron_widget.session.settings import WIDGET, Settings
-from neuron_widget.targets import Target, as_target
+from neuron_widget.targets import Named, Target, as_target
 
 __all__ = ["check_arguments", "reject_unknown"]
 
@@ -69,7 +70,7 @@ def check_arguments(
         raise WrongType(f"weights must be the path of a file, got {type(weights).__name__}")
     _check_dataset(dataset)
     neuron = check_neuron(neuron, None, "") if layer is None else neuron
-    if model is None and layer is not None:
+    if model is None and layer not in (None, OUTPUT):  # every network has outputs
         # A layer names its network: that one is opened, or the widget says why it could not be.
         embedded = _find(layer, EFFICIENTNET_LAYERS) and not _find(layer, INCEPTION_MODULES)
         model = EMBEDDED if embedded else INCEPTION
@@ -86,6 +87,7 @@ def check_arguments(
         layer=layer,
         neuron=check_neuron(neuron, None, layer or ""),
         position=target.position if target is not None else None,
+        called=target.name if isinstance(target, Named) else "",
         store=_check_store(store),
         **checked,
     )
@@ -102,8 +104,8 @@ def _check_store(store: Any) -> Any:
 
 def _check_layer(layer: str | None, neuron: Any, model: str) -> str | None:
     """The layer's own name, if the network is a built-in one."""
-    if layer is None:
-        return None
+    if layer is None or layer == OUTPUT or "/" in layer:
+        return layer  # only the opened network can tell
     if model == INCEPTION:
         # Suggestions come from the names people use, the branches of blocks are found too.
         known = INCEPTION_MODULES if _find(layer, INCEPTION_MODULES) else INCEPTION_LAYERS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from neuron_widget.errors import WidgetError
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_MODULES
+from neuron_widget.networks.layer_info import OUTPUT
 from neuron_widget.protocol.encode import jpeg, png
 from neuron_widget.session import messages
 from neuron_widget.session.settings import WIDGET, Settings
@@ -52,9 +53,17 @@ def python_line(settings: Settings, target: Target, steps: int) -> tuple[str, st
     first = layer if isinstance(target, Channel) else str(target)
     parts = [_quoted(first)] if layer else []
     note = ""
-    if isinstance(settings.model, str):
+    if "/" in layer:
+        parts.append("model=model")
+        base, _, own = layer.partition("/")
+        note = (
+            f"model stands for the network with its dictionary: model.add_dictionary("
+            f"{_quoted(base)}, dictionary, name={_quoted(own)}). "
+        )
+    elif isinstance(settings.model, str):
         embedded = layer in EFFICIENTNET_LAYERS and layer not in INCEPTION_MODULES
-        if settings.model != (EMBEDDED if embedded else INCEPTION):
+        # Every network has outputs: that layer names none.
+        if layer == OUTPUT or settings.model != (EMBEDDED if embedded else INCEPTION):
             parts.append(f"model={_quoted(settings.model)}")
     elif settings.model is not None:
         parts.append("model=model")
@@ -143,7 +152,7 @@ def figure(state: State, target: Target) -> Figure:
     result = state.cache.rendering(target)
     if result is None:
         raise WidgetError(
-            f"{target.title} is not rendered yet; call widget.render(wait=True) first"
+            f"{state.title(target)} is not rendered yet; call widget.render(wait=True) first"
         )
     scan = state.cache.scans.get(target.layer)
     most = scan.top(target.neuron) if scan is not None else []
@@ -154,6 +163,8 @@ def figure(state: State, target: Target) -> Figure:
         [(e.image(), e.score, e.activation_map()) for e in most],
         notes=notes(state, target),
         labels=[e.label for e in most],
+        title=state.title(target.channel),
+        signed=scan is not None and scan.signed,
     )
 
 
@@ -200,7 +211,7 @@ def contact_sheet(state: State, *, at_hand: bool = False) -> Image.Image:
     if at_hand and not state.cache.at_hand(target.channel):
         scan = None
     return draw(
-        target.title,
+        state.title(target),
         result.to_pil(0) if result is not None else None,
         scan.top(target.neuron) if scan is not None else [],
         scan.bottom(target.neuron) if scan is not None else [],
@@ -216,7 +227,7 @@ def still(state: State) -> dict[str, str]:
     if state.result is None and not state.cache.at_hand(state.target.channel):
         return {}
     sheet = contact_sheet(state, at_hand=True)
-    name = html.escape(state.target.title)
+    name = html.escape(state.title(state.target))
     small = base64.b64encode(jpeg(sheet, quality=80)).decode()
     line, _ = python_line(state.settings, state.target, state.steps)
     return {

@@ -61,6 +61,8 @@ def handle_message(
             session.resume(m["task"])
         case "scan":
             session.scan(m["dataset"] or None, download=m["download"])
+        case "dictionary":
+            session.dictionaries.make(m["wish"])
         case "open_embedded":
             session.open_embedded()
         case "ack":

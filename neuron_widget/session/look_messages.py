@@ -101,7 +101,7 @@ def answer(number: int, question: str, made: Changed) -> Message:
     """See :class:`.protocol.Answer`."""
     classes = [
         {
-            "name": one.name.split(",")[0],
+            "name": one.name,
             "before": f"{100 * one.before:.1f}\u00a0%",
             "after": f"{100 * one.after:.1f}\u00a0%",
             "change": f"{100 * one.change:+.1f}".replace("-", "\N{MINUS SIGN}"),
@@ -117,4 +117,4 @@ def no_answer(number: int, question: str, why: str) -> Message:
 
 
 def _bytes(look: Look, neuron: int) -> bytes:
-    return map_bytes(np.nan_to_num(look.map(neuron)), look.scale(neuron))
+    return map_bytes(np.nan_to_num(look.map(neuron)), look.scale(neuron), signed=look.signed)

@@ -44,7 +44,7 @@ def opening(text: str) -> Message:
 
 def opened(model: Network, layer: LayerInfo) -> Message:
     """See :class:`.protocol.Opened`; ``layer`` is listed even where it is not a main one."""
-    layers = list(model.layers)
+    layers = list(model.menu)
     if layer not in layers:
         layers.append(layer)
     network = {
@@ -53,12 +53,18 @@ def opened(model: Network, layer: LayerInfo) -> Message:
         "identity": model.identity,
         "device": str(model.device),
         "note": model.note,
-        "layers": [
-            {"name": x.name, "channels": x.channels, "height": x.height, "width": x.width}
-            for x in layers
-        ],
+        "layers": [_layer(x) for x in layers],
     }
     return {"kind": "opened", "network": network}
+
+
+def _layer(info: LayerInfo) -> Message:
+    """See :class:`.protocol.Layer`."""
+    message: Message = {n: getattr(info, n) for n in ("name", "channels", "height", "width")}
+    message |= {"word": info.word} if info.word != "neuron" else {}
+    message |= {"names": list(info.names)} if any(info.names) else {}
+    message |= {"signed": True} if info.signed else {}
+    return message
 
 
 def configured(settings: Settings) -> Message:
@@ -287,7 +293,10 @@ def photos(scan: ScanResult, target: Target) -> Part:
         for example in examples:
             activation = example.activation_map()
             message[group].append(_photo(example, activation))
-            buffers += [jpeg(example.image(), PHOTO_PX), map_bytes(activation, scale)]
+            buffers += [
+                jpeg(example.image(), PHOTO_PX),
+                map_bytes(activation, scale, signed=scan.signed),
+            ]
     return message, buffers
 
 
@@ -295,7 +304,7 @@ def scores(scan: ScanResult, target: Target) -> Message:
     """The message of :func:`photos` without the photos: how the neuron fires on all of them."""
     neuron = target.neuron
     counts, edges = scan.histogram(neuron)
-    scale = float(scan.peak[neuron])
+    scale = scan.scale(neuron)
     return {
         "kind": "photos",
         "target": target.as_dict(),
@@ -319,7 +328,7 @@ def large_photo(scan: ScanResult, target: Target, group: str, rank: int) -> Part
     examples = scan.top(neuron) if group == "most" else scan.bottom(neuron)
     example = examples[max(0, min(rank, len(examples) - 1))]
     activation = example.activation_map()
-    scale = float(scan.peak[neuron])
+    scale = scan.scale(neuron)
     message = {
         "kind": "photo",
         "target": target.as_dict(),
@@ -331,7 +340,7 @@ def large_photo(scan: ScanResult, target: Target, group: str, rank: int) -> Part
     crop = jpeg(example.crop(), LARGE_PX)
     return message, [
         jpeg(example.image(), LARGE_PX, quality=92),
-        map_bytes(activation, scale),
+        map_bytes(activation, scale, signed=scan.signed),
         crop,
     ]
 

@@ -202,7 +202,7 @@ class Opening:
         if known is not None and not same and problem is None:
             state.fail("select", "What was shown first is taken back", _other(known, model))
         if problem is not None:
-            state.fail("select", f"Showing {state.target.title} instead", problem)
+            state.fail("select", f"Showing {state.title(state.target)} instead", problem)
         elif wrong_size is not None:
             title = f"Images have {settings.fit.usual['size']} px instead"
             state.fail("select", title, wrong_size)

@@ -273,7 +273,7 @@ class Rendering:
         if result is not None and done:
             self._show(run.recipe, run.target, result)
         self._progress(run, done, "failed")
-        self._state.fail("render", f"Rendering {run.target.title} failed", error)
+        self._state.fail("render", f"Rendering {self._state.title(run.target)} failed", error)
 
     def _progress(self, run: _Run, done: int, how: str, note: str = "") -> None:
         layer = run.target.layer

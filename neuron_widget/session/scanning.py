@@ -122,6 +122,11 @@ class Scanning:
             on_error=partial(self._on_error, run),
         )
 
+    @property
+    def dataset(self) -> ImageDataset | None:
+        """The photos; None before they are open."""
+        return self._dataset
+
     def recall(self) -> None:
         """Show the stored scan of the selected layer before the network is open.
 

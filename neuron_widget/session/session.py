@@ -9,6 +9,7 @@ from neuron_widget.errors import WidgetError, WrongValue
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
+from neuron_widget.session.dictionaries import Dictionaries
 from neuron_widget.session.jobs import Job, Worker, shared_worker
 from neuron_widget.session.looking import Looking
 from neuron_widget.session.measuring import Measuring
@@ -64,6 +65,11 @@ class Session:
         self._photos = Photos(self.state)
         self.looking = Looking(self.state)
         self._scanning = Scanning(self.state, self.store, self._on_scanned, self._photos.look)
+        self.dictionaries = Dictionaries(
+            self.state,
+            lambda: self._scanning.dataset,
+            lambda layer: self.select(layer=layer, neuron=0),
+        )
         self.state.show("configured", messages.configured(settings))
         self._opening.start()
 
@@ -186,6 +192,8 @@ class Session:
     def _show(self, *, new_layer: bool, seq: int) -> None:
         """Show what the session has of the selection."""
         state = self.state
+        if new_layer and state.model is not None and not state.lists(state.layer):
+            state.show("network", messages.opened(state.model, state.model.layer(state.layer)))
         with state.lock:
             parts = state.cache.gallery(state.layer) if new_layer else []
             parts += state.cache.target(state.target)
@@ -360,7 +368,7 @@ class Session:
         if "render" in tasks:
             self._rendering.stop()
         if "scan" in tasks:
-            self.state.stop("dataset", "scan")
+            self.state.stop("dataset", "scan", "dictionary")
         if "preview" in tasks:
             self.state.stop("preview")
         if "measure" in tasks:
@@ -407,7 +415,9 @@ class Session:
             yield
             if not state.frames.views:
                 # Not because a person wants it so: it goes on when somebody looks again.
-                state.stop("render", "dataset", "scan", "preview", "photos", "measure")
+                state.stop(
+                    *("render", "dataset", "scan", "preview", "photos", "measure", "dictionary")
+                )
 
         if not state.frames.views and not state.closed:
             state.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)

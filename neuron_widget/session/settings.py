@@ -80,6 +80,8 @@ class Settings:
         The neuron shown first.
     position
         Row and column of a single unit of it.
+    called
+        The neuron's name, where it is known by that and not by ``neuron``.
     fit
         What the network makes of them.
     options
@@ -97,6 +99,7 @@ class Settings:
         layer: str | None = None,
         neuron: int = 0,
         position: tuple[int, int] | None = None,
+        called: str = "",
         fit: Fit = Fit(),
         **options: Any,
     ):
@@ -108,6 +111,7 @@ class Settings:
         self.layer = layer
         self.neuron = neuron
         self.position = position
+        self.called = called
         self.fit = fit
         self.options: Mapping[str, Any] = MappingProxyType({**defaults(WIDGET), **options})
 

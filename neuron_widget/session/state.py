@@ -14,7 +14,7 @@ from neuron_widget.session.jobs import Job, Worker
 from neuron_widget.session.messages import Message, Part
 from neuron_widget.session.pace import FrameWindow
 from neuron_widget.session.settings import Recipe, Settings
-from neuron_widget.targets import Channel, Target, Unit
+from neuron_widget.targets import Channel, Named, Target, Unit
 
 if TYPE_CHECKING:
     from neuron_widget.networks.known import KnownNetwork, Network
@@ -69,6 +69,8 @@ class State:
         self.target: Target = Channel(settings.layer or "", settings.neuron)
         if settings.position is not None:
             self.target = Unit(settings.layer or "", settings.neuron, *settings.position)
+        if settings.called:
+            self.target = Named(settings.layer or "", settings.called)
         self.steps = settings.steps
         self.channels = 0
         self.status = "opening"
@@ -95,6 +97,13 @@ class State:
     def neuron(self) -> int:
         """The selected target's neuron."""
         return self.target.neuron
+
+    def title(self, target: Target) -> str:
+        """How people call a target: by the name of its neuron, where the layer has names."""
+        try:
+            return target.title_in(self.network.layer(target.layer) if self.network else None)
+        except NeuronWidgetError:  # a layer that is not there (any more)
+            return target.title
 
     @property
     def result(self) -> RenderResult | None:
@@ -232,11 +241,18 @@ class State:
         if task == "render":
             self.progress = done / total if total else 0.0
             self.status = (
-                f"rendering {target.title}{by}" if active and target else _STATUS_AT_END[state]
+                f"rendering {self.title(target)}{by}"
+                if active and target
+                else _STATUS_AT_END[state]
             )
         elif task == "scan" and not self.running("render"):
             self.status = f"scanning for {layer}{by}" if active else _STATUS_AT_END[state]
         self.on_change()
+
+    def lists(self, layer: str) -> bool:
+        """Whether the page was told of a layer."""
+        network = self._shown.get("network", {}).get("network")
+        return network is None or layer in [one["name"] for one in network["layers"]]
 
     def shows_active(self, task: str) -> bool:
         """Whether the page was last told that this task waits or runs."""

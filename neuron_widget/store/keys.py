@@ -81,14 +81,16 @@ class ModelKeys:
         self._known: WeakKeyDictionary[VisionModel, tuple[object, float, dict[str, str]]]
         self._known = WeakKeyDictionary()
 
-    def __call__(self, model: Network) -> dict[str, str]:
-        """Return the network's part of every name.
+    def __call__(self, model: Network, layer: str = "") -> dict[str, str]:
+        """Return the network's part of every name; of a dictionary's layer with its content.
 
         What torch does not count (``weight.data``, attributes, hooks) is looked up anew so often
         that it takes a tenth of the time; see :meth:`forget`.
         """
         if isinstance(model, KnownNetwork):
             return model.key
+        if layer and (added := model.dictionary(layer)) is not None:
+            return {**self(model), "dictionary": added.dictionary.key}
         from neuron_widget.networks.identity import weights_version
 
         version, begin = weights_version(model.module), time.monotonic()

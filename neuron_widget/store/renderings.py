@@ -105,7 +105,8 @@ class Renderings(Folders):
         if wanted.options["engine"] != "fast":
             return None
         own = wanted.targets[0].key_parts()
-        key = image_key(self.model_key(model), wanted.as_dict(), own)
+        network = self.model_key(model, wanted.targets[0].layer)
+        key = image_key(network, wanted.as_dict(), own)
         if key is None:
             return None
         had = sorted((number_in(name, "s") for name in self.names("states", key)), reverse=True)
@@ -146,10 +147,10 @@ class Renderings(Folders):
 
         size = state_size(result)
         few = 0 < size <= LARGEST_STATE and len(result) <= MOST_STATES
-        network = self.model_key(model)
         if result.settings["model"] != model.identity:
             return  # the network has been changed since
         for i, target in enumerate(result.targets):
+            network = self.model_key(model, target.layer)
             key = image_key(network, result.settings, target.key_parts())
             steps = result.state.steps[i] if result.state is not None else result.steps
             if key is None or steps < 1:
@@ -189,7 +190,7 @@ class Renderings(Folders):
         """
         facts = record.facts
         settings = facts["settings"]
-        network = self.model_key(model)
+        network = self.model_key(model, target.layer)
         key = image_key(network, settings, target.key_parts())
         if (
             facts["name"] != f"{key}-s{facts['steps']}.webp"
@@ -212,7 +213,8 @@ class Renderings(Folders):
         ``parts`` stands for the target's own part of the key.
         """
         wanted = _checked(model, target, settings)
-        own, network = parts or target.check(model).key_parts(), self.model_key(model)
+        checked = target.check(model)
+        own, network = parts or checked.key_parts(), self.model_key(model, checked.layer)
         named = settings.get("precision") is not None
         first = [wanted["precision"]] if wanted["precision"] is not None else []
         for precision in dict.fromkeys([*first, *(() if named else PRECISIONS)]):

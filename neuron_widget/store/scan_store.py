@@ -203,5 +203,5 @@ class Scans(Folders):
     ) -> str:
         """Return the name of a layer's scans over a data set."""
         layer = model.layer(layer).name
-        network = self.model_key(model)
+        network = self.model_key(model, layer)
         return scan_key(network, layer, dataset.fingerprint, len(dataset), settings)

@@ -32,6 +32,7 @@ SHOWN = {
     "04_one_neuron_end_to_end": (6, 1),
     "05_do_pictures_tell_the_truth": (1, 1),
     "06_your_model_your_data": (5, 1),
+    "07_beyond_channels": (10, 2),
 }
 
 

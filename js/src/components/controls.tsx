@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { count } from "../format";
+import { count, heading } from "../format";
 import { MAX_STEPS, MIN_STEPS, STEP_STOPS, stepsAt, stopOf } from "../steps";
 import { wordOf } from "../target";
 import { useView } from "../view-context";
@@ -26,19 +26,21 @@ function Slider(props: {
 	value: number;
 	min: number;
 	max: number;
-	says?: string;
+	says?: string | undefined;
+	/** What stands beside the name: a name of the value; default the range. */
+	reads?: string | undefined;
 	onMove: (place: number, settled: boolean) => void;
 	onSet: (value: number) => void;
 	children: ComponentChildren;
 }) {
-	const { name, place, last, value, min, max, onMove, onSet } = props;
+	const { name, place, last, value, min, max, reads, onMove, onSet } = props;
 	const id = `${useView().name}-${name.toLowerCase()}`;
 	return (
 		<div class="nw-slider-row">
 			<span class="nw-slider-name">
 				<label for={id}>{name}</label>{" "}
-				<span class="nw-muted">
-					{min}–{max}
+				<span class="nw-muted" title={reads}>
+					{reads || `${min}–${max}`}
 				</span>
 			</span>
 			<input
@@ -62,8 +64,10 @@ function Slider(props: {
 
 function NeuronControl() {
 	const { state, commands } = useView();
-	const last = Math.max(0, (state.layerInfo.value?.channels ?? 1) - 1);
+	const info = state.layerInfo.value;
+	const last = Math.max(0, (info?.channels ?? 1) - 1);
 	const neuron = state.selection.neuron.value;
+	const called = info?.names?.[neuron];
 	const select = (to: number, settled = true): void => commands.select({ neuron: to }, settled);
 	const go = (to: number): void => select((to + last + 1) % (last + 1));
 	const random = (): void => {
@@ -75,12 +79,14 @@ function NeuronControl() {
 	};
 	return (
 		<Slider
-			name="Neuron"
+			name={heading(info?.word)}
 			place={neuron}
 			last={last}
 			value={neuron}
 			min={0}
 			max={last}
+			says={called}
+			reads={called}
 			onMove={select}
 			onSet={select}
 		>
@@ -149,8 +155,8 @@ function Buttons() {
 				{asked === "start" && <span class="nw-asked">Render requested</span>}
 				{!progress && !asked && !picture && (
 					<span class="nw-muted">
-						Render optimises an image until this {wordOf(state.selection.target.value)} fires
-						strongly.
+						Render optimises an image until this{" "}
+						{wordOf(state.selection.target.value, state.layerInfo.value)} fires strongly.
 					</span>
 				)}
 			</div>

@@ -1,6 +1,6 @@
 import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
-import { count } from "../format";
+import { count, heading } from "../format";
 import { galleryOrder, moveInGrid, parseFilter, placesInView, type Sort } from "../order";
 import { channelKey, channelTarget, nameOf } from "../target";
 import { useView } from "../view-context";
@@ -20,16 +20,17 @@ export function Gallery() {
 	const box = useRef<HTMLDivElement>(null);
 	const holds = useRef(true);
 	const layer = state.selection.layer.value;
-	const channels = state.layerInfo.value?.channels ?? 0;
+	const info = state.layerInfo.value;
+	const channels = info?.channels ?? 0;
 	const strength = state.strength.value;
 	const seen = state.looking.photo.value;
 	const photo = seen?.layer === layer ? seen.order : undefined;
 	const predicted = state.predicted.value.get(layer);
 	const order = useMemo(() => {
 		const all = galleryOrder(channels, sort.value, strength, photo, predicted);
-		const lets = parseFilter(filter.value, strength);
+		const lets = parseFilter(filter.value, strength, info?.names);
 		return lets ? all.filter(lets) : all;
-	}, [channels, sort.value, filter.value, strength, predicted, photo]);
+	}, [channels, sort.value, filter.value, strength, predicted, photo, info]);
 	// Where the filter hides the selected neuron, the list is entered at its first one.
 	const hidden = !order.includes(state.selection.neuron.value);
 	const entry = hidden ? order[0] : undefined;
@@ -156,7 +157,7 @@ export function Gallery() {
 	return (
 		<section class="nw-gallery" aria-label="Gallery">
 			<div class="nw-gallery-head">
-				<h3 class="nw-heading">Neurons</h3>
+				<h3 class="nw-heading">{heading(info?.word, true)}</h3>
 				<span class="nw-spring" />
 				<label class="nw-label" for={`${name}-sort`}>
 					Sort
@@ -283,6 +284,8 @@ function Previews() {
 function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: boolean }) {
 	const { state } = useView();
 	const target = channelTarget(layer, neuron);
+	const info = state.layerInfo.value;
+	const name = info?.names?.[neuron];
 	const selected = useComputed(() => state.selection.neuron.value === neuron).value;
 	const dead = useComputed(() => state.isDead(neuron)).value;
 	const rendering = useComputed(() => state.underWay.value === channelKey(target)).value;
@@ -304,8 +307,8 @@ function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: 
 			role="option"
 			tabIndex={selected || entry ? 0 : -1}
 			aria-selected={selected}
-			aria-label={`${nameOf(target)}, ${states.join(", ")}`}
-			title={`${neuron}`}
+			aria-label={`${nameOf(target, info)}, ${states.join(", ")}`}
+			title={name ? `${name} (${neuron})` : `${neuron}`}
 			data-neuron={neuron}
 		>
 			{thumb && !dead && <img src={thumb.url} alt="" decoding="async" />}

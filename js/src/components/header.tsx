@@ -38,7 +38,7 @@ export function Header() {
 						</select>
 						{layer && (
 							<span class="nw-muted">
-								{plural(layer.channels, "neuron")} · {layer.height} × {layer.width}
+								{plural(layer.channels, layer.word ?? "neuron")} · {layer.height} × {layer.width}
 								{network.device && (
 									<>
 										{" · "}

@@ -5,7 +5,9 @@ const MODES: readonly MapMode[] = ["off", "blend", "only"];
 
 /** How activation maps lie over the photos: off, blend or only, and how strong. */
 export function MapControls({ group }: { group: string }) {
-	const { mapMode, opacity, name } = useView();
+	const { state, mapMode, opacity, name } = useView();
+	// A map of one position is not drawn.
+	if (state.layerInfo.value?.width === 1) return null;
 	return (
 		<div class="nw-map-controls">
 			<div class="nw-radios" role="radiogroup" aria-label="Activation map">

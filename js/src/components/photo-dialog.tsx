@@ -36,6 +36,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	const place = at - (now.group === "most" ? 0 : ahead) + 1;
 	const rank = shot?.photo.rank ?? now.rank;
 	const large = state.largeShot(now.group, rank);
+	const signed = state.layerInfo.value?.signed;
 
 	const close = (): void => {
 		open.value = null;
@@ -113,7 +114,10 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 				<div class="nw-dialog-bar">
 					<strong>
 						{GROUP_NAMES[now.group]} · {place}
-						<span class="nw-muted nw-plain"> of {nameOf(state.selection.channel.value)}</span>
+						<span class="nw-muted nw-plain">
+							{" "}
+							of {nameOf(state.selection.channel.value, state.layerInfo.value)}
+						</span>
 					</strong>
 					<span class="nw-spring" />
 					<IconButton
@@ -140,9 +144,11 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 								height={shot.photo.map_height}
 								mode={mapMode.value}
 								opacity={opacity.value}
+								signed={signed}
 							/>
 							<Marks
 								shot={large ?? shot}
+								signed={signed}
 								scale={set?.info.scale ?? 1}
 								quantile={set?.info.quantile ?? 0}
 							/>
@@ -157,12 +163,19 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 }
 
 /** The line above which activation is rare, the peak, and what the peak can see. */
-function Marks({ shot, scale, quantile }: { shot: Shot; scale: number; quantile: number }) {
+function Marks(props: {
+	shot: Shot;
+	scale: number;
+	quantile: number;
+	signed: boolean | undefined;
+}) {
+	const { shot, scale, quantile, signed } = props;
 	const { photo } = shot;
 	const [w, h] = [photo.map_width, photo.map_height];
 	const [left, top, right, bottom] = photo.receptive_field as [number, number, number, number];
 	const [row, column] = photo.position as [number, number];
-	const threshold = scale > 0 ? (quantile / scale) * 255 : 255;
+	const [zero, most] = signed ? [128, 127] : [0, 255];
+	const threshold = scale > 0 ? zero + (quantile / scale) * most : 255;
 	const line = threshold > 0 ? contour(shot.map, w, h, threshold) : "";
 	return (
 		<svg class="nw-marks" viewBox={`0 0 ${w} ${h}`} preserveAspectRatio="none" aria-hidden="true">

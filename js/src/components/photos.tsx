@@ -85,9 +85,12 @@ export function Photos() {
 
 /** Says whose they are, where a part of the neuron is selected: photos are of all of it. */
 export function OfNeuron() {
-	const { target, channel } = useView().state.selection;
+	const { state } = useView();
+	const { target, channel } = state.selection;
 	if (isWhole(target.value)) return null;
-	return <span class="nw-plain nw-of">of the whole {titleOf(channel.value)}</span>;
+	return (
+		<span class="nw-plain nw-of">of the whole {titleOf(channel.value, state.layerInfo.value)}</span>
+	);
 }
 
 /** Begins the scan, or lets a stopped one go on. */
@@ -139,7 +142,7 @@ function Strip(props: { group: Group; shots: Shot[] | undefined; reason: string 
 }
 
 function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }) {
-	const { open, mapMode, opacity } = useView();
+	const { state, open, mapMode, opacity } = useView();
 	const { photo } = shot;
 	return (
 		<button
@@ -158,6 +161,7 @@ function PhotoTile({ group, shot, at }: { group: Group; shot: Shot; at: number }
 					height={photo.map_height}
 					mode={mapMode.value}
 					opacity={opacity.value}
+					signed={state.layerInfo.value?.signed}
 				/>
 			</span>
 			<span class="nw-photo-score">

@@ -26,7 +26,7 @@ export function PicturePanel() {
 				<div class="nw-title-row">
 					<h3 class="nw-heading nw-neuron-title">
 						{state.selection.layer.value}
-						{partsOf(target).map(([word, text], i, all) => [
+						{partsOf(target, state.layerInfo.value).map(([word, text], i, all) => [
 							" ",
 							<span key={word}>
 								<span class="nw-muted">{word}</span> {text}
@@ -45,7 +45,7 @@ export function PicturePanel() {
 				) : (
 					<p class="nw-muted">
 						{state.saved
-							? `No finished image of this ${wordOf(target)} was saved.`
+							? `No finished image of this ${wordOf(target, state.layerInfo.value)} was saved.`
 							: "The readings come with the finished image."}
 					</p>
 				)}
@@ -66,7 +66,7 @@ function PartNote() {
 				class="nw-button nw-small"
 				onClick={() => commands.select({ target: channel.value }, true)}
 			>
-				Whole {titleOf(channel.value)}
+				Whole {titleOf(channel.value, state.layerInfo.value)}
 			</button>
 		</p>
 	);
@@ -106,14 +106,14 @@ function Canvas({ picture }: { picture: Picture | undefined }) {
 					ref={still}
 					class="nw-image"
 					src={url}
-					alt={covered ? "" : nameOf(target)}
+					alt={covered ? "" : nameOf(target, state.layerInfo.value)}
 					decoding="sync"
 					onLoad={uncover}
 					onError={uncover}
 				/>
 			)}
 			{covered ? (
-				<LivePicture name={nameOf(target)} />
+				<LivePicture name={nameOf(target, state.layerInfo.value)} />
 			) : url ? null : (
 				<p class="nw-image-empty">
 					{rendering
@@ -163,7 +163,7 @@ function Readings({ picture }: { picture: Picture }) {
 			<p class="nw-activation">
 				<span class="nw-big">{value(image.activation)}</span>
 				<span>
-					activation
+					{state.layerInfo.value?.word === "class" ? "logit" : "activation"}
 					<span class="nw-muted">
 						{ratio !== null ? ` · ${value(ratio)}× the best photo` : " on the clean image"}
 					</span>

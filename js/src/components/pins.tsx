@@ -24,7 +24,7 @@ export function PinButton() {
 					? `${MAX_PINS} neurons are pinned: take one away first`
 					: pinned
 						? "Take it away from the pinned neurons"
-						: `Keep this ${wordOf(target)} in sight, to compare it with others`
+						: `Keep this ${wordOf(target, state.layerOf(target))} in sight, to compare it with others`
 			}
 			onClick={() => state.pins.toggle(target)}
 		>
@@ -64,7 +64,8 @@ function Card({ pin }: { pin: Target }) {
 	const soFar = !!photos && state.soFar(photos.info);
 	const shown = targetKey(pin) === state.selection.key.value;
 	const url = picture?.url ?? thumb?.url;
-	const name = nameOf(pin);
+	const info = state.layerOf(pin);
+	const name = nameOf(pin, info);
 	return (
 		<li class={shown ? "nw-pin nw-pin-shown" : "nw-pin"}>
 			<div class="nw-pin-head">
@@ -76,7 +77,7 @@ function Card({ pin }: { pin: Target }) {
 					onClick={() => commands.select({ target: pin }, true)}
 				>
 					<span class="nw-pin-layer">{channel.layer}</span>
-					{partsOf(pin).map(([word, text], i) => (
+					{partsOf(pin, info).map(([word, text], i) => (
 						<span key={word}>
 							{" "}
 							{i > 0 && word} <strong>{text}</strong>
@@ -117,12 +118,13 @@ function Card({ pin }: { pin: Target }) {
 									height={shot.photo.map_height}
 									mode={mapMode.value}
 									opacity={opacity.value}
+									signed={info?.signed}
 								/>
 							</span>
 						))
 					: Array.from({ length: PHOTOS }, (_, i) => <span key={i} class="nw-photo-empty" />)}
 			</div>
-			{!isWhole(pin) && <p class="nw-muted nw-pin-value">photos of {titleOf(channel)}</p>}
+			{!isWhole(pin) && <p class="nw-muted nw-pin-value">photos of {titleOf(channel, info)}</p>}
 			{soFar && <p class="nw-muted nw-pin-value">photos so far</p>}
 			{photos?.info.dead && !soFar && <p class="nw-muted nw-pin-value">dead on these photos</p>}
 		</li>

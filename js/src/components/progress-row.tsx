@@ -54,7 +54,7 @@ export function ProgressRow({ task, p }: { task: TaskName; p: Progress }) {
 				{...(p.total > 0 || !live ? { value: p.total > 0 ? p.done : 0 } : {})}
 			/>
 			<span class="nw-progress-text">
-				{other && task === "render" && `${nameOf(other)}: `}
+				{other && task === "render" && `${nameOf(other, state.layerOf(other))}: `}
 				{parts.join(" · ")}
 			</span>
 			{/* The buttons of the rendering stand beside Render. */}

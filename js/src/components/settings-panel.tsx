@@ -20,47 +20,85 @@ export function SettingsPanel() {
 	const changed = differ(wanted, now, usual.value);
 	const unusual = differ(wanted, defaults, usual.value);
 	return (
+		<>
+			<form
+				class="nw-panel"
+				id={`${name}-settings`}
+				aria-label="Settings"
+				onKeyDown={sendOnEnter}
+				onSubmit={(e) => {
+					e.preventDefault();
+					if (changed) state.renderSettings.change(wanted);
+				}}
+			>
+				<h3 class="nw-heading">Settings</h3>
+				<div class="nw-settings-grid">
+					{SETTINGS.map((setting) => (
+						<Control
+							key={setting.name}
+							setting={setting}
+							value={wanted[setting.name] as Value}
+							limits={limits.value[setting.name]}
+							onSet={(value) => set({ [setting.name]: value })}
+						/>
+					))}
+				</div>
+				<div class="nw-row">
+					<button type="submit" class="nw-button nw-primary" aria-disabled={!changed}>
+						Apply
+					</button>
+					<button
+						type="button"
+						class="nw-button"
+						aria-disabled={!unusual}
+						onClick={() => {
+							if (unusual) set(defaults);
+						}}
+					>
+						Defaults
+					</button>
+					<span class="nw-muted" role="status">
+						{remade(wanted, now, usual.value) &&
+							"Images are made anew; those made before are kept, and come back with their settings."}
+					</span>
+				</div>
+			</form>
+			<DictionaryForm />
+		</>
+	);
+}
+
+/** Other features than the layer's channels: learnt from the photos, or out of a file. */
+function DictionaryForm() {
+	const { state, name } = useView();
+	const [wish, setWish] = useState("");
+	return (
 		<form
 			class="nw-panel"
-			id={`${name}-settings`}
-			aria-label="Settings"
 			onKeyDown={sendOnEnter}
 			onSubmit={(e) => {
 				e.preventDefault();
-				if (changed) state.renderSettings.change(wanted);
+				state.looking.ask({ kind: "dictionary", wish });
 			}}
 		>
-			<h3 class="nw-heading">Settings</h3>
-			<div class="nw-settings-grid">
-				{SETTINGS.map((setting) => (
-					<Control
-						key={setting.name}
-						setting={setting}
-						value={wanted[setting.name] as Value}
-						limits={limits.value[setting.name]}
-						onSet={(value) => set({ [setting.name]: value })}
-					/>
-				))}
-			</div>
 			<div class="nw-row">
-				<button type="submit" class="nw-button nw-primary" aria-disabled={!changed}>
-					Apply
+				<label class="nw-label" for={`${name}-dictionary`}>
+					Dictionary
+				</label>
+				<input
+					id={`${name}-dictionary`}
+					class="nw-input nw-path"
+					value={wish}
+					placeholder="nmf 64, pca 64, sae 64, or a file"
+					onInput={(e) => setWish(e.currentTarget.value)}
+				/>
+				<button type="submit" class="nw-button">
+					Add
 				</button>
-				<button
-					type="button"
-					class="nw-button"
-					aria-disabled={!unusual}
-					onClick={() => {
-						if (unusual) set(defaults);
-					}}
-				>
-					Defaults
-				</button>
-				<span class="nw-muted" role="status">
-					{remade(wanted, now, usual.value) &&
-						"Images are made anew; those made before are kept, and come back with their settings."}
-				</span>
 			</div>
+			<p class="nw-muted">
+				Reads the layer by other features than its channels: learnt from these photos, or opened.
+			</p>
 		</form>
 	);
 }

@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect } from "preact/hooks";
 import type { Place } from "../protocol";
+import { channelTarget, titleOf } from "../target";
 import { useView } from "../view-context";
 import { Answers } from "./answers";
 import { ErrorPanel } from "./error-panel";
@@ -104,6 +105,7 @@ function Shown() {
 								height={h}
 								mode={mapMode.value}
 								opacity={opacity.value}
+								signed={state.layerOf(photo)?.signed}
 							/>
 						)}
 						{box && (
@@ -114,7 +116,8 @@ function Shown() {
 						)}
 					</div>
 					<p class="nw-caption">
-						Map of neuron {neuron}, {photo.unit} {photo.worth[neuron]}
+						Map of {titleOf(channelTarget(photo.layer, neuron), state.layerOf(photo))}, {photo.unit}{" "}
+						{photo.worth[neuron]}
 					</p>
 					<button
 						type="button"
@@ -167,7 +170,7 @@ function Firing({ place }: { place: Place }) {
 							<span class="nw-photo-box">{thumb && <img src={thumb.url} alt="" />}</span>
 							<span class="nw-photo-score">
 								<span class="nw-unseen">neuron </span>
-								{neuron}
+								{state.layerInfo.value?.names?.[neuron] || neuron}
 							</span>
 							<span class="nw-photo-label">{place.worth[i]}</span>
 						</button>

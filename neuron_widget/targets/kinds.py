@@ -1,48 +1,17 @@
-"""What is read and maximised: a target.
-
-A target is a value of the network that can be named: a neuron (a channel of a layer's map), or one
-unit of it (a single position of the map). Each has a canonical text, which is its name in the
-store, on the page, on the command line and in Python:
-
-================== ==========================================================
-``mixed4a:68``     channel 68 of layer mixed4a
-``mixed4a:68@7,7`` its unit at row 7, column 7 of the map
-================== ==========================================================
-
-``(layer, neuron)`` is the short form of the commonest kind. Further kinds are subclasses of
-:class:`Target`, listed in :data:`KINDS`.
-
-This module imports no torch.
-"""
+"""The kinds of target there are."""
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
-from neuron_widget.errors import NeuronOutOfRange, TargetError, nearest
+from neuron_widget.errors import NeuronOutOfRange, TargetError, nearest, shown
 from neuron_widget.names import check_neuron
 
-__all__ = [
-    "KINDS",
-    "Channel",
-    "Target",
-    "TargetLike",
-    "Unit",
-    "as_target",
-    "as_targets",
-    "from_dict",
-    "parse",
-    "parse_targets",
-]
-
-TargetLike = Any
-"""A target, its text (``"mixed4a:68"``), or a pair ``(layer, neuron)``."""
-
-_FORMS = "LAYER:NEURON (mixed4a:68) or LAYER:NEURON@ROW,COLUMN (mixed4a:68@7,7)"
+__all__ = ["KINDS", "Channel", "Named", "Target", "Unit", "from_dict"]
 
 
 class _LayerInfo(Protocol):
@@ -56,6 +25,12 @@ class _LayerInfo(Protocol):
     def height(self) -> int: ...
     @property
     def width(self) -> int: ...
+
+    def title(self, neuron: int) -> str:
+        """Return how people call a neuron."""
+
+    def find(self, name: str) -> int:
+        """Return the neuron of a name; raise TargetError."""
 
 
 class _Model(Protocol):
@@ -131,9 +106,14 @@ class Target(ABC):
 
     @property
     def title(self) -> str:
-        """How people call it."""
+        """How people call it, where no more is known of its layer than the name."""
+        return self.title_in(None)
+
+    def title_in(self, layer: _LayerInfo | None) -> str:
+        """How people call it: "mixed4a neuron 68, unit 7,7", "logits class tabby"."""
         place = "" if self.position is None else ", unit {},{}".format(*self.position)
-        return f"{self.layer} neuron {self.neuron}{place}"
+        name = f"{self.layer} neuron {self.neuron}" if layer is None else layer.title(self.neuron)
+        return f"{name}{place}"
 
 
 @dataclass(frozen=True)
@@ -240,124 +220,53 @@ class Unit(Target):
         return {"layer": self.layer, "neuron": self.neuron, "position": [self.row, self.column]}
 
 
+@dataclass(frozen=True)
+class Named(Target):
+    """A neuron by its name, ``logits:golden retriever``.
+
+    Which one it is, its layer knows: :meth:`check` gives the channel. Until then it stands for the
+    layer's first.
+    """
+
+    kind: ClassVar[str] = "named"
+    form: ClassVar[str] = "LAYER:NAME"
+    layer: str
+    name: str
+    neuron: ClassVar[int] = 0  # type: ignore[misc]  # none is known yet
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.name}"
+
+    @classmethod
+    def read(cls, text: str) -> Named | None:
+        """Return the neuron that ``LAYER:NAME`` names: any text with a letter in it."""
+        found = re.fullmatch(r"([^:]+):\s*(.*[^\W\d_].*)", text)
+        return cls(found[1], found[2]) if found else None
+
+    def check(self, model: _Model) -> Channel:
+        """Return the channel; raise UnknownLayer, or TargetError with the nearest names."""
+        info: _LayerInfo = model.layer(self.layer)
+        return Channel(info.name, info.find(self.name))
+
+    def in_layer(self, layer: str) -> Named:
+        """The same name in another layer."""
+        return Named(layer, self.name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what stands for it in messages until it is checked: the layer's first channel."""
+        return self.channel.as_dict()
+
+    def key_parts(self) -> dict[str, Any]:
+        """Raise TargetError: a result is kept under a number."""
+        raise TargetError(f"{self} was not checked against a network: which neuron is it?")
+
+    def title_in(self, _layer: _LayerInfo | None) -> str:
+        """How people call it."""
+        return f"{self.layer} {self.name}"
+
+
 # A text is offered to each in turn.
-KINDS: tuple[type[Target], ...] = (Unit, Channel)
-
-
-def parse(text: str) -> Target:
-    """Return the target that a text names.
-
-    Raises
-    ------
-    TargetError
-        With the forms there are.
-
-    Examples
-    --------
-    >>> from neuron_widget.targets import parse
-    >>> parse("mixed4a:68@7,7")
-    Unit(layer='mixed4a', neuron=68, row=7, column=7)
-    """
-    if not isinstance(text, str):
-        raise TargetError(f"a target is named by a text such as 'mixed4a:68', got {text!r}")
-    for kind in KINDS:
-        found = kind.read(text.strip())
-        if found is not None:
-            return found
-    raise TargetError(f"cannot read {text!r} as a target; expected {_FORMS}")
-
-
-def parse_targets(text: str) -> list[Target]:
-    """Return the targets that a text names, also ``mixed4a:70-80`` and ``mixed4a:1,5,70-80``."""
-    text = text.strip()
-    found = re.fullmatch(r"(.+):([\d\s,-]*[,-][\d\s,-]*)", text)
-    if not found or "@" in text:
-        return [parse(text)]
-    targets: list[Target] = []
-    for part in found[2].split(","):
-        span = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
-        if first > last:
-            raise TargetError(
-                f"cannot read {part.strip()!r} in {text!r} as neurons; expected numbers and ranges "
-                "such as 1,5,70-80"
-            )
-        if last - first >= 1_000_000:
-            raise TargetError(
-                f"{text!r} names {last - first + 1:,} neurons; no layer has so many: expected "
-                "numbers and ranges such as 1,5,70-80"
-            )
-        targets += [Channel(found[1], n) for n in range(first, last + 1)]
-    return targets
-
-
-def as_target(given: TargetLike, neuron: object = None) -> Target:
-    """Return the target that is meant.
-
-    Parameters
-    ----------
-    given
-        A target, its text, a pair ``(layer, neuron)``; or a layer's name, with ``neuron``.
-
-    Raises
-    ------
-    TargetError
-        For anything else; says what was expected.
-    """
-    if neuron is not None:
-        return _channel(given, neuron)
-    if isinstance(given, Target):
-        return given
-    if isinstance(given, str):
-        return parse(given)
-    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
-        return as_target(given[0], given[1])
-    raise TargetError(
-        f"expected a target, its text such as 'mixed4a:68', or a pair (layer, neuron); "
-        f"got {_short(given)}"
-    )
-
-
-def _channel(layer: object, neuron: object) -> Channel:
-    if not isinstance(layer, str):
-        raise TargetError(f"a layer is named by a text such as 'mixed4a', got {_short(layer)}")
-    if isinstance(neuron, bool) or not hasattr(neuron, "__index__"):
-        raise NeuronOutOfRange(f"neuron must be an integer of at least 0, got {_short(neuron)}")
-    return Channel(layer, neuron.__index__())
-
-
-def as_targets(given: TargetLike, neurons: object = None) -> tuple[Target, ...]:
-    """Return one target or many.
-
-    ``given`` is a layer's name with ``neurons`` (a number or several), or one target or several in
-    any form of :func:`as_target`.
-
-    Raises
-    ------
-    TargetError, NeuronOutOfRange
-    """
-    if neurons is not None:
-        if isinstance(neurons, str | bytes) or not isinstance(neurons, Iterable):
-            return (_channel(given, neurons),)
-        found = tuple(_channel(given, neuron) for neuron in neurons)
-        if not found:
-            raise NeuronOutOfRange(f"no neuron of layer {given} is named; expected at least one")
-        return found
-    if isinstance(given, str):
-        if ":" not in given:
-            raise TargetError(
-                f"{given!r} names a layer and no neuron; expected {_FORMS}, or the layer and its "
-                f"neurons: ({given!r}, [0, 1])"
-            )
-        return tuple(parse_targets(given))
-    if isinstance(given, Target) or not isinstance(given, Iterable):
-        return (as_target(given),)
-    if isinstance(given, tuple) and len(given) == 2 and hasattr(given[1], "__index__"):
-        return (as_target(given),)
-    many = tuple(as_target(one) for one in given)
-    if not many:
-        raise TargetError(f"no target is named; expected at least one, such as {_FORMS}")
-    return many
+KINDS: tuple[type[Target], ...] = (Unit, Channel, Named)
 
 
 def from_dict(values: Mapping[str, Any]) -> Target:
@@ -367,7 +276,7 @@ def from_dict(values: Mapping[str, Any]) -> Target:
     ------
     TargetError
     """
-    kinds = {kind.kind: kind for kind in KINDS}
+    kinds = {kind.kind: kind for kind in KINDS if kind is not Named}
     kind = kinds.get(str(values.get("kind"))) if isinstance(values, Mapping) else None
     if kind is None:
         given = values.get("kind") if isinstance(values, Mapping) else values
@@ -376,15 +285,10 @@ def from_dict(values: Mapping[str, Any]) -> Target:
     fields = {name: value for name, value in values.items() if name != "kind"}
     for name, value in fields.items():
         if name == "layer" and not isinstance(value, str):
-            raise TargetError(f"the layer of a target must be a text, got {_short(value)}")
+            raise TargetError(f"the layer of a target must be a text, got {shown(value)}")
         if name != "layer" and (isinstance(value, bool) or not isinstance(value, int)):
-            raise TargetError(f"{name} of a target must be an integer, got {_short(value)}")
+            raise TargetError(f"{name} of a target must be an integer, got {shown(value)}")
     try:
         return kind(**fields)
     except TypeError as error:
         raise TargetError(f"{fields} is no target of kind {kind.kind!r}: {error}") from error
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{type(value).__name__} {text[:60]}..."
