@@ -82,11 +82,11 @@ def _models() -> list[dict[str, str]]:
 def show_layers(model: str, weights: str | None, device: str | None, as_json: bool) -> None:
     """The layers of a network."""
     opened = open_model(model, weights, device)
-    rows = [(i.name, i.channels, f"{i.height} x {i.width}") for i in opened.layers]
+    rows = [(i.name, i.channels, f"{i.height} x {i.width}", i.kind, i.group) for i in opened.layers]
     found: dict[str, Any] = {
         "model": opened.identity,
         "title": opened.title,
         "input_size": opened.input_size,
         "layers": [vars(info) for info in opened.layers],
     }
-    show(found, as_json, [opened.title, *table(["layer", "neurons", "map"], rows)])
+    show(found, as_json, [opened.title, *table(["layer", "neurons", "map", "kind", "group"], rows)])

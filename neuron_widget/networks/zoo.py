@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,11 +16,13 @@ from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPT
 from neuron_widget.networks import inception
 from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
 from neuron_widget.networks.known import AT_HAND, NOT_AT_HAND, cached_inception
+from neuron_widget.networks.layouts import Layout, as_layout
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
 from neuron_widget.networks.user_module import open_module
 from neuron_widget.networks.weights import Report, find_inception_weights
 from neuron_widget.setting import check_int
+from neuron_widget.settings import RENDER
 
 __all__ = ["load_model", "pick_device"]
 
@@ -32,6 +34,7 @@ def load_model(
     device: str | torch.device | None = None,
     preprocess: Any = None,
     input_size: int | None = None,
+    layout: str | Mapping[str, str] | None = None,
     report: Report | None = None,
 ) -> VisionModel:
     """Open a network.
@@ -59,6 +62,11 @@ def load_model(
         modules, which say it.
     input_size
         Side of the network's input in pixels, if it is not to be the usual one.
+    layout
+        How layers give their activation, where that is not recognised: a name in
+        :data:`neuron_widget.networks.layouts.LAYOUTS` or ``"tokens+1"`` (with one prefix token),
+        for all that have so many axes, or by patterns of layers' names:
+        ``{"encoder.*": "tokens+1"}``.
     report
         Called with a line of text on what is going on (a download).
 
@@ -94,6 +102,7 @@ def load_model(
             ("weights", weights),
             ("preprocess", preprocess),
             ("input_size", input_size),
+            ("layout", layout),
         ):
             _refuse(name, value, "pass the module itself to open it anew")
         wanted = model.device if device is None else pick_device(device)
@@ -103,7 +112,7 @@ def load_model(
     chosen = pick_device(device) if not isinstance(model, nn.Module) or device is not None else None
     if isinstance(model, nn.Module):
         _refuse("weights", weights, "load them into the module first: module.load_state_dict(...)")
-        return open_module(model, chosen, preprocess, input_size)
+        return open_module(model, chosen, preprocess, input_size, _layouts(layout))
     if model is not None and not isinstance(model, str):
         raise ModelError(
             f"model must be a name such as {INCEPTION!r} or a torch.nn.Module, "
@@ -115,9 +124,18 @@ def load_model(
     # What is made in the caller's inference_mode would let no gradient pass.
     with torch.inference_mode(False):
         opened = _by_name(model, weights, chosen, input_size, report or _print_progress)
+    opened.layout = _layouts(layout)
     if preprocess is not None:
         opened._preprocess, _ = as_preprocess(preprocess, opened.input_size, opened.device)
     return opened
+
+
+def _layouts(given: str | Mapping[str, str] | None) -> dict[str, Layout]:
+    """Layouts by patterns of layers' names."""
+    if given is None:
+        return {}
+    by_name = dict(given) if isinstance(given, Mapping) else {"*": given}
+    return {str(pattern): as_layout(layout) for pattern, layout in by_name.items()}
 
 
 def _by_name(
@@ -331,25 +349,60 @@ def _timm(
         say(f"Loading timm's weights of {name} (downloaded if they are not in the cache)")
     try:
         if weights is None:
-            module = timm.create_model(name, pretrained=True)
+            module = _of_any_size(name, pretrained=True)
         else:
             with _own_randomness():
-                module = timm.create_model(name, pretrained=False)
+                module = _of_any_size(name, pretrained=False)
     except OSError as error:
         raise _unreachable(f"timm's weights of {name!r}", error) from error
     if weights is not None and weights != "random":
         _load(module, weights)
     known = timm_preprocess(module)
     assert known is not None
-    return VisionModel(
+    usual, note = known[1] or 224, ""
+    if size is None and usual > _LARGE and _takes(module, RENDER["size"].usual):
+        note = (
+            f"Opened at {RENDER['size'].usual} px: its own {usual} px take "
+            f"{(usual / RENDER['size'].usual) ** 2:.0f} times as long. "
+            f"load_model(..., input_size={usual}) opens it at that."
+        )
+        usual = RENDER["size"].usual
+    opened = VisionModel(
         module.to(device),
         known[0],
         name=f"timm/{name}",
         title=name + _untrained(weights),
         device=device,
-        input_size=size or known[1] or 224,
+        input_size=size or usual,
         loaded_here=True,
     )
+    opened.note = note
+    return opened
+
+
+# Pixels: a photo of more takes four times as long as one of the usual size.
+_LARGE = 448
+
+
+def _of_any_size(name: str, pretrained: bool) -> nn.Module:
+    """One of timm's networks; where it can be asked to take images of any size, it does."""
+    import timm
+
+    try:
+        module: nn.Module = timm.create_model(name, pretrained=pretrained, dynamic_img_size=True)
+    except TypeError:  # it has no such argument
+        module = timm.create_model(name, pretrained=pretrained)
+    return module
+
+
+def _takes(module: nn.Module, size: int) -> bool:
+    """Whether an image of this side goes through a network."""
+    try:
+        with torch.inference_mode():
+            module.eval()(torch.zeros(1, 3, size, size))
+    except Exception:  # noqa: BLE001  # somebody's network
+        return False
+    return True
 
 
 def _load(

@@ -53,7 +53,14 @@ def opened(model: Network, layer: LayerInfo) -> Message:
         "device": str(model.device),
         "note": model.note,
         "layers": [
-            {"name": x.name, "channels": x.channels, "height": x.height, "width": x.width}
+            {
+                "name": x.name,
+                "channels": x.channels,
+                "height": x.height,
+                "width": x.width,
+                "kind": x.kind,
+                "group": x.group,
+            }
             for x in layers
         ],
     }
@@ -257,7 +264,7 @@ def photos(scan: ScanResult, target: Target) -> Part:
         for example in examples:
             activation = example.activation_map()
             message[group].append(_photo(example, activation))
-            buffers += [jpeg(example.image(), PHOTO_PX), map_bytes(activation, scale)]
+            buffers += [jpeg(example.image(), PHOTO_PX), map_bytes(activation, scale, scan.signed)]
     return message, buffers
 
 
@@ -301,7 +308,7 @@ def large_photo(scan: ScanResult, target: Target, group: str, rank: int) -> Part
     crop = jpeg(example.crop(), LARGE_PX)
     return message, [
         jpeg(example.image(), LARGE_PX, quality=92),
-        map_bytes(activation, scale),
+        map_bytes(activation, scale, scan.signed),
         crop,
     ]
 

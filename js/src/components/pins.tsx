@@ -117,6 +117,7 @@ function Card({ pin }: { pin: Target }) {
 									height={shot.photo.map_height}
 									mode={mapMode.value}
 									opacity={opacity.value}
+									layer={channel.layer}
 								/>
 							</span>
 						))
