@@ -110,8 +110,10 @@ class KnownNetwork:
         # A description of an earlier version has no kinds.
         kinds = facts.get("kinds") or [["maps", ""]] * len(facts["layers"])
         layers = tuple(
-            LayerInfo(str(name), *(int(number) for number in shape), *map(str, kind))
-            for (name, *shape), kind in zip(facts["layers"], kinds, strict=True)
+            LayerInfo(str(name), int(channels), int(height), int(width), str(kind), str(group))
+            for (name, channels, height, width), (kind, group) in zip(
+                facts["layers"], kinds, strict=True
+            )
         )
         usual, low, high = (int(size) for size in facts["sizes"])
         found = cls(

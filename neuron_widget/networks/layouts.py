@@ -145,9 +145,10 @@ class Layout:
             {math.floor(there * now / self.size), math.ceil(there * now / self.size)}
             for there, now in zip(self.grid, image, strict=True)
         ]
-        fitting = [pair for pair in itertools.product(*sides) if math.prod(pair) == patches]
+        fitting = [(h, w) for h, w in itertools.product(*sides) if h * w == patches]
         # A network may make the same number of every image.
-        return fitting[0] if fitting else self.grid if math.prod(self.grid) == patches else None
+        fitting += [self.grid] if math.prod(self.grid) == patches else []
+        return fitting[0] if fitting else None
 
 
 def _maps(activation: Tensor, _layout: Layout, _image: tuple[int, int]) -> Tensor:
@@ -170,7 +171,7 @@ def _tokens(activation: Tensor, layout: Layout, image: tuple[int, int]) -> Tenso
             f"{layout.prefix} and a grid of patches, as its {layout.prefix + rows * columns} of "
             f"{layout.size} px are ({rows} x {columns})"
         )
-    return activation[:, layout.prefix :].transpose(1, 2).unflatten(2, grid)
+    return activation[:, layout.prefix :].transpose(1, 2).reshape(len(activation), -1, *grid)
 
 
 def _vector(activation: Tensor, _layout: Layout, _image: tuple[int, int]) -> Tensor:

@@ -243,7 +243,8 @@ class VisionModel:
             )
         # Main names first, so that suggestions are names a person would use.
         main = [info.name for info in self.layers]
-        if isinstance(name, str) and (base := base_of_token(name)) in modules:
+        base = base_of_token(name) if isinstance(name, str) else None
+        if base is not None and base in modules:
             self.layer(base)  # it may have one
         known = [*main, *(n for n in modules if n not in main)]
         found = resolve_layer(name, dict.fromkeys([*known, *every]), model=self.title)
