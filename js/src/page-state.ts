@@ -211,11 +211,6 @@ export class PageState {
 		return this.network.value?.layers.find((layer) => layer.name === name);
 	}
 
-	/** Whether a layer's maps go from minus to plus. */
-	isSigned(layer: string): boolean {
-		return this.#layer(layer)?.kind === "tokens";
-	}
-
 	// ------------------------------------------------------------------ what takes its place
 
 	/** Another network: what was of the old one goes. */

@@ -16,17 +16,16 @@ export const PHOTO_BYTES = 5e+07;
 /**
  * One layer of the network: its name, the shape of its activation, its place in the menu.
  *
- * ``kind`` is ``"maps"``, ``"tokens"`` (patches of a transformer), ``"token"`` (one of its prefix
- * tokens) or ``"vector"``; ``group`` the stage it belongs to, empty for a layer that is not in
- * the menu.
+ * ``kind``, where it is not maps of a convolution: ``tokens`` (a transformer's patches), ``token``
+ * (one of its prefix tokens) or ``vector``. ``group``: stem, a stage or list of blocks, head.
  */
 export interface Layer {
 	name: string;
 	channels: number;
 	height: number;
 	width: number;
-	kind: string;
-	group: string;
+	kind?: string;
+	group?: string;
 }
 
 /** The network in use. ``note`` says why it was chosen where the user did not name it. */

@@ -26,32 +26,16 @@ export const VIRIDIS: Uint8Array = (() => {
 	return table;
 })();
 
-/** The ends of a scale with 0 in the middle, told apart also by who sees red and green alike. */
-const RED = [178, 24, 43] as const;
-const BLUE = [33, 102, 172] as const;
-
 export type MapMode = "off" | "blend" | "only";
 
 /**
  * RGBA pixels of an activation map. In "blend" the alpha follows the value, so that a weak map
- * looks weak on the photo; in "only" every pixel is opaque. Of a `signed` map 128 is 0, drawn
- * white, red what is above and blue what is below.
+ * looks weak on the photo; in "only" every pixel is opaque.
  */
-export function mapPixels(
-	map: Uint8Array,
-	mode: MapMode,
-	opacity: number,
-	signed = false,
-): Uint8ClampedArray {
+export function mapPixels(map: Uint8Array, mode: MapMode, opacity: number): Uint8ClampedArray {
 	const pixels = new Uint8ClampedArray(map.length * 4);
-	map.forEach((byte, i) => {
-		const level = signed ? Math.min(255, 2 * Math.abs(byte - 128)) : byte;
-		const end = byte > 128 ? RED : BLUE;
-		const white = mode === "only" ? 255 - level : 0;
-		for (let c = 0; c < 3; c++)
-			pixels[i * 4 + c] = signed
-				? white + ((255 - white) * (end[c] as number)) / 255
-				: (VIRIDIS[level * 3 + c] as number);
+	map.forEach((level, i) => {
+		for (let c = 0; c < 3; c++) pixels[i * 4 + c] = VIRIDIS[level * 3 + c] as number;
 		pixels[i * 4 + 3] = mode === "only" ? 255 : mode === "blend" ? level * opacity : 0;
 	});
 	return pixels;

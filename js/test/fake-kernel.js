@@ -8,14 +8,7 @@ const LAYERS = [
 	["mixed3a", 256, 28, 28],
 	["mixed4a", 508, 14, 14],
 	["mixed5b", 1024, 7, 7],
-].map(([name, channels, height, width]) => ({
-	name,
-	channels,
-	height,
-	width,
-	kind: "maps",
-	group: name.slice(0, -2),
-}));
+].map(([name, channels, height, width]) => ({ name, channels, height, width }));
 
 const CLASSES = [
 	"golden retriever",

@@ -53,8 +53,8 @@ export const view = (...bytes: number[]): DataView<ArrayBuffer> =>
 	new DataView(new Uint8Array(bytes).buffer);
 
 export const LAYERS: P.Layer[] = [
-	{ name: "mixed4a", channels: 508, height: 14, width: 14, kind: "maps", group: "mixed" },
-	{ name: "mixed3a", channels: 256, height: 28, width: 28, kind: "maps", group: "mixed" },
+	{ name: "mixed4a", channels: 508, height: 14, width: 14 },
+	{ name: "mixed3a", channels: 256, height: 28, width: 28 },
 ];
 
 export const opened = (identity = "net-1"): P.Opened => ({

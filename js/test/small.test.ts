@@ -143,14 +143,6 @@ describe("maps", () => {
 		expect(alpha("blend")).toEqual([5, 125]);
 		expect(alpha("only")).toEqual([255, 255]);
 	});
-	it("draws a signed map red above 0, blue below, and nothing at 0", () => {
-		const map = new Uint8Array([1, 128, 255]);
-		const pixels = mapPixels(map, "blend", 1, true);
-		expect([0, 4, 8].map((i) => pixels[i + 3])).toEqual([254, 0, 254]);
-		expect(pixels[0]).toBeLessThan(pixels[2] as number);
-		expect(pixels[8]).toBeGreaterThan(pixels[10] as number);
-		expect([...mapPixels(map, "only", 1, true).slice(4, 8)]).toEqual([255, 255, 255, 255]);
-	});
 	it("draws a closed outline around what lies above the threshold", () => {
 		expect(contour([0, 0, 0, 0, 9, 0, 0, 0, 0], 3, 3, 4.5).match(/M/g)).toHaveLength(4);
 		expect(contour([0, 0, 0, 0], 2, 2, 1)).toBe("");

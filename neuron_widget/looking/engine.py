@@ -144,11 +144,6 @@ class Look:
             return "raw scores: without a scan it is unknown what is usual"
         return f"percentiles among {self.scan.scanned:,} photos of {self.scan.dataset!r}"
 
-    @property
-    def signed(self) -> bool:
-        """Whether maps are drawn from minus to plus :meth:`scale`, with 0 in the middle."""
-        return self._model.layer(self.layer).signed
-
     @cached_property
     def percentile(self) -> Numbers | None:
         """Percentage of the data set's photos that each neuron scores lower, ``(C,)`` in 0..100.

@@ -33,8 +33,3 @@ class LayerInfo:
     width: int
     kind: str = field(default="maps", repr=False, compare=False)
     group: str = field(default="", repr=False, compare=False)
-
-    @property
-    def signed(self) -> bool:
-        """Whether its maps are drawn from minus to plus: tokens are negative as often as not."""
-        return self.kind == "tokens"

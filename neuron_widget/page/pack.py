@@ -89,11 +89,7 @@ def _photos(scan: ScanResult, target: Channel) -> Json:
     found["histogram"]["edges"] = edges
     groups = {"most": scan.top(neuron), "least": scan.bottom(neuron)}
     found |= {name: [_shot(example) for example in group] for name, group in groups.items()}
-    maps = (
-        map_bytes(e.activation_map(), scan.peak[neuron], scan.signed)
-        for g in groups.values()
-        for e in g
-    )
+    maps = (map_bytes(e.activation_map(), scan.peak[neuron]) for g in groups.values() for e in g)
     return {**found, "maps": _text(zlib.compress(b"".join(maps), 9))}
 
 

@@ -135,9 +135,7 @@ class _Measure:
         share = 0.5  # of its size, deflated; measured where maps are at hand
         if scan.stored_maps is not None:
             tried = [
-                b"".join(
-                    map_bytes(m, float(scan.peak[n]), scan.signed) for m in scan.maps(n).values()
-                )
+                b"".join(map_bytes(m, float(scan.peak[n])) for m in scan.maps(n).values())
                 for n in _spread(self._contents.neurons, _MAPS_TRIED)
             ]
             share = _mean(len(zlib.compress(maps)) / len(maps) for maps in tried if maps)

@@ -39,13 +39,8 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def map_bytes(activation: np.ndarray, scale: float, signed: bool = False) -> bytes:
-    """An activation map ``(h, w)`` as one byte a position, 255 = ``scale``.
-
-    ``signed``: 128 = 0, and what is below is negative, down to minus ``scale``.
-    """
+def map_bytes(activation: np.ndarray, scale: float) -> bytes:
+    """An activation map ``(h, w)`` as one byte a position, 255 = ``scale``."""
     if not scale > 0:
-        return bytes([128 * signed]) * activation.size
-    if signed:
-        return (np.clip(activation / scale, -1, 1) * 127 + 128.5).astype(np.uint8).tobytes()
+        return bytes(activation.size)
     return (np.clip(activation / scale, 0, 1) * 255 + 0.5).astype(np.uint8).tobytes()

@@ -25,8 +25,7 @@ running task for two seconds sends ``poll`` every 250 ms, see there.
 
 Buffers, in either direction: a message's ``buffers`` are listed in its docstring, in order. An
 activation map is sent as ``h * w`` bytes, row by row, ``255 = scale`` (the neuron's largest value
-in the data set, so that a weak map looks weak; maps are never stretched one by one). Of a layer of
-kind ``tokens`` 128 is 0, and what is below is negative, down to minus ``scale``.
+in the data set, so that a weak map looks weak; maps are never stretched one by one).
 
 * To the page: hosts hand them over as DataView, Uint8Array or ArrayBuffer; the page makes DataViews
   of them, with the offset, in one place (``js/src/buffers.ts``).
@@ -58,17 +57,16 @@ PHOTO_BYTES = 50_000_000
 class Layer(TypedDict):
     """One layer of the network: its name, the shape of its activation, its place in the menu.
 
-    ``kind`` is ``"maps"``, ``"tokens"`` (patches of a transformer), ``"token"`` (one of its prefix
-    tokens) or ``"vector"``; ``group`` the stage it belongs to, empty for a layer that is not in
-    the menu.
+    ``kind``, where it is not maps of a convolution: ``tokens`` (a transformer's patches), ``token``
+    (one of its prefix tokens) or ``vector``. ``group``: stem, a stage or list of blocks, head.
     """
 
     name: str
     channels: int
     height: int
     width: int
-    kind: str
-    group: str
+    kind: NotRequired[str]
+    group: NotRequired[str]
 
 
 class Network(TypedDict):

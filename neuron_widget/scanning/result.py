@@ -288,11 +288,6 @@ class ScanResult:
         silent = (self.peak <= 0) & (self.tables.worst >= 0)
         return tuple(np.flatnonzero(silent).tolist()) if self.scanned else ()
 
-    @property
-    def signed(self) -> bool:
-        """Whether maps are drawn from minus to plus the neuron's peak, with 0 in the middle."""
-        return self._model.layer(self.layer).signed
-
     def histogram(self, neuron: int | TargetLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return counts (n,) and edges (n + 1,) of a neuron's scores, at most 40 equal bars."""
         neuron = self._check(neuron)

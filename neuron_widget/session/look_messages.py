@@ -117,4 +117,4 @@ def no_answer(number: int, question: str, why: str) -> Message:
 
 
 def _bytes(look: Look, neuron: int) -> bytes:
-    return map_bytes(np.nan_to_num(look.map(neuron)), look.scale(neuron), look.signed)
+    return map_bytes(np.nan_to_num(look.map(neuron)), look.scale(neuron))

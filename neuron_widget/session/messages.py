@@ -52,19 +52,17 @@ def opened(model: Network, layer: LayerInfo) -> Message:
         "identity": model.identity,
         "device": str(model.device),
         "note": model.note,
-        "layers": [
-            {
-                "name": x.name,
-                "channels": x.channels,
-                "height": x.height,
-                "width": x.width,
-                "kind": x.kind,
-                "group": x.group,
-            }
-            for x in layers
-        ],
+        "layers": [_layer(x) for x in layers],
     }
     return {"kind": "opened", "network": network}
+
+
+def _layer(info: LayerInfo) -> Message:
+    """See :class:`.protocol.Layer`."""
+    message: Message = {n: getattr(info, n) for n in ("name", "channels", "height", "width")}
+    message |= {"kind": info.kind} if info.kind != "maps" else {}
+    message |= {"group": info.group} if info.group else {}
+    return message
 
 
 def configured(settings: Settings) -> Message:
@@ -264,7 +262,7 @@ def photos(scan: ScanResult, target: Target) -> Part:
         for example in examples:
             activation = example.activation_map()
             message[group].append(_photo(example, activation))
-            buffers += [jpeg(example.image(), PHOTO_PX), map_bytes(activation, scale, scan.signed)]
+            buffers += [jpeg(example.image(), PHOTO_PX), map_bytes(activation, scale)]
     return message, buffers
 
 
@@ -308,7 +306,7 @@ def large_photo(scan: ScanResult, target: Target, group: str, rank: int) -> Part
     crop = jpeg(example.crop(), LARGE_PX)
     return message, [
         jpeg(example.image(), LARGE_PX, quality=92),
-        map_bytes(activation, scale, scan.signed),
+        map_bytes(activation, scale),
         crop,
     ]
 

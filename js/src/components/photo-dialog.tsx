@@ -162,11 +162,8 @@ function Marks({ shot, scale, quantile }: { shot: Shot; scale: number; quantile:
 	const [w, h] = [photo.map_width, photo.map_height];
 	const [left, top, right, bottom] = photo.receptive_field as [number, number, number, number];
 	const [row, column] = photo.position as [number, number];
-	const share = scale > 0 ? quantile / scale : 1;
-	const { state } = useView();
-	const signed = state.isSigned(state.selection.layer.value);
-	const threshold = signed ? 128 + share * 127 : share * 255;
-	const line = share > 0 ? contour(shot.map, w, h, threshold) : "";
+	const threshold = scale > 0 ? (quantile / scale) * 255 : 255;
+	const line = threshold > 0 ? contour(shot.map, w, h, threshold) : "";
 	return (
 		<svg class="nw-marks" viewBox={`0 0 ${w} ${h}`} preserveAspectRatio="none" aria-hidden="true">
 			{line && <path class="nw-mark-under" d={line} />}
@@ -204,10 +201,7 @@ function Facts(props: { shot: Shot; large: LargeShot | undefined; quantile: numb
 							<span class="nw-muted">The crop is on its way.</span>
 						)}
 					</div>
-					<p class="nw-caption">
-						what the strongest unit can see (its receptive field
-						{photo.receptive_field.join() === "0,0,1,1" && ": all of the photo"})
-					</p>
+					<p class="nw-caption">what the strongest unit can see (its receptive field)</p>
 				</>
 			) : (
 				<strong>The neuron fires nowhere in this photo.</strong>

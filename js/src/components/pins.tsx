@@ -117,7 +117,6 @@ function Card({ pin }: { pin: Target }) {
 									height={shot.photo.map_height}
 									mode={mapMode.value}
 									opacity={opacity.value}
-									layer={channel.layer}
 								/>
 							</span>
 						))
