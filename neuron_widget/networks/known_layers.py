@@ -37,15 +37,19 @@ class KnownLayers:
         The network.
     seen
         What was seen in its forward pass.
+    main
+        The layers of the menu, where they are given.
 
     Attributes
     ----------
     every : dict
         Name -> :class:`.LayerInfo`, of all that have a map; prefix tokens too, each as a layer of
         its own.
+    menu : tuple of LayerInfo
+        The layers a person would name, with their groups.
     """
 
-    def __init__(self, module: nn.Module, seen: Probed):
+    def __init__(self, module: nn.Module, seen: Probed, main: Sequence[str] | None = None):
         self.seen = seen
         self._module = module
         self.every: dict[str, LayerInfo] = {}
@@ -62,6 +66,7 @@ class KnownLayers:
                 name = outer[name]
             if name in seen.shapes:
                 self.learn(inner, seen.shapes[name], seen.layouts[name])
+        self.menu = tuple(self._in_menu(main))
 
     def learn(self, name: str, shape: tuple[int, int, int], layout: Layout) -> LayerInfo:
         """Take in a layer, and its prefix tokens."""
@@ -82,8 +87,7 @@ class KnownLayers:
         """The module that gives a layer that is known, and how it gives it."""
         return self._places[name]
 
-    def menu(self, main: Sequence[str] | None) -> list[LayerInfo]:
-        """The layers a person would name, with their groups; ``main``: those that are given."""
+    def _in_menu(self, main: Sequence[str] | None) -> list[LayerInfo]:
         names = [n for n in main if n in self.every] if main else None
         if names is None:
             names = menu_names(self._module, self.seen)

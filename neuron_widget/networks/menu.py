@@ -31,7 +31,10 @@ def menu_names(module: nn.Module, seen: Probed) -> list[str]:
     Where a trunk (``blocks``, ``stages``) gives what its last block gives, it is the block that is
     named.
     """
-    names = main_layers(_worth_naming(module, seen))
+    shapes = _worth_naming(module, seen)
+    names = main_layers(shapes)
+    inside = _inside_of_blocks(module, seen, shapes)
+    names = [name for name in names if name not in inside] or names
     # Between blocks, what has but one part that is looked at is not taken apart.
     groups = grouped(names)
     return [
@@ -151,6 +154,27 @@ def _worth_naming(module: nn.Module, seen: Probed) -> dict[str, tuple[int, int, 
             continue
         chosen[name] = places[name]
     return chosen or dict(places)
+
+
+def _inside_of_blocks(module: nn.Module, seen: Probed, shapes: Shapes) -> set[str]:
+    """Parts of what computes, where a stage only holds its blocks: it gives what the last gives.
+
+    A class computes if one of its modules does: of residual blocks those that make the map smaller
+    may add nothing.
+    """
+    modules = dict(module.named_modules())
+    kinds = {
+        type(modules[name])
+        for name in seen.shapes
+        if name not in seen.same and any(True for _ in modules[name].children())
+    }
+    _, transparent = _levels(shapes)
+
+    def is_inside(name: str) -> bool:
+        ways = [*itertools.accumulate(name.split("."), "{}.{}".format)][:-1]
+        return any(type(modules[way]) in kinds and way not in transparent for way in ways)
+
+    return {name for name in shapes if is_inside(name)}
 
 
 def _area(shape: tuple[int, int, int]) -> int:

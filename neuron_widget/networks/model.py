@@ -115,7 +115,6 @@ class VisionModel:
         self._structure: tuple[list[nn.Module], list[torch.Size]] = ([], [])
         self.layout = dict(layout or {})
         self._layers = KnownLayers(module, Probed())
-        self._menu: tuple[LayerInfo, ...] = ()
         self.reads_alone = False
         self._sizes = Sizes(input_size)
         self._identity: tuple[object, str] = (None, "")
@@ -168,10 +167,9 @@ class VisionModel:
         """Every layer with a map, probed again after somebody changed the network's structure."""
         structure = ([*self.module.modules()], [p.shape for p in self.module.parameters()])
         if self._structure != structure:
-            self._layers = KnownLayers(self.module, self._probe_all())
+            self._layers = KnownLayers(self.module, self._probe_all(), self._main_layers)
             self._structure = structure
             self._sizes = Sizes(self.input_size)
-            self._menu = tuple(self._layers.menu(self._main_layers))
         return self._layers
 
     def _probe_all(self) -> Probed:
@@ -204,11 +202,9 @@ class VisionModel:
     def layers(self) -> tuple[LayerInfo, ...]:
         """The layers a person would name, in order of execution, probed with one forward pass.
 
-        They are cut where the network branches: blocks, and stages of blocks. Deeper ones
-        (``layer(name)`` finds them) are left out, poolings and the classifier too.
+        They are blocks, and stages of blocks; ``layer(name)`` finds all others.
         """
-        _ = self._known_layers
-        return self._menu
+        return self._known_layers.menu
 
     @property
     def default_layer(self) -> str:
@@ -321,9 +317,8 @@ class VisionModel:
     def _attempt(self, size: int, name: str | None) -> None:
         """One image of this side through the network, up to a layer."""
         with self.private_copy() as network, torch.inference_mode():
-            if name is None:
-                run: Callable[[Tensor], object] = network
-            else:
+            run: Callable[[Tensor], object] = network
+            if name is not None:
                 module, layout = self._layers.place(name)
                 run = layer_reader(network, module, layout=layout)
             run(self.preprocess(self._noise(1, size)))

@@ -14,6 +14,7 @@ from torch import nn
 from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS, as_path
 from neuron_widget.networks import inception
+from neuron_widget.networks.any_size import of_any_size, usual_side
 from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
 from neuron_widget.networks.known import AT_HAND, NOT_AT_HAND, cached_inception
 from neuron_widget.networks.layouts import Layout, as_layout
@@ -22,7 +23,6 @@ from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_
 from neuron_widget.networks.user_module import open_module
 from neuron_widget.networks.weights import Report, find_inception_weights
 from neuron_widget.setting import check_int
-from neuron_widget.settings import RENDER
 
 __all__ = ["load_model", "pick_device"]
 
@@ -349,60 +349,28 @@ def _timm(
         say(f"Loading timm's weights of {name} (downloaded if they are not in the cache)")
     try:
         if weights is None:
-            module = _of_any_size(name, pretrained=True)
+            module = of_any_size(name, pretrained=True)
         else:
             with _own_randomness():
-                module = _of_any_size(name, pretrained=False)
+                module = of_any_size(name, pretrained=False)
     except OSError as error:
         raise _unreachable(f"timm's weights of {name!r}", error) from error
     if weights is not None and weights != "random":
         _load(module, weights)
     known = timm_preprocess(module)
     assert known is not None
-    usual, note = known[1] or 224, ""
-    if size is None and usual > _LARGE and _takes(module, RENDER["size"].usual):
-        note = (
-            f"Opened at {RENDER['size'].usual} px: its own {usual} px take "
-            f"{(usual / RENDER['size'].usual) ** 2:.0f} times as long. "
-            f"load_model(..., input_size={usual}) opens it at that."
-        )
-        usual = RENDER["size"].usual
+    usual, note = (size, "") if size else usual_side(module, known[1] or 224)
     opened = VisionModel(
         module.to(device),
         known[0],
         name=f"timm/{name}",
         title=name + _untrained(weights),
         device=device,
-        input_size=size or usual,
+        input_size=usual,
         loaded_here=True,
     )
     opened.note = note
     return opened
-
-
-# Pixels: a photo of more takes four times as long as one of the usual size.
-_LARGE = 448
-
-
-def _of_any_size(name: str, pretrained: bool) -> nn.Module:
-    """One of timm's networks; where it can be asked to take images of any size, it does."""
-    import timm
-
-    try:
-        module: nn.Module = timm.create_model(name, pretrained=pretrained, dynamic_img_size=True)
-    except TypeError:  # it has no such argument
-        module = timm.create_model(name, pretrained=pretrained)
-    return module
-
-
-def _takes(module: nn.Module, size: int) -> bool:
-    """Whether an image of this side goes through a network."""
-    try:
-        with torch.inference_mode():
-            module.eval()(torch.zeros(1, 3, size, size))
-    except Exception:  # noqa: BLE001  # somebody's network
-        return False
-    return True
 
 
 def _load(
