@@ -25,7 +25,7 @@ def of_any_size(name: str, *, pretrained: bool) -> nn.Module:
 
 
 def usual_side(module: nn.Module, own: int) -> tuple[int, str]:
-    """The side that a network is opened at, where its own is ``own``, and what is to be known of it.
+    """The side that a network is opened at, where its own is ``own``, and what is to be known.
 
     Its own, unless that is large and the network takes the usual one as well.
     """

@@ -200,10 +200,7 @@ class VisionModel:
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
-        """The layers a person would name, in order of execution, probed with one forward pass.
-
-        They are blocks, and stages of blocks; ``layer(name)`` finds all others.
-        """
+        """The layers a person would name, in order of execution; ``layer(name)`` finds others."""
         return self._known_layers.menu
 
     @property
