@@ -191,10 +191,8 @@ class Session:
             parts += state.cache.target(state.target)
             selected = messages.selected(seq, state.target, state.steps)
         state.no_error("select")
-        if new_layer and state.network is not None:
-            info = state.network.layer(state.layer)
-            if info not in state.network.layers:  # the page knows those of the menu
-                state.show("network", messages.opened(state.network, info))
+        if new_layer:
+            state.show_deeper_layer()
         state.show("selected", selected)
         for part in parts:
             state.send(*part)
