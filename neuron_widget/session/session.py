@@ -191,8 +191,7 @@ class Session:
             parts += state.cache.target(state.target)
             selected = messages.selected(seq, state.target, state.steps)
         state.no_error("select")
-        if new_layer:
-            state.show_deeper_layer()
+        state.show_layer()
         state.show("selected", selected)
         for part in parts:
             state.send(*part)

@@ -197,11 +197,14 @@ class State:
         if not self.closed:
             self.send(message, [])
 
-    def show_deeper_layer(self) -> None:
+    def show_layer(self) -> None:
         """Have the page know the selected layer, if it is not one of the menu."""
-        network = self.network
-        if network is not None and (info := network.layer(self.layer)) not in network.layers:
-            self.show("network", messages.opened(network, info))
+        told = self._shown.get("network", {}).get("network")
+        if told is None or any(layer["name"] == self.layer for layer in told["layers"]):
+            return
+        if self.network is not None:
+            info = self.network.layer(self.layer)
+            self.show("network", messages.opened(self.network, info))
 
     def send_targets(self, *targets: Target) -> None:
         """Send what is known of targets; without any, of the selected one and those pinned."""

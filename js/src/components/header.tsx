@@ -112,8 +112,15 @@ function LayerBox() {
 				// The browser lists what fits the text: all of it, to begin with.
 				onFocus={() => type("")}
 				onBlur={() => type(null)}
-				onInput={(e) => type(e.currentTarget.value)}
-				onChange={(e) => choose(e.currentTarget.value.trim())}
+				onInput={(e) => {
+					const text = e.currentTarget.value;
+					// Picked from the list, not typed.
+					if (e.inputType === "insertReplacementText") choose(text);
+					else type(text);
+				}}
+				onKeyDown={(e) => {
+					if (e.key === "Enter") choose(e.currentTarget.value.trim());
+				}}
 			/>
 			<datalist id={`${name}-layers`}>
 				{layers.map((l) => (
