@@ -111,7 +111,7 @@ def probe(
                 is_outer = inner.startswith(f"{name}.")
                 if not is_outer and version == version_before:
                     return  # passed through unchanged
-                if is_outer:
+                if version == version_before:
                     same[name] = inner
                 del found[id(output)]
             elif version == 0 and any(output is arg for arg in args):
