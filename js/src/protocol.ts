@@ -14,11 +14,13 @@ export const PIECE_BYTES = 4e+06;
 export const PHOTO_BYTES = 5e+07;
 
 /**
- * One layer of the network: its name and the shape of its activation.
+ * One layer of the network: its name, the shape of its activation, its place in the menu.
  *
  * ``word``: what its neurons are, where that is another word (``class``, ``feature``). ``names``:
  * theirs, in order, where they have some; ``""`` for one that has none. ``signed``: values below 0
  * are answers too; a byte of a map is 128 for 0 then, 255 for ``scale`` and 1 for ``-scale``.
+ * ``kind``, where it is not maps of a convolution: ``tokens`` (a transformer's patches), ``token``
+ * (one of its prefix tokens) or ``vector``. ``group``: stem, a stage or list of blocks, head.
  */
 export interface Layer {
 	name: string;
@@ -28,6 +30,8 @@ export interface Layer {
 	word?: string;
 	names?: string[];
 	signed?: boolean;
+	kind?: string;
+	group?: string;
 }
 
 /** The network in use. ``note`` says why it was chosen where the user did not name it. */

@@ -158,7 +158,7 @@ class Analyzer:
         return {
             "name": info.name,
             "layer": info.name,
-            "module": model.module.get_submodule(model.module_of(info.name) or ""),
+            "module": model.module.get_submodule(model.place(info.name)[0]),
             "num_neurons": info.channels,
             "map_size": (info.height, info.width),
             "model": model.identity,
@@ -206,8 +206,7 @@ class Analyzer:
         """
         self._unhook()
         model = self.load_model()
-        name = model.module_of(model.layer(self.target_layer).name)
-        layer = model.module.get_submodule(name or "")
+        layer = model.module.get_submodule(model.place(self.target_layer)[0])
         handle = keep_activations(layer, self._layer_names(), self.activations)
         self._unhook = weakref.finalize(self, handle.remove)
         return handle

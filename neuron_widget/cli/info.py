@@ -94,7 +94,10 @@ def show_layers(model: str, weights: str | None, device: str | None, as_json: bo
     """The layers of a network."""
     opened = open_model(model, weights, device)
     rows = [
-        (i.name, _counted(i), f"{i.height} x {i.width}" if i.height * i.width > 1 else "")
+        (
+            *(i.name, _counted(i), f"{i.height} x {i.width}" if i.height * i.width > 1 else ""),
+            *(i.kind, i.group),
+        )
         for i in opened.menu
     ]
     found: dict[str, Any] = {
@@ -106,4 +109,4 @@ def show_layers(model: str, weights: str | None, device: str | None, as_json: bo
             for info in opened.menu
         ],
     }
-    show(found, as_json, [opened.title, *table(["layer", "neurons", "map"], rows)])
+    show(found, as_json, [opened.title, *table(["layer", "neurons", "map", "kind", "group"], rows)])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neuron_widget.errors import ModelError, NeuronWidgetError, first_line
 from neuron_widget.networks.dictionaries import Dictionary
-from neuron_widget.networks.layers import are_channels_last
+from neuron_widget.networks.layouts import MAPS, Layout
 from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.outputs import output_rows
@@ -46,14 +46,15 @@ def answers(
         layer, change = "", None
     elif layer and (added := model.dictionary(layer)) is not None:
         layer, change = added.source, _through(added.dictionary, change)
+    name, layout = model.place(layer) if change is not None else ("", MAPS)
     with (
         model.private_copy() as network,
         torch.inference_mode(),
         torch.autocast(images.device.type, enabled=False),
     ):
-        hook = _Hook(change)
+        hook = _Hook(change, layout, (images.shape[-2], images.shape[-1]))
         handle = (
-            network.get_submodule(layer).register_forward_hook(hook) if change is not None else None
+            network.get_submodule(name).register_forward_hook(hook) if change is not None else None
         )
         try:
             given = network(model.preprocess(images))
@@ -93,8 +94,8 @@ def _through(dictionary: Dictionary, change: Change | None) -> Change | None:
 class _Hook:
     """Changes what the first call of a module gives."""
 
-    def __init__(self, change: Change | None):
-        self._change = change
+    def __init__(self, change: Change | None, layout: Layout, image: tuple[int, int]):
+        self._change, self._layout, self._image = change, layout, image
         self.called = False
 
     def __call__(self, _module: nn.Module, _args: Any, output: Any) -> Any:
@@ -112,9 +113,8 @@ class _Hook:
                     "made from"
                 )
             assert self._change is not None
-            if are_channels_last(output):
-                return self._change(output.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-            return self._change(output)
+            maps = self._layout.read(output, self._image)
+            return self._layout.write(output, self._change(maps))
         if isinstance(output, (tuple, list)) and output:
             parts = [self._changed(output[0]), *output[1:]]
             kind: Any = type(output)

@@ -32,6 +32,8 @@ NOT_AT_HAND = (
 )
 AT_HAND = "Chosen because its weights are at hand."
 
+_MENU = ("layers", "kinds", "default_layer", "outputs")
+
 
 @dataclass(frozen=True, eq=False)
 class KnownNetwork:
@@ -87,9 +89,12 @@ class KnownNetwork:
         return (check_neuron(neuron, info.channels, info.name),)
 
     def same(self, other: KnownNetwork) -> bool:
-        """Whether results of the one are results of the other."""
-        ours, theirs = ({**one.facts(), "outputs": None} for one in (self, other))
-        return ours == theirs
+        """Whether results of the one are results of the other.
+
+        Which layers are in the menu is no part of it: one version may name others than the last.
+        """
+        mine, theirs = self.facts(), other.facts()
+        return all(mine[name] == theirs[name] for name in mine if name not in _MENU)
 
     def with_note(self, note: str) -> KnownNetwork:
         """The same network with another note."""
@@ -104,6 +109,7 @@ class KnownNetwork:
             "input": self.input,
             "input_size": self.input_size,
             "layers": [[x.name, x.channels, x.height, x.width] for x in self.layers],
+            "kinds": [[x.kind, x.group] for x in self.layers],
             "default_layer": self.default_layer,
             "redirect_relu": self.redirect_relu,
             "sizes": [self.usual_size, *self.sizes],
@@ -113,9 +119,17 @@ class KnownNetwork:
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> KnownNetwork:
         """Rebuild it; KeyError, TypeError or ValueError for what is no description."""
+        # A description of an earlier version has no kinds.
+        kinds = facts.get("kinds") or [["maps", ""]] * len(facts["layers"])
         layers = tuple(
-            LayerInfo(str(name), int(channels), int(height), int(width))
-            for name, channels, height, width in facts["layers"]
+            LayerInfo(
+                *(str(name), int(channels), int(height), int(width)),
+                kind=str(kind),
+                group=str(group),
+            )
+            for (name, channels, height, width), (kind, group) in zip(
+                facts["layers"], kinds, strict=True
+            )
         )
         usual, low, high = (int(size) for size in facts["sizes"])
         found = cls(

@@ -18,8 +18,12 @@ class LayerInfo:
 
     Attributes
     ----------
-    name, channels, height, width
-        The layer, how many neurons it has, and the size of their maps.
+    name
+        The module's name; with the token's behind it for a prefix token (``blocks.8.cls``).
+    channels
+        Number of neurons.
+    height, width
+        Size of the map.
     word
         What its neurons are: ``"neuron"``, ``"class"`` of the network's outputs, or ``"feature"``
         of a dictionary.
@@ -27,6 +31,12 @@ class LayerInfo:
         Whether a value below 0 is an answer as one above it: then no neuron is called dead.
     names
         Names of its neurons, ``""`` where one has none; empty where they go by numbers.
+    kind
+        ``"maps"``; ``"tokens"`` for the patches of a transformer, ``"token"`` for one of its prefix
+        tokens; ``"vector"`` for a layer without places.
+    group
+        Where it stands in the menu: ``"stem"``, the name of its stage or of the list of blocks,
+        ``"head"``; empty for what is not in the menu.
     """
 
     name: str
@@ -36,6 +46,8 @@ class LayerInfo:
     word: str = field(default="neuron", repr=False)
     signed: bool = field(default=False, repr=False)
     names: tuple[str, ...] = field(default=(), repr=False)
+    kind: str = field(default="maps", repr=False, compare=False)
+    group: str = field(default="", repr=False, compare=False)
 
     def called(self, neuron: int) -> str:
         """The neuron's name, or its number."""
@@ -78,4 +90,4 @@ class LayerInfo:
 
 def outputs_layer(count: int, names: tuple[str, ...] = ()) -> LayerInfo:
     """The layer of so many outputs: classes, each with a number for the whole image."""
-    return LayerInfo(OUTPUT, count, 1, 1, "class", True, names)
+    return LayerInfo(OUTPUT, count, 1, 1, "class", True, names, kind="vector", group="head")

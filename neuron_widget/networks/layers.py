@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,8 +19,17 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from neuron_widget.errors import ModelError
+from neuron_widget.networks.layouts import MAPS, Layout
 
-__all__ = ["RedirectedReLU", "are_channels_last", "eval_mode", "layer_reader", "relu_top"]
+__all__ = [
+    "LayerReached",
+    "RedirectedReLU",
+    "eval_mode",
+    "first_tensor_of",
+    "layer_output",
+    "layer_reader",
+    "relu_top",
+]
 
 # ------------------------------------------------------------------ scopes
 
@@ -37,12 +46,12 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
             m.training = True
 
 
-class _LayerReached(BaseException):
+class LayerReached(BaseException):
     """Ends a forward pass at the layer. Not an ``Exception``: a model's own handlers let it by."""
 
 
 def layer_reader(
-    module: nn.Module, name: str, *, stop: bool = True, channels_last: bool | None = None
+    module: nn.Module, name: str, *, stop: bool = True, layout: Layout = MAPS
 ) -> Callable[[Tensor], Tensor]:
     """A function from a network input to the activation of one layer, ``(N, C, h, w)``.
 
@@ -58,13 +67,23 @@ def layer_reader(
         An exact name out of ``module.named_modules()``.
     stop
         Whether to end the forward pass at the layer.
-    channels_last
-        Whether the layer itself gives ``(N, h, w, C)``; None: judged by :func:`are_channels_last`.
+    layout
+        How the layer itself gives it.
 
     Notes
     -----
     One hook and an exception to stop, after baukit's ``nethook.Trace``.
     """
+    output = layer_output(module, name, stop=stop)
+
+    def read(x: Tensor) -> Tensor:
+        return layout.read(output(x), (x.shape[-2], x.shape[-1]))
+
+    return read
+
+
+def layer_output(module: nn.Module, name: str, *, stop: bool = True) -> Callable[[Tensor], Tensor]:
+    """As :func:`layer_reader`, to what the layer itself gives."""
     layer = module.get_submodule(name)
     if isinstance(layer, torch.jit.ScriptModule):
         raise ModelError(
@@ -83,12 +102,12 @@ def layer_reader(
                 return
             seen.append(_first_tensor(output))
             if stop:
-                raise _LayerReached
+                raise LayerReached
 
         handle = layer.register_forward_hook(keep)
         try:
             module(x)
-        except _LayerReached as reached:
+        except LayerReached as reached:
             # Generators that wait in the frames that were left (torch's checkpoint) end now, and
             # not when the garbage is collected.
             traceback.clear_frames(reached.__traceback__)
@@ -107,30 +126,23 @@ def layer_reader(
                 "(torch.no_grad, detach, checkpoint(use_reentrant=True)) or computes in integers "
                 "(a quantised network: open the one it was made from)"
             )
-        found = seen[0].dequantize() if seen[0].is_quantized else seen[0]
-        last = are_channels_last(found) if channels_last is None else channels_last
-        return found.permute(0, 3, 1, 2) if last else found
+        return seen[0].dequantize() if seen[0].is_quantized else seen[0]
 
     return read
 
 
-def are_channels_last(activation: Tensor) -> bool:
-    """Whether this is the ``(N, h, w, C)`` of the inside of Swin's and ConvNeXt's blocks.
-
-    Images are square, so of three axes that are not alike the odd one is the channels'.
-    """
-    if activation.ndim != 4:
-        return False
-    _, a, b, c = activation.shape
-    return a == b != c
+def first_tensor_of(output: Any) -> Tensor | None:
+    """What of a module's output is read: itself, or the first of several; None for no tensor."""
+    while isinstance(output, (tuple, list, Mapping)) and output:
+        output = next(iter(output.values())) if isinstance(output, Mapping) else output[0]
+    return output if isinstance(output, Tensor) else None
 
 
 def _first_tensor(output: Any) -> Tensor:
-    while isinstance(output, (tuple, list)) and output:
-        output = output[0]
-    if not isinstance(output, Tensor):
+    found = first_tensor_of(output)
+    if found is None:
         raise ModelError(f"the layer returned {type(output).__name__}, expected a tensor")
-    return output
+    return found
 
 
 # ------------------------------------------------------------------ redirected ReLU

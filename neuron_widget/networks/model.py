@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +17,11 @@ from neuron_widget.errors import (
 from neuron_widget.names import resolve_layer
 from neuron_widget.networks.beyond import Beyond, WithBeyond
 from neuron_widget.networks.identity import quick_look, weights_hash
+from neuron_widget.networks.known_layers import KnownLayers, base_of_token
 from neuron_widget.networks.layer_info import LayerInfo
 from neuron_widget.networks.layers import layer_reader
+from neuron_widget.networks.layouts import MAPS, Layout
 from neuron_widget.networks.memory import is_out_of_memory
-from neuron_widget.networks.menu import main_layers, middle_layer
 from neuron_widget.networks.prepared import PreparedNetworks, PreparedReader
 from neuron_widget.networks.private_copy import PrivateCopies
 from neuron_widget.networks.probing import (
@@ -66,6 +67,8 @@ class VisionModel(WithBeyond):
         after the layers were asked for.
     labels : tuple of str or None
         Names of the outputs, where known: the first of a class's synonyms.
+    layout : dict
+        How layers give their activation, where somebody said it: by patterns of their names.
     note : str
         Why this network was chosen, where the user did not name one; what to know of it.
 
@@ -97,6 +100,7 @@ class VisionModel(WithBeyond):
         labels: Sequence[str] | None = None,
         main_layers: Sequence[str] | None = None,
         default_layer: str | None = None,
+        layout: Mapping[str, Layout] | None = None,
     ):
         self.module = module
         self.name = name
@@ -111,10 +115,8 @@ class VisionModel(WithBeyond):
         self._main_layers = main_layers
         self._default_layer = default_layer
         self._structure: tuple[list[nn.Module], list[torch.Size]] = ([], [])
-        self._seen = Probed()
-        self._every: dict[str, LayerInfo] = {}
-        self._probed: dict[str, LayerInfo] = {}
-        self._channels_last: set[str] = set()
+        self.layout = dict(layout or {})
+        self._layers = KnownLayers(module, Probed())
         self.reads_alone = False
         self._sizes = Sizes(input_size)
         self._identity: tuple[object, str] = (None, "")
@@ -148,8 +150,7 @@ class VisionModel(WithBeyond):
     def redirect_relu(self) -> bool:
         """Whether rendering redirects ReLU gradients by default (can be set)."""
         if self._redirect_relu is None:
-            _ = self._named_layers
-            return self._seen.has_relu
+            return self._known_layers.seen.has_relu
         return self._redirect_relu
 
     @redirect_relu.setter
@@ -164,16 +165,14 @@ class VisionModel(WithBeyond):
             return self.preprocess(image).shape[1] == 1
 
     @property
-    def _named_layers(self) -> dict[str, LayerInfo]:
+    def _known_layers(self) -> KnownLayers:
         """Every layer with a map, probed again after somebody changed the network's structure."""
         structure = ([*self.module.modules()], [p.shape for p in self.module.parameters()])
         if self._structure != structure:
-            self._seen = self._probe_all()
-            self._every = {name: LayerInfo(name, *s) for name, s in self._seen.shapes.items()}
-            self._channels_last = set(self._seen.channels_last)
-            self._structure, self._probed = structure, {}
+            self._layers = KnownLayers(self.module, self._probe_all(), self._main_layers)
+            self._structure = structure
             self._sizes = Sizes(self.input_size)
-        return self._every
+        return self._layers
 
     def _probe_all(self) -> Probed:
         images = self._noise(2, self.input_size)
@@ -181,11 +180,11 @@ class VisionModel(WithBeyond):
         with self.private_copy() as network, watching_output(network, given):
             try:
                 with explaining(self.title, images, self._why_not):
-                    seen = probe(network, self.preprocess(images))
+                    seen = probe(network, images, self.preprocess, said=self.layout)
             except ModelError as error:
                 # Networks are written that take one image at a time.
                 try:
-                    seen = probe(network, self.preprocess(images[:1]))
+                    seen = probe(network, images, self.preprocess, alone=True, said=self.layout)
                 except Exception:  # noqa: BLE001  # the first error says it
                     raise error from error.__cause__
                 self.reads_alone = True
@@ -206,13 +205,8 @@ class VisionModel(WithBeyond):
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
-        """The layers a person would name, in order of execution, probed with one forward pass.
-
-        Deeper ones (``layer(name)`` finds them) are left out where the network has blocks.
-        """
-        every = self._named_layers
-        names = self._main_layers or main_layers(self._seen.shapes)
-        return tuple(every.get(name) or self._probe(name) for name in names)
+        """The layers a person would name, in order of execution; ``layer(name)`` finds others."""
+        return self._known_layers.menu
 
     @property
     def default_layer(self) -> str:
@@ -225,8 +219,7 @@ class VisionModel(WithBeyond):
                 "neurons to show: expected a convolutional network whose layers are modules "
                 "(an exported or compiled program has none: open the module it was made from)"
             )
-        names = [info.name for info in self.layers]
-        return middle_layer(self.module, names, self._seen.shapes)
+        return self._known_layers.middle([info.name for info in self.layers])
 
     def layer(self, name: str) -> LayerInfo:
         """The layer that ``name`` means (``mixed_4a``, ``Mixed4a``, ``layer3_0_conv1``).
@@ -236,7 +229,7 @@ class VisionModel(WithBeyond):
         UnknownLayer
             With the nearest names.
         """
-        every = self._named_layers
+        every = self._known_layers.every
         if isinstance(name, str) and name in every:
             return every[name]
         if isinstance(name, str) and (other := self._beyond.find(name, self)):
@@ -250,21 +243,35 @@ class VisionModel(WithBeyond):
             )
         # Main names first, so that suggestions are names a person would use.
         main = [info.name for info in self.layers]
-        found = resolve_layer(
-            name, [*main, *(n for n in modules if n not in main)], model=self.title
-        )
+        base = base_of_token(name) if isinstance(name, str) else None
+        if base is not None and base in modules:
+            self.layer(base)  # it may have one
+        known = [*main, *(n for n in modules if n not in main)]
+        found = resolve_layer(name, dict.fromkeys([*known, *every]), model=self.title)
         return every.get(found) or self._probe(found)
 
     def _probe(self, name: str) -> LayerInfo:
-        """A layer that shares its output with an enclosing block, or has no maps."""
-        if name not in self._probed:
-            images = self._noise(1 if self.reads_alone else 2, self.input_size)
-            with self.private_copy() as network, explaining(self.title, images, self._why_not):
-                found, last = probe_one(network, name, self.preprocess(images))
-            self._probed[name] = LayerInfo(name, *found)
-            if last:
-                self._channels_last.add(name)
-        return self._probed[name]
+        """A layer that is not known yet, such as one that passes on what it is given."""
+        images, layers = self._noise(2, self.input_size), self._layers
+        with self.private_copy() as network, explaining(self.title, images, self._why_not):
+            shape, layout = probe_one(
+                network,
+                name,
+                images,
+                self.preprocess,
+                alone=self.reads_alone,
+                plain=layers.seen.plain,
+                said=self.layout,
+            )
+        return layers.learn(name, shape, layout)
+
+    def place(self, layer: str) -> tuple[str, Layout]:
+        """The module that a layer is read from, and how that gives it.
+
+        Of a dictionary's layer those of the layer below; of the outputs the network itself.
+        """
+        base = self.module_of(self.layer(layer).name)
+        return ("", MAPS) if base is None else self._layers.place(base)
 
     def _why_not(self, size: int) -> str:
         """What is wrong with images of this side, as far as trying tells."""
@@ -317,8 +324,11 @@ class VisionModel(WithBeyond):
     def _attempt(self, size: int, name: str | None) -> None:
         """One image of this side through the network, up to a layer."""
         with self.private_copy() as network, torch.inference_mode():
+            run: Callable[[Tensor], object] = network
             base = None if name is None else self.module_of(name)
-            run = network if base is None else layer_reader(network, base)
+            if base is not None:
+                module, layout = self._layers.place(base)
+                run = layer_reader(network, module, layout=layout)
             run(self.preprocess(self._noise(1, size)))
 
     # -------------------------------------------------------------- reading
@@ -365,7 +375,8 @@ class VisionModel(WithBeyond):
             if self.module_of(name) is None:
                 read = self._beyond.read_output(network)
             else:
-                read = layer_reader(network, name, channels_last=name in self._channels_last)
+                module, layout = self._layers.place(name)
+                read = layer_reader(network, module, layout=layout)
 
             def read_images(images: Tensor) -> Tensor:
                 try:
@@ -404,10 +415,6 @@ class VisionModel(WithBeyond):
         if self.module_of(name) != name:
             return None
         return self._prepared.reader(self, name, dtype)
-
-    def is_channels_last(self, layer: str) -> bool:
-        """Whether a layer gives ``(N, h, w, C)``, known after it was looked up."""
-        return layer in self._channels_last
 
     @property
     def copy_refusal(self) -> str:

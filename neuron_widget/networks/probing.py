@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,7 +14,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from neuron_widget.errors import ModelError, NeuronWidgetError, first_line
-from neuron_widget.networks.layers import are_channels_last, layer_reader, relu_top
+from neuron_widget.networks.evidence import needs_evidence, recognise
+from neuron_widget.networks.layers import first_tensor_of, layer_output, layer_reader, relu_top
+from neuron_widget.networks.layouts import Layout
 
 __all__ = ["Probed", "mixes_images", "probe", "probe_one", "why_not"]
 
@@ -29,32 +33,75 @@ class Probed:
         its last child's, the activation function's for that of the convolution it works on in
         place, the convolution's for that of a dropout behind it. A module that is called several
         times counts for its first call, as :func:`.layers.layer_reader` reads it.
-    channels_last
-        Those that give ``(N, h, w, C)``.
+    layouts
+        How they give it; see :mod:`.layouts`.
+    same
+        The block's name -> the child's that it stands for.
+    unchanged
+        Layers that give what they are given, such as a dropout.
+    in_doubt
+        Name -> shape of layers whose layout is not known.
     not_images
         Name -> shape of layers whose first axis is not the images' (windows of attention).
     has_relu
         Whether ReLU or ReLU6 was called: a start from which no gradient leads on is possible.
+    gives_vector
+        Whether what the network gives is a row of numbers for each image.
     """
 
     shapes: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    channels_last: frozenset[str] = frozenset()
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    same: dict[str, str] = field(default_factory=dict)
+    unchanged: frozenset[str] = frozenset()
+    in_doubt: dict[str, tuple[int, ...]] = field(default_factory=dict)
     not_images: dict[str, tuple[int, ...]] = field(default_factory=dict)
     has_relu: bool = False
+    gives_vector: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether all layers give ``(N, C, h, w)``, or a row of numbers, for all that is known."""
+        kinds = {layout.kind for layout in self.layouts.values()}
+        return kinds <= {"maps", "vector"} and not self.in_doubt and not self.not_images
 
 
-def probe(module: nn.Module, example: Tensor) -> Probed:
-    """One forward pass of ``example`` (at least two images) through a network of one's own."""
+def probe(
+    module: nn.Module,
+    images: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    *,
+    alone: bool = False,
+    said: Mapping[str, Layout] = MappingProxyType({}),
+) -> Probed:
+    """A forward pass of two images, and what it takes to know the layers' layouts.
+
+    Parameters
+    ----------
+    module
+        The network, in evaluation mode.
+    images
+        ``(2, 3, S, S)`` noise in 0..1.
+    prepare
+        The network's preprocessing.
+    alone
+        Whether it takes one image at a time.
+    said
+        Layouts that are not to be looked for, by patterns of layers' names.
+    """
+    example = prepare(images[:1] if alone else images)
     found: dict[int, tuple[str, Tensor, int]] = {}
     called: set[str] = set()
+    same: dict[str, str] = {}
+    unchanged: set[str] = set()
     handles = []
 
     def keep(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+        def hook(_module: nn.Module, args: Any, given: Any) -> None:
             if name in called:
                 return
             called.add(name)
-            if not isinstance(output, Tensor) or output.ndim != 4:
+            output = _only_tensor_of(given)
+            if output is None or output.ndim not in (2, 3, 4):
                 return
             # A tensor made under inference_mode counts no versions.
             version = 0 if output.is_inference() else output._version
@@ -64,7 +111,11 @@ def probe(module: nn.Module, example: Tensor) -> Probed:
                 is_outer = inner.startswith(f"{name}.")
                 if not is_outer and version == version_before:
                     return  # passed through unchanged
+                if version == version_before:
+                    same[name] = inner
                 del found[id(output)]
+            elif version == 0 and any(output is arg for arg in args):
+                unchanged.add(name)
             found[id(output)] = (name, output, version)
 
         return hook
@@ -77,57 +128,102 @@ def probe(module: nn.Module, example: Tensor) -> Probed:
                 # TorchScript takes no hooks.
                 if name and not isinstance(m, torch.jit.ScriptModule):
                     handles.append(m.register_forward_hook(keep(name)))
-            module(example)
+            given = module(example)
         finally:
             for handle in handles:
                 handle.remove()
-    outputs = [(name, output) for name, output, _ in found.values()]
-    of_images = [(name, output) for name, output in outputs if len(output) == len(example)]
-    last = frozenset(name for name, output in of_images if are_channels_last(output))
-    shapes = {
-        name: tuple(output.permute(0, 3, 1, 2).shape if name in last else output.shape)
-        for name, output in of_images
-    }
+    every = {name: tuple(output.shape) for name, output, _ in found.values()}
+    found.clear()
+    shapes = {name: shape for name, shape in every.items() if shape[0] == len(example)}
+    layouts = laid_out(module, shapes, needs_evidence(shapes), images, prepare, alone, said)
+    last = first_tensor_of(given)
     return Probed(
-        {name: (c, h, w) for name, (_, c, h, w) in shapes.items()},
-        last,
-        {name: tuple(output.shape) for name, output in outputs if len(output) != len(example)},
+        {n: layouts[n].size_of(shapes[n]) for n in shapes if n in layouts},
+        layouts,
+        same,
+        frozenset(unchanged),
+        {name: shape for name, shape in shapes.items() if name not in layouts},
+        {name: shape for name, shape in every.items() if name not in shapes},
         relu.seen,
+        last is not None and last.flatten(1).shape == last.shape[:2],
     )
 
 
-def probe_one(module: nn.Module, name: str, example: Tensor) -> tuple[tuple[int, int, int], bool]:
-    """(channels, height, width) of one layer's maps, and whether it gives ``(N, h, w, C)``.
+def laid_out(
+    module: nn.Module,
+    shapes: Mapping[str, tuple[int, ...]],
+    asked: Sequence[str],
+    images: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    alone: bool,
+    said: Mapping[str, Layout],
+) -> dict[str, Layout]:
+    """The layouts of layers: those that were said, and those that are recognised."""
+    known: dict[str, Layout] = {}
+    for name, shape in shapes.items():
+        layout = next((x for pattern, x in said.items() if fnmatchcase(name, pattern)), None)
+        if layout is not None and len(shape) == layout.rank:
+            known[name] = layout.on(name, shape, images.shape[-1])
+    others = {name: shape for name, shape in shapes.items() if name not in known}
+    asked = [name for name in asked if name in others]
+    found = recognise(module, others, asked, images, prepare, alone=alone) | known
+    return {name: found[name] for name in shapes if name in found}
+
+
+def probe_one(
+    module: nn.Module,
+    name: str,
+    images: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    *,
+    alone: bool = False,
+    plain: bool = True,
+    said: Mapping[str, Layout] = MappingProxyType({}),
+) -> tuple[tuple[int, int, int], Layout]:
+    """(channels, height, width) of one layer's maps, and its layout.
+
+    ``plain``: whether the network is one of convolutions, so that shapes tell enough.
 
     Raises
     ------
     ModelError
         If it has no maps, or not one for each image.
     """
+    example = prepare(images[:1] if alone else images)
     with torch.inference_mode():
-        activation = layer_reader(module, name, channels_last=False)(example)
-    shape = tuple(activation.shape)
-    if len(shape) != 4:
+        shape = tuple(layer_output(module, name)(example).shape)
+    if not 2 <= len(shape) <= 4:
         raise ModelError(
             f"layer {name!r} gives activations of shape {shape}, expected (N, channels, height, "
-            "width): choose a convolutional layer"
+            "width), (N, tokens, channels) or (N, channels): choose the block around it"
         )
-    count, a, b, c = shape
-    if count != len(example):
+    if shape[0] != len(example):
         raise ModelError(
             f"layer {name!r} gives activations of shape {shape} for {len(example)} image(s): its "
             "first axis is not the images (windows of attention?), so what belongs to which image "
             "is unknown; choose the block around it"
         )
-    last = are_channels_last(activation)
-    return ((c, a, b) if last else (a, b, c)), last
+    shapes = {name: shape}
+    asked = needs_evidence(shapes) if plain or len(shape) == 2 else [name]
+    layout = laid_out(module, shapes, asked, images, prepare, alone, said).get(name)
+    if layout is None:
+        raise ModelError(
+            f"layer {name!r} gives activations of shape {shape}, and where on the image they are "
+            "could not be found out (attention's weights or heads, windows, tokens in another "
+            f"order?): choose the block around it, or say it: load_model(..., layout={{{name!r}: "
+            "'tokens'}})"
+        )
+    return layout.size_of(shape), layout
 
 
 def mixes_images(module: nn.Module, seen: Probed, both: Tensor, first: Tensor) -> bool:
     """Whether what an image gives depends on the image beside it (batch statistics)."""
     if not seen.shapes:
         return False
-    read = layer_reader(module, list(seen.shapes)[-1])
+    # As deep as can be, but for the classifier.
+    deep = [n for n in seen.shapes if seen.layouts[n].kind != "vector"] or list(seen.shapes)
+    name = deep[-1]
+    read = layer_reader(module, name, layout=seen.layouts[name])
     with torch.inference_mode():
         beside, alone = read(both)[0].float(), read(first)[0].float()
     return bool((beside - alone).abs().max() > 0.01 * alone.abs().max())
@@ -182,6 +278,17 @@ def its_own_failure(title: str, images: Tensor, layer: str, error: Exception) ->
         f"{title} fails on images {tuple(images.shape)}, up to layer {layer}: {first_line(error)}. "
         "It ran when it was opened, so this comes from its own code, or from what was changed since"
     )
+
+
+def _only_tensor_of(given: Any) -> Tensor | None:
+    """The tensor that a module gives; None for several of a kind, or with names."""
+    if isinstance(given, Mapping):
+        return None
+    first = first_tensor_of(given)
+    others = given[1:] if isinstance(given, (tuple, list)) else ()
+    if first is None or any(isinstance(x, Tensor) and x.ndim == first.ndim for x in others):
+        return None
+    return first
 
 
 class _SeesReLU(TorchFunctionMode):

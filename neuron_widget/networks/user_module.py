@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from neuron_widget.errors import ModelError
 from neuron_widget.networks import inception
+from neuron_widget.networks.layouts import Layout
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, timm_preprocess
 
@@ -17,7 +19,11 @@ __all__ = ["open_module"]
 
 
 def open_module(
-    module: nn.Module, device: torch.device | None, preprocess: Any, size: int | None
+    module: nn.Module,
+    device: torch.device | None,
+    preprocess: Any,
+    size: int | None,
+    layout: Mapping[str, Layout] | None = None,
 ) -> VisionModel:
     """Open it; it is neither moved nor changed.
 
@@ -56,6 +62,7 @@ def open_module(
         device=home,
         input_size=size or usual or 224,
         loaded_here=False,
+        layout=layout,
     )
     with model.private_copy():
         model.note = model.copy_refusal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,11 @@ from torch import nn
 from neuron_widget.errors import ModelError, WeightsUnavailable, nearest
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_LAYERS, as_path
 from neuron_widget.networks import inception
+from neuron_widget.networks.any_size import of_any_size, usual_side
 from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
 from neuron_widget.networks.classes import imagenet_labels, inception_labels, timm_labels
 from neuron_widget.networks.known import AT_HAND, NOT_AT_HAND, cached_inception
+from neuron_widget.networks.layouts import Layout, as_layout
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
 from neuron_widget.networks.user_module import open_module
@@ -34,6 +36,7 @@ def load_model(
     preprocess: Any = None,
     input_size: int | None = None,
     labels: Any = None,
+    layout: str | Mapping[str, str] | None = None,
     report: Report | None = None,
 ) -> VisionModel:
     """Open a network.
@@ -65,6 +68,11 @@ def load_model(
         Names of the network's outputs: a list, one a class, or a dict such as ``{0: "cat"}`` or
         torchvision's ``class_to_idx``. InceptionV1's and ImageNet's are known; of a module of the
         user's none are guessed.
+    layout
+        How layers give their activation, where that is not recognised: a name in
+        :data:`neuron_widget.networks.layouts.LAYOUTS` or ``"tokens+1"`` (with one prefix token),
+        for all that have so many axes, or by patterns of layers' names:
+        ``{"encoder.*": "tokens+1"}``.
     report
         Called with a line of text on what is going on (a download).
 
@@ -95,7 +103,7 @@ def load_model(
     >>> load_model(small, preprocess=((0.5,) * 3, (0.25,) * 3), input_size=32).layer("0").channels
     8
     """
-    opened = _open(model, weights, device, preprocess, input_size, report)
+    opened = _open(model, weights, device, preprocess, input_size, layout, report)
     if labels is not None:
         opened.name_classes(labels)
     return opened
@@ -107,6 +115,7 @@ def _open(
     device: str | torch.device | None,
     preprocess: Any,
     input_size: int | None,
+    layout: str | Mapping[str, str] | None,
     report: Report | None,
 ) -> VisionModel:
     if input_size is not None:
@@ -116,6 +125,7 @@ def _open(
             ("weights", weights),
             ("preprocess", preprocess),
             ("input_size", input_size),
+            ("layout", layout),
         ):
             _refuse(name, value, "pass the module itself to open it anew")
         wanted = model.device if device is None else pick_device(device)
@@ -125,7 +135,7 @@ def _open(
     chosen = pick_device(device) if not isinstance(model, nn.Module) or device is not None else None
     if isinstance(model, nn.Module):
         _refuse("weights", weights, "load them into the module first: module.load_state_dict(...)")
-        return open_module(model, chosen, preprocess, input_size)
+        return open_module(model, chosen, preprocess, input_size, _layouts(layout))
     if model is not None and not isinstance(model, str):
         raise ModelError(
             f"model must be a name such as {INCEPTION!r} or a torch.nn.Module, "
@@ -137,9 +147,18 @@ def _open(
     # What is made in the caller's inference_mode would let no gradient pass.
     with torch.inference_mode(False):
         opened = _by_name(model, weights, chosen, input_size, report or _print_progress)
+    opened.layout = _layouts(layout)
     if preprocess is not None:
         opened._preprocess, _ = as_preprocess(preprocess, opened.input_size, opened.device)
     return opened
+
+
+def _layouts(given: str | Mapping[str, str] | None) -> dict[str, Layout]:
+    """Layouts by patterns of layers' names."""
+    if given is None:
+        return {}
+    by_name = dict(given) if isinstance(given, Mapping) else {"*": given}
+    return {str(pattern): as_layout(layout) for pattern, layout in by_name.items()}
 
 
 def _by_name(
@@ -352,26 +371,29 @@ def _timm(
         say(f"Loading timm's weights of {name} (downloaded if they are not in the cache)")
     try:
         if weights is None:
-            module = timm.create_model(name, pretrained=True)
+            module = of_any_size(name, pretrained=True)
         else:
             with _own_randomness():
-                module = timm.create_model(name, pretrained=False)
+                module = of_any_size(name, pretrained=False)
     except OSError as error:
         raise _unreachable(f"timm's weights of {name!r}", error) from error
     if weights is not None and weights != "random":
         _load(module, weights)
     known = timm_preprocess(module)
     assert known is not None
-    return VisionModel(
+    usual, note = (size, "") if size else usual_side(module, known[1] or 224)
+    opened = VisionModel(
         module.to(device),
         known[0],
         name=f"timm/{name}",
         title=name + _untrained(weights),
         device=device,
-        input_size=size or known[1] or 224,
+        input_size=usual,
         loaded_here=True,
         labels=timm_labels(getattr(module, "num_classes", 0)),
     )
+    opened.note = note
+    return opened
 
 
 def _load(

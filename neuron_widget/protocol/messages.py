@@ -55,11 +55,13 @@ PHOTO_BYTES = 50_000_000
 
 
 class Layer(TypedDict):
-    """One layer of the network: its name and the shape of its activation.
+    """One layer of the network: its name, the shape of its activation, its place in the menu.
 
     ``word``: what its neurons are, where that is another word (``class``, ``feature``). ``names``:
     theirs, in order, where they have some; ``""`` for one that has none. ``signed``: values below 0
     are answers too; a byte of a map is 128 for 0 then, 255 for ``scale`` and 1 for ``-scale``.
+    ``kind``, where it is not maps of a convolution: ``tokens`` (a transformer's patches), ``token``
+    (one of its prefix tokens) or ``vector``. ``group``: stem, a stage or list of blocks, head.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Layer(TypedDict):
     word: NotRequired[str]
     names: NotRequired[list[str]]
     signed: NotRequired[bool]
+    kind: NotRequired[str]
+    group: NotRequired[str]
 
 
 class Network(TypedDict):

@@ -121,6 +121,12 @@ def lucent_steps(model: VisionModel, settings: RenderSettings) -> Steps:
     module = lucent_module(model)
     names = lucents("modelzoo.util").get_model_layers(module)
     for layer in settings.layers:
+        layout = model.place(layer)[1]
+        if layout.kind != "maps":
+            raise RenderError(
+                f"layer {layer!r} gives {str(layout)!r}, and torch-lucent's objectives read maps "
+                "(N, channels, height, width): use engine='fast'"
+            )
         if _lucent_name(layer) not in names:
             raise RenderError(
                 f"torch-lucent's network has no layer {_lucent_name(layer)!r}, so engine='lucent' "

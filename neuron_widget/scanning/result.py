@@ -281,13 +281,17 @@ class ScanResult:
 
     @property
     def dead(self) -> tuple[int, ...]:
-        """Neurons that were never above 0, at any position of any photo.
+        """Neurons that were 0 at every position of every photo.
 
-        None of a layer whose values below 0 are answers too (classes, features of PCA).
+        None of a layer whose values below 0 are answers too (classes, features of PCA). Where a
+        layer gives negative values (tokens, convolutions without ReLU), one that is never above 0
+        is not dead: it tells photos apart.
         """
         if self.signed:
             return ()
-        return tuple(np.flatnonzero(self.peak <= 0).tolist()) if self.scanned else ()
+        # Nothing above 0, and a mean of 0 where it is lowest: there is nothing below, either.
+        silent = (self.peak <= 0) & (self.tables.worst >= 0)
+        return tuple(np.flatnonzero(silent).tolist()) if self.scanned else ()
 
     def histogram(self, neuron: int | TargetLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return counts (n,) and edges (n + 1,) of a neuron's scores, at most 40 equal bars."""

@@ -64,6 +64,8 @@ def _layer(info: LayerInfo) -> Message:
     message |= {"word": info.word} if info.word != "neuron" else {}
     message |= {"names": list(info.names)} if any(info.names) else {}
     message |= {"signed": True} if info.signed else {}
+    message |= {"kind": info.kind} if info.kind != "maps" else {}
+    message |= {"group": info.group} if info.group else {}
     return message
 
 

@@ -41,7 +41,7 @@ class Photos:
             for channel in wanted:
                 yield
                 scan = cache.looked_into(channel.layer)
-                if scan is not None:
+                if scan is not None and (state.model is not None or _has_maps(scan, channel)):
                     self._show(scan, channel)
 
         state.submit("photos", steps(), lambda _: None, priority=1)
@@ -87,3 +87,11 @@ class Photos:
             return messages.large_photo(found, target.channel, group, rank)
 
         state.submit("enlarge", steps(), lambda part: state.send(*part), priority=0)
+
+
+def _has_maps(scan: ScanResult, channel: Target) -> bool:
+    """Whether a neuron's maps are stored: a network that is not open makes none."""
+    sides = (scan.tables.top, scan.tables.bottom)
+    named = {int(i) for side in sides for i in side.index[channel.neuron]}
+    stored = scan.stored_maps
+    return stored is not None and stored(channel.neuron, sorted(named)) is not None

@@ -199,6 +199,7 @@ class Session:
             parts += state.cache.target(state.target)
             selected = messages.selected(seq, state.target, state.steps)
         state.no_error("select")
+        state.show_layer()
         state.show("selected", selected)
         for part in parts:
             state.send(*part)

@@ -206,6 +206,15 @@ class State:
         if not self.closed:
             self.send(message, [])
 
+    def show_layer(self) -> None:
+        """Have the page know the selected layer, if it is not one of the menu."""
+        told = self._shown.get("network", {}).get("network")
+        if told is None or any(layer["name"] == self.layer for layer in told["layers"]):
+            return
+        if self.network is not None:
+            info = self.network.layer(self.layer)
+            self.show("network", messages.opened(self.network, info))
+
     def send_targets(self, *targets: Target) -> None:
         """Send what is known of targets; without any, of the selected one and those pinned."""
         with self.lock:

@@ -97,6 +97,8 @@ class ModelKeys:
         known, due, network = self._known.get(model, (None, 0.0, {}))
         if known != version or begin >= due:
             network = {"model": model.identity, "input": _describe_input(model)}
+            if model.layout:
+                network["layout"] = str({k: str(v) for k, v in sorted(model.layout.items())})
             if not model.loaded_here or _hooked(model):
                 network["architecture"] = _describe_architecture(model)
                 network["behaviour"] = _describe_behaviour(model)

@@ -73,7 +73,7 @@ async ([command, neurons]) => {
     const widget = document.querySelector(".neuron-widget");
     if (!widget && now < 90_000) continue;
     seen[0] ??= now;
-    if (widget.querySelector("select")) seen[1] ??= now;
+    if (widget.querySelector(".nw-layer")) seen[1] ??= now;
     const drawn = tiles().filter((img) => img.complete && img.naturalWidth > 0).length;
     if (drawn > 0) seen[2] ??= now;
     if (drawn >= neurons || now > 90_000) return { seen, drawn, took: now };

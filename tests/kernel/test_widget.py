@@ -73,9 +73,9 @@ def test_open_render_scan_and_reload(kernel: Kernel, make: Any) -> None:
     widget = make("neuron=7")
     opened, _ = kernel.wait_for(widget, is_kind("opened"))
     assert opened["network"]["title"] == "EfficientNet-Lite0"
-    assert {"name": "blocks.3", "channels": 80, "height": 14, "width": 14} in opened["network"][
-        "layers"
-    ]
+    size = {"channels": 80, "height": 14, "width": 14}
+    layer = {"name": "blocks.3", **size, "group": "blocks"}
+    assert layer in opened["network"]["layers"]
     kernel.send(widget, {"kind": "ready", "view": "a"})
     kernel.wait_for(widget, is_kind("snapshot"))
 

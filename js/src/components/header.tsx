@@ -1,10 +1,12 @@
+import { useState } from "preact/hooks";
 import { count, plural } from "../format";
+import type { Layer } from "../protocol";
 import { useView } from "../view-context";
 import { Menu } from "./menu";
 
 /** The network, its layer, the data set and the device. */
 export function Header() {
-	const { state, commands, datasetOpen, settingsOpen, name } = useView();
+	const { state, datasetOpen, settingsOpen, name } = useView();
 	const network = state.network.value;
 	const layer = state.layerInfo.value;
 	const dataset = state.dataset.value;
@@ -19,26 +21,10 @@ export function Header() {
 						<label class="nw-label" for={`${name}-layer`}>
 							Layer
 						</label>
-						<select
-							id={`${name}-layer`}
-							class="nw-input"
-							value={state.selection.layer.value}
-							onChange={(e) => commands.select({ layer: e.currentTarget.value }, true)}
-						>
-							{!layer && (
-								<option value={state.selection.layer.value}>
-									{state.selection.layer.value || "choose"}
-								</option>
-							)}
-							{network.layers.map((l) => (
-								<option key={l.name} value={l.name}>
-									{l.name}
-								</option>
-							))}
-						</select>
+						<LayerBox />
 						{layer && (
 							<span class="nw-muted">
-								{plural(layer.channels, layer.word ?? "neuron")} · {layer.height} × {layer.width}
+								{plural(layer.channels, layer.word ?? "neuron")} · {sizeOf(layer)}
 								{network.device && (
 									<>
 										{" · "}
@@ -92,5 +78,58 @@ export function Header() {
 				</p>
 			)}
 		</div>
+	);
+}
+
+const sizeOf = (layer: Layer): string =>
+	layer.kind === "token"
+		? "one token"
+		: `${layer.height} × ${layer.width}${layer.kind === "tokens" ? " tokens" : ""}`;
+
+/** The layer: chosen from the menu, which typing filters, or typed; deeper ones have names, too. */
+function LayerBox() {
+	const { state, commands, name } = useView();
+	const now = state.selection.layer.value;
+	const layers = state.network.value?.layers ?? [];
+	const [typed, type] = useState<string | null>(null);
+	const choose = (text: string): void => {
+		const has = (test: (name: string) => boolean): string | undefined =>
+			layers.find((l) => test(l.name))?.name;
+		const layer = has((n) => n === text) ?? has((n) => n.includes(text)) ?? text;
+		if (text && layer !== now) commands.select({ layer }, true);
+		type(null);
+	};
+	return (
+		<>
+			<input
+				id={`${name}-layer`}
+				class="nw-input nw-layer"
+				list={`${name}-layers`}
+				autocomplete="off"
+				spellcheck={false}
+				value={typed ?? now}
+				placeholder={now || "choose"}
+				// The browser lists what fits the text: all of it, to begin with.
+				onFocus={() => type("")}
+				onBlur={() => type(null)}
+				onInput={(e) => {
+					const text = e.currentTarget.value;
+					// Picked from the list, not typed.
+					if (e.inputType === "insertReplacementText") choose(text);
+					else type(text);
+				}}
+				onKeyDown={(e) => {
+					if (e.key === "Enter") choose(e.currentTarget.value.trim());
+				}}
+			/>
+			<datalist id={`${name}-layers`}>
+				{layers.map((l) => (
+					<option key={l.name} value={l.name}>
+						{l.group && `${l.group} · `}
+						{sizeOf(l)}
+					</option>
+				))}
+			</datalist>
+		</>
 	);
 }

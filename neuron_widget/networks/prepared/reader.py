@@ -20,6 +20,7 @@ from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.copying import State
 from neuron_widget.networks.identity import quick_look, weights_version
 from neuron_widget.networks.layers import layer_reader
+from neuron_widget.networks.layouts import Layout
 from neuron_widget.networks.prepared.network import PreparedNetwork
 from neuron_widget.networks.prepared.recording import CannotPrepare, record
 
@@ -50,7 +51,7 @@ class _Model(Protocol):
 
     def private_copy(self) -> AbstractContextManager[nn.Module]: ...
 
-    def is_channels_last(self, layer: str) -> bool: ...
+    def place(self, layer: str) -> tuple[str, Layout]: ...
 
 
 class PreparedNetworks:
@@ -153,9 +154,8 @@ class PreparedReader:
             with torch.inference_mode(False), model.private_copy() as network:
                 if network is model.module or not _is_plain(network):
                     raise CannotPrepare("it is not a copy of its own")
-                read = layer_reader(
-                    network, self._layer, channels_last=model.is_channels_last(self._layer)
-                )
+                name, layout = model.place(self._layer)
+                read = layer_reader(network, name, layout=layout)
                 with torch.no_grad():
                     first, second = (
                         model.preprocess(part).contiguous(memory_format=torch.channels_last)

@@ -200,7 +200,8 @@ def test_info(tmp_path: Path) -> None:
 def test_layers(network: VisionModel) -> None:
     found = answer("layers", "tiny")
     assert found["model"] == network.identity
-    assert found["layers"][-1] == {"name": "2", "channels": 6, "height": 8, "width": 8}
+    size = {"channels": 6, "height": 8, "width": 8}
+    assert found["layers"][-1] == {"name": "2", **size, "kind": "maps", "group": "layers"}
     assert "8 x 8" in run("layers", "tiny").stdout
 
 

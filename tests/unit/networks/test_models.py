@@ -185,7 +185,7 @@ def test_a_users_module_on_another_device_is_copied_not_moved() -> None:
         (lambda m: m.layer("secnd"), UnknownLayer, "did you mean 'second'"),
         (lambda m: m.layer("zzz"), UnknownLayer, "it has first.0, first, second"),
         (lambda m: m.layer(4), UnknownLayer, "must be a name"),
-        (lambda m: m.layer("head"), ModelError, "not reached|convolutional layer"),
+        (lambda m: m.layer("spare"), ModelError, "'spare' was not reached"),
         (lambda m: m.check_neurons("second", 6), NeuronOutOfRange, "0 to 5; there is no neuron 6"),
         (lambda m: m.check_neurons("second", [0, -1]), NeuronOutOfRange, "no neuron -1"),
         (
@@ -202,7 +202,9 @@ def test_a_users_module_on_another_device_is_copied_not_moved() -> None:
 def test_bad_input_is_named(
     call: Callable[[Any], object], error: type[Exception], says: str
 ) -> None:
-    model = load_model(Tiny(), preprocess=HALF, input_size=16)
+    module = Tiny()
+    module.spare = nn.Conv2d(3, 3, 1)
+    model = load_model(module, preprocess=HALF, input_size=16)
     with pytest.raises(error) as raised:
         call(model)
     alternatives = says.split("|")
@@ -254,8 +256,11 @@ class ChannelsLast(nn.Module):
 @pytest.mark.parametrize("kind", [Shared, ChannelsLast])
 def test_a_layer_is_what_is_read_of_it(kind: type[nn.Module]) -> None:
     model = load_model(kind(), preprocess=HALF, input_size=32)
-    assert len(model.layers) == 3
-    for layer in model.layers:
+    layers = {info.name: info for info in model.layers}
+    if kind is Shared:  # a pooling is found by its name
+        layers["pool"] = model.layer("pool")
+    assert len(layers) == 3
+    for layer in layers.values():
         shape = tuple(model.reader(layer.name)(torch.rand(2, 3, 32, 32)).shape)
         assert shape == (2, layer.channels, layer.height, layer.width)
         assert layer.channels in (4, 6, 16)
