@@ -1,6 +1,8 @@
 # make demo   a notebook with the widget in it        make test    everything CI runs
 # make check  lint and types                          make front   rebuild the page's half
 # make docs   the documentation, into site/
+# make test-hosts    Voila, Solara, Shiny, Panel and JupyterHub, which CI does not run
+# make hosts-table   the table of hosts in docs/explanation/hosts.md, made anew by their tests
 # make prerendered   the results that come with the package; goes on where it was stopped
 
 VENV ?= .venv
@@ -9,7 +11,8 @@ BIN := $(VENV)/bin
 # pip reads the dependencies of a group (demo, test, docs) from pyproject.toml.
 STAMP = $(VENV)/.installed-$(1)-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test check front browser docs prerendered here-demo here-test
+.PHONY: demo test test-hosts hosts-table check front browser docs prerendered \
+  here-demo here-test here-hosts
 
 demo: here-demo
 	$(BIN)/jupyter lab --no-browser --notebook-dir=notebooks \
@@ -24,6 +27,14 @@ else
 	$(BIN)/python -m pytest --ignore=tests/unit
 endif
 
+# Programs that show widgets, the heavy ones.
+test-hosts: here-hosts front browser
+	$(BIN)/python -m pytest -m hosts $(or $(ARGS),tests/browser/hosts)
+
+hosts-table: export NEURON_WIDGET_HOSTS_TABLE := 1
+hosts-table: here-hosts front browser
+	$(BIN)/python -m pytest -m "hosts or not hosts" -k script tests/browser/hosts
+
 check: $(call STAMP,test)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,14 +42,14 @@ check: $(call STAMP,test)
 	$(BIN)/lint-imports --no-cache
 
 # An environment may be older than this tree, or belong to another copy of it: kernels must run this one.
-here-demo here-test: here-%: $(call STAMP,%)
+here-demo here-test here-hosts: here-%: $(call STAMP,%)
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 
-$(call STAMP,demo) $(call STAMP,test) $(call STAMP,docs): $(call STAMP,%): | $(VENV)/bin/python
+$(call STAMP,demo) $(call STAMP,test) $(call STAMP,hosts) $(call STAMP,docs): $(call STAMP,%): | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group $*
 	touch $@

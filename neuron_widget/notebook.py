@@ -14,12 +14,15 @@ import traitlets
 from neuron_widget.session.jobs import in_worker
 
 if TYPE_CHECKING:
+    from neuron_widget.page.notebook_state import NotebookState
+
     Unicode = traitlets.Unicode[str, str]
     Float = traitlets.Float[float, float]
 else:
     Unicode, Float = traitlets.Unicode, traitlets.Float
 
 __all__ = [
+    "HoldsState",
     "LiveFloat",
     "LiveUnicode",
     "TraitFollower",
@@ -125,6 +128,33 @@ class TraitFollower:
         title = f"A function that observes {name!r} raised"
         logging.getLogger(__name__).error("%s", title, exc_info=error)
         session.state.fail("select", title, error)
+
+
+class HoldsState:
+    """A widget whose state in a notebook file holds more than its traits.
+
+    See :class:`.NotebookState`, which is its ``_saved`` once it is made.
+    """
+
+    _saved: NotebookState | None = None
+
+    def send_state(self, key: Any = None) -> None:
+        """As ipywidgets has it; a page that asks for the whole state gets the rest of it later."""
+        super().send_state(key)  # type: ignore[misc]  # the widget's
+        if key is None and self._saved is not None:
+            self._saved.send_again()
+
+    def _get_embed_state(self, drop_defaults: bool = False) -> dict[str, Any]:
+        """For ipywidgets' own pages: the state as a notebook file has it."""
+        embedded: dict[str, Any] = super()._get_embed_state(drop_defaults)  # type: ignore[misc]
+        if self._saved is not None:
+            embedded["state"] |= self._saved.parts
+        return embedded
+
+    def _send_parts(self, parts: dict[str, Any]) -> None:
+        if self.comm is not None:  # type: ignore[attr-defined]
+            message = {"method": "update", "state": parts, "buffer_paths": []}
+            self._send(message)  # type: ignore[attr-defined]
 
 
 def event_loop() -> asyncio.AbstractEventLoop | None:

@@ -16,6 +16,7 @@ import traitlets
 from neuron_widget.errors import NeuronWidgetError, StoreError
 from neuron_widget.names import as_path
 from neuron_widget.notebook import (
+    HoldsState,
     LiveFloat,
     LiveUnicode,
     TraitFollower,
@@ -23,6 +24,7 @@ from neuron_widget.notebook import (
     front_end,
     running_cell,
 )
+from neuron_widget.page.notebook_state import NotebookState
 from neuron_widget.protocol.check import check_message
 from neuron_widget.session import Session, export, messages
 from neuron_widget.session.arguments import check_arguments, reject_unknown
@@ -46,7 +48,7 @@ _COMMANDS = ("layer", "neuron", "steps", "target")
 _TRAITS = (*_COMMANDS, "status", "progress")
 
 
-class NeuronWidget(anywidget.AnyWidget):
+class NeuronWidget(HoldsState, anywidget.AnyWidget):
     """A gallery of the neurons (channels) of one layer of a CNN, in a notebook cell.
 
     Choose a neuron and see an image that maximises it form live, beside the real photos that fire
@@ -150,11 +152,13 @@ class NeuronWidget(anywidget.AnyWidget):
         self.neuron = settings.neuron
         self.steps = settings.steps
         self._sheet_shown = False
+        self._saved = NotebookState(self._send_parts)
         self._outbox = Outbox(self._send_message)
         self._follower = TraitFollower(self, _TRAITS)
         self._updates = Updates(self._follower.update, event_loop())
         self._session = Session(settings, self._outbox.send, self._updates.request)
         self._waiting = Waiting(self._session, self._updates)
+        self._saved.follow(self._session.state)
         self.on_msg(self._on_page_message)
         self.observe(self._on_trait, names=list(_COMMANDS))
         NeuronWidget._live.add(self)
@@ -255,6 +259,8 @@ class NeuronWidget(anywidget.AnyWidget):
     def wait(self, timeout: float | None = None) -> None:
         """Wait for everything but the gallery's previews; then the results are there.
 
+        In a notebook they are part of the widget's state then, too, which the file may keep.
+
         Raises
         ------
         TimeoutError
@@ -263,6 +269,10 @@ class NeuronWidget(anywidget.AnyWidget):
             As :meth:`render`.
         """
         self._waiting.until_idle(timeout)
+        if self._cell[1]:
+            self._waiting.until_done(self._saved.packing())
+            # From here, in the thread of the cell: who only runs notebooks hears nothing else.
+            self._saved.send()
 
     def snapshot(self) -> Image.Image:
         """The image and photos of the selected neuron as one picture, also shown below the cell.
@@ -332,6 +342,7 @@ class NeuronWidget(anywidget.AnyWidget):
         """Stop the work, let go of the results, and take the widget off the page."""
         if hasattr(self, "_session"):
             self._session.close()
+            self._saved.let_go()
         NeuronWidget._live.discard(self)
         super().close()
 
@@ -354,6 +365,8 @@ class NeuronWidget(anywidget.AnyWidget):
         with self._updates.held(), self._outbox.handling():
             try:
                 message = check_message(content)
+                if message["kind"] == "ready":
+                    self._saved.watched = True
                 if message["kind"] == "poll":
                     self._on_poll(more=message["more"])
                 else:
@@ -377,6 +390,7 @@ class NeuronWidget(anywidget.AnyWidget):
     def _send_message(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is not None:
             self.send(message, buffers)
+        self._saved.heard(message["kind"])
 
     def _on_trait(self, change: Any) -> None:
         # Not what comes from the session; nor, once it is closed, from what is linked to it.

@@ -397,4 +397,5 @@ class Session:
 
     def foreground(self) -> list[Job]:
         """The jobs somebody waits for (all but the gallery's previews)."""
-        return [job for job in self.state.jobs() if job.task not in ("preview", "leave")]
+        unwatched = ("preview", "saved", "leave")
+        return [job for job in self.state.jobs() if job.task not in unwatched]
