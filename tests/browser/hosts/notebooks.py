@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -135,9 +136,10 @@ class Notebook7(Host):
         self.page.reload()
 
     def darken(self) -> None:
-        self.page.get_by_role("menuitem", name="Settings", exact=True).click()
-        self.page.get_by_role("menuitem", name="Theme", exact=True).hover()
-        self.page.get_by_role("menuitemcheckbox", name="JupyterLab Dark", exact=True).click()
+        self.page.locator(".lm-MenuBar-item", has_text="Settings").click()
+        items = self.page.locator(".lm-Menu-item")
+        items.filter(has_text=re.compile(r"^Theme$")).hover()
+        items.filter(has_text="JupyterLab Dark").first.click()
 
     def close(self) -> None:
         """End the kernel."""
@@ -159,6 +161,9 @@ class Marimo(Host):
             f"@app.cell\ndef _():\n{body}\n    return (w,)\n\n\n"
             "@app.cell\ndef _(w):\n    w\n    return\n"
         )
+        settings = home / "config/marimo/marimo.toml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text('[display]\ntheme = "system"\n')
         port = free_port()
         self.address = f"http://127.0.0.1:{port}"
         self._log = (home / "marimo.log").open("w")

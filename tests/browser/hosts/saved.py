@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
-__all__ = ["SavedPage", "explore", "html_page", "run_notebook", "size_of_state"]
+__all__ = ["STATE", "SavedPage", "explore", "html_page", "run_notebook", "size_of_state"]
 
 STATE = "application/vnd.jupyter.widget-state+json"
 

@@ -96,6 +96,13 @@ def test_by_finger(device: BrowserContext, harness: str) -> None:
     # Up or down is the page's.
     swipe(page, picture, 10, -100)
     expect(dialog.get_by_text(re.compile(r"Most activating · 1"))).to_be_visible()
+    # A finger that comes down while the page still glides only stops it.
+    page.wait_for_function(
+        """() => new Promise((still) => {
+          const before = scrollY;
+          setTimeout(() => still(scrollY === before), 300);
+        })"""
+    )
     dialog.get_by_role("button", name="Close").tap()
     expect(dialog).to_have_count(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from hosts.host import widget_cell
 from hosts.notebooks import JupyterLab, notebook_file
-from hosts.saved import SavedPage, explore, html_page, run_notebook, size_of_state
+from hosts.saved import STATE, SavedPage, explore, html_page, run_notebook, size_of_state
 from hosts.script import finished, photos
 from hosts.servers import end_sessions, serve
 from hosts.webviews import MODULES
@@ -48,6 +49,17 @@ def test_as_a_page_of_nbconvert(folder: Path, tmp_path: Path, page: Page) -> Non
         explore(host, 38, 37)
 
 
+def pictures(text: str) -> set[int]:
+    """The neurons whose image is in a notebook file."""
+    state = json.loads(text)["metadata"].get("widgets", {}).get(STATE, {}).get("state", {})
+    parts = {name: part for model in state.values() for name, part in model["state"].items()}
+    return {
+        int(name.removeprefix("_saved_"))
+        for name, part in parts.items()
+        if name.startswith("_saved_") and part and part.get("neuron", {}).get("image")
+    }
+
+
 def test_in_jupyterlab_with_nothing_run(lab: Any, folder: Path, page: Page) -> None:
     host = JupyterLab(page, lab, widget_cell(folder, previews=False))
     host.show()
@@ -60,8 +72,8 @@ def test_in_jupyterlab_with_nothing_run(lab: Any, folder: Path, page: Page) -> N
     file = lab.notebooks / "host.ipynb"
     save = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
     page.evaluate(f"window.jupyterapp.commands.execute('{save}')")
-    end = time.monotonic() + 120
-    while '"_saved_8"' not in file.read_text() or '"_saved_7"' not in file.read_text():
+    end = time.monotonic() + 25
+    while not {7, 8} <= pictures(file.read_text()):
         assert time.monotonic() < end, "the widget's state is not in the file"
         host.heard(0.5)
         page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
