@@ -15,7 +15,16 @@ __all__ = ["Reader", "fast_reader"]
 
 
 class Reader(Protocol):
-    """A function from images to an activation, in place of :meth:`VisionModel.reading`'s."""
+    """A function from images to an activation, in place of :meth:`VisionModel.reading`'s.
+
+    Attributes
+    ----------
+    at_once
+        How many images of 224 px a CPU takes best at once; the rest of a batch waits. What one
+        operation writes is in the cache still when the next reads it, where there are few.
+    """
+
+    at_once: int
 
     def serves(self, images: int, size: int, /) -> bool:
         """Whether it can be called with so many images of that side, now."""

@@ -32,11 +32,8 @@ __all__ = ["Batch", "Snapshot"]
 SAMPLE_EVERY = 8
 CHECK_EVERY = 16
 
-# So many pixels of a batch go through the network at once on the CPU: 3 images of 224 px, which in
-# equal parts are 2 or 3 (pooling's gradient uses one core an image). What one operation writes is
-# in the cache still when the next reads it; with more, what a step allocates may be given back to
-# the system and asked for again, page by page.
-_PART_PIXELS = 3 * 224 * 224
+# So many images of 224 px go through a network itself at once on the CPU; see :class:`.Reader`.
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,8 @@ class Batch:
         )
         most = len(places)
         if device.type == "cpu" and not settings.objective.together:
-            most = max(1, _PART_PIXELS // (image.height * image.width))
+            at_once = _AT_ONCE if fast is None else fast.at_once
+            most = max(1, at_once * 224**2 // (image.height * image.width))
         parts = math.ceil(len(places) / most)
         ends = [len(places) * i // parts for i in range(parts + 1)]
         self._parts = [slice(*pair) for pair in itertools.pairwise(ends)]

@@ -20,6 +20,11 @@ __all__ = ["Previews"]
 # Few neurons a batch, so that tiles appear one row after the other and in the order looked at.
 PREVIEW_BATCH = 8
 
+# Until so many tiles are there, previews get this share of the time beside image and scan: an empty
+# gallery is nothing to look at, and the image moves from its first step on.
+FIRST_TILES = 16
+FIRST_SHARE = 8.0
+
 
 class Previews:
     """The job that fills the gallery: small pictures, a few steps, what is looked at first."""
@@ -67,6 +72,8 @@ class Previews:
             made = {n: (thumb(result.to_pil(i)), False) for i, n in enumerate(result.neurons)}
             state.add_thumbs(recipe, layer, made)
             made_here.update(made)
+            if count() >= FIRST_TILES:
+                state.give("preview", 1.0)
             per_second, left = rate.update(count(), total)
             state.show_progress("preview", layer, None, count(), total, per_second, left)
 
@@ -74,8 +81,9 @@ class Previews:
             "preview",
             self._steps(layer, recipe, on_batch),
             lambda _: on_end(total, "done"),
-            # Beside the image and the scan, not after them: an empty gallery is nothing to look at.
+            # Beside the image and the scan, not after them.
             priority=2,
+            share=FIRST_SHARE if count() < FIRST_TILES else 1.0,
             on_stop=lambda: on_end(count(), "stopped"),
         )
 

@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 FIRST_LOOK = 64
 LOOK_EVERY_S = 2.0
 
+# Until then a scan gets this share of the time beside the image: no photo is on screen yet.
+FIRST_SHARE = 4.0
+
 
 @dataclass(eq=False)
 class _Run:
@@ -113,6 +116,7 @@ class Scanning:
             self._steps(run),
             partial(self._on_done, run),
             priority=2,
+            share=FIRST_SHARE,
             on_step=partial(self._on_step, run),
             on_stop=partial(self._on_stop, run),
             on_error=partial(self._on_error, run),
@@ -248,6 +252,7 @@ class Scanning:
         """
         if not FIRST_LOOK <= step.done - step.skipped < step.total - step.skipped:
             return
+        self._state.give("scan", 1.0)
         if run.looks is not None and run.looks.due():
             try:
                 self._on_look(step.result())

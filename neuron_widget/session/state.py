@@ -178,6 +178,12 @@ class State:
         """Whether a job of this task is queued or running, and not about to end."""
         return any(job.task == task and job.active for job in self.jobs())
 
+    def give(self, task: str, share: float) -> None:
+        """Give a task another share of the time from now on (see :class:`.jobs.Job`)."""
+        for job in self.jobs():
+            if job.task == task:
+                job.share = share
+
     def stop(self, *tasks: str) -> None:
         """Stop the jobs of these tasks, or all; returns at once."""
         self.worker.stop(self, *tasks)

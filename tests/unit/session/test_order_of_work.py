@@ -16,6 +16,7 @@ from neuron_widget.rendering.batch import Batch
 from neuron_widget.scanning.running import ScanPass
 from neuron_widget.session import Session, Settings
 from neuron_widget.session.jobs import Worker
+from neuron_widget.session.scanning import FIRST_LOOK
 from neuron_widget.settings import PREVIEW
 
 # Only a test that hangs takes so long.
@@ -60,17 +61,21 @@ def test_the_image_the_tiles_and_the_photos_come_side_by_side(
     session.close()
     worker.close()
 
-    # Sixteen tiles: two batches. The image has had twice as many steps by then, and goes on.
+    # Sixteen tiles: two batches. They go first, by four steps for one of the image, which moves.
     sixteen = [i for i, what in enumerate(log) if what == "tile"][15]
     before = log[:sixteen]
     assert before.count("tiles") == 2 * PREVIEW["steps"]
-    assert PREVIEW["steps"] < before.count("image") <= 5 * PREVIEW["steps"]
+    assert 3.5 < before.count("tiles") / before.count("image") < 4.5
     assert log[sixteen:].count("image") > STEPS // 2
+    # So do the 64 photos after which the first are shown: two steps for one of the image.
+    looked = [i for i, what in enumerate(log) if what == "photos"][FIRST_LOOK // 8 - 1]
+    assert looked < sixteen
+    assert 1.5 < log[: looked + 1].count("photos") / log[: looked + 1].count("image") < 2.5
     # None of them waits for the end of another.
     first = {what: log.index(what) for what in ("image", "tiles", "photos")}
     last = {what: len(log) - 1 - log[::-1].index(what) for what in first}
     assert max(first.values()) < min(last.values())
-    # While all three are at it, the image gets two steps for one of each.
-    together = log[max(first.values()) : min(last.values())]
+    # Then, while all three are at it, the image gets two steps for one of each.
+    together = log[sixteen : min(last.values())]
     for other in ("tiles", "photos"):
         assert 1.5 < together.count("image") / together.count(other) < 2.5
