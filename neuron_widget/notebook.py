@@ -136,18 +136,18 @@ class HoldsState:
     See :class:`.NotebookState`, which is its ``_saved`` once it is made.
     """
 
-    _saved: NotebookState | None = None
+    _saved: NotebookState
 
     def send_state(self, key: Any = None) -> None:
         """As ipywidgets has it; a page that asks for the whole state gets the rest of it later."""
         super().send_state(key)  # type: ignore[misc]  # the widget's
-        if key is None and self._saved is not None:
+        if key is None and "_saved" in vars(self):
             self._saved.send_again()
 
     def _get_embed_state(self, drop_defaults: bool = False) -> dict[str, Any]:
         """For ipywidgets' own pages: the state as a notebook file has it."""
         embedded: dict[str, Any] = super()._get_embed_state(drop_defaults)  # type: ignore[misc]
-        if self._saved is not None:
+        if "_saved" in vars(self):
             embedded["state"] |= self._saved.parts
         return embedded
 

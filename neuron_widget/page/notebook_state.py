@@ -253,11 +253,11 @@ def _neuron(
             "least": [_shot(photo) for photo in said["least"]],
             "maps": text(zlib.compress(b"".join(buffers[1::2]), 9)),
         }
-        for photo, small in zip(rows, buffers[::2], strict=True):
+        for photo, row in zip(rows, buffers[::2], strict=True):
             shared[str(photo["index"])] = {
                 "label": photo["label"],
                 "path": _short(photo["path"]),
-                "data": text(_photo(scan, photo["index"], small)),
+                "data": text(_photo(scan, photo["index"], row)),
             }
             yield
     return {"neuron": neuron, "photos": shared}

@@ -34,6 +34,8 @@ class Host:
     title: ClassVar[str]
     without: ClassVar[dict[str, str]] = {}
     told: ClassVar[dict[str, str]] = {}
+    # What the host's own page asks other machines for (patterns), with any widget and with none.
+    asks: ClassVar[tuple[str, ...]] = ()
     # Errors of the host's own that are in its console with any widget, and with none.
     noise: ClassVar[tuple[str, ...]] = ()
     # Whether the page is told of as soon as an error is anybody's, or only where it is ours.
@@ -43,6 +45,7 @@ class Host:
         self.page, self.version = page, version
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
+        self.asked_by_host: list[str] = []
         # Seconds from the cell to the first picture that moved or was finished.
         self.first_picture = 0.0
         page.on("console", self._on_console)
@@ -102,4 +105,5 @@ class Host:
             "localhost",
             "hub.test",
         ):
-            self.elsewhere.append(request.url)
+            theirs = any(re.search(pattern, request.url) for pattern in self.asks)
+            (self.asked_by_host if theirs else self.elsewhere).append(request.url)

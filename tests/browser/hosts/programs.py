@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from typing import ClassVar
 
+import anywidget
 from hosts.host import Host
 from hosts.notebooks import JupyterLab, notebook_file
 from hosts.servers import free_port, until_it_answers
@@ -65,6 +67,7 @@ class Voila(Program):
     title = "Voila"
     file, package = "app.ipynb", "voila"
     strict = False
+    asks: ClassVar = (r"fontawesome",)
 
     def text(self, cell: str) -> str:
         return notebook_file(cell, "w")
@@ -130,6 +133,8 @@ class Panel(Program):
     title = "Panel"
     file, package = "app.py", "panel"
     strict = False
+    # It has modules of widgets from a CDN, and the icons of its own; here they lie on the disk.
+    asks: ClassVar = (r"//cdn\.|//unpkg\.com/",)
 
     def text(self, cell: str) -> str:
         return (
@@ -151,6 +156,11 @@ class Panel(Program):
         ]
 
     def show(self) -> None:
+        module = Path(anywidget.__file__).parent / "nbextension/index.js"
+        self.page.route(
+            re.compile(r"//(cdn\.jsdelivr\.net/npm|unpkg\.com)/anywidget@"),
+            lambda route: route.fulfill(path=module, content_type="text/javascript"),
+        )
         self.page.goto(f"{self.address}/app", timeout=180_000)
 
 
@@ -162,7 +172,7 @@ c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = "simple"
 c.ConfigurableHTTPProxy.command = ["node", {proxy!r}]
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
-c.ConfigurableHTTPProxy.auth_token = "a token of the test"
+c.ConfigurableHTTPProxy.auth_token = "of-the-test"
 c.Spawner.args = ["--allow-root", "--LabApp.expose_app_in_browser=True"]
 c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = 180

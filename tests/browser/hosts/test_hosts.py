@@ -12,7 +12,7 @@ from hosts.host import widget_cell
 from hosts.notebooks import JupyterLab, Marimo, Notebook7
 from hosts.playing import opened, play_and_compare
 from hosts.webviews import Colab, VSCode, origins
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -75,3 +75,16 @@ def test_the_script_in(
     cell = widget_cell(folder)
     with opened(browser, lambda page: HOSTS[name](page, request, tmp_path, cell)) as host:
         play_and_compare(host)
+
+
+def test_vscode_with_its_policy_says_that_it_loads_no_such_widget(
+    lab: Any, places: tuple[str, str], browser: Browser, folder: Path
+) -> None:
+    # Off unless a person turns it on. It admits no module from a blob, as every anywidget is.
+    page = browser.new_page()
+    with closing(VSCode(page, lab, places, widget_cell(folder, auto=False), policy="1")) as host:
+        host.show()
+        frame = page.locator("iframe").content_frame
+        expect(frame.locator(".output")).to_contain_text("blob:", timeout=120_000)
+        assert any("Content Security Policy" in error for error in host.errors)
+    page.close()
