@@ -31,6 +31,7 @@ from neuron_widget.store import Store, open_store
 from neuron_widget.targets import Target, as_targets
 
 if TYPE_CHECKING:
+    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.networks.model import LayerInfo, VisionModel
     from neuron_widget.rendering import RenderStep
     from neuron_widget.scanning import ScanProgress, ScanResult
@@ -192,9 +193,20 @@ def _folder(out: Path) -> Path:
 
 
 def scan_photos(
-    opened: Opened, data: str, out: Path | None, how: Mapping[str, Any], as_json: bool
+    opened: Opened,
+    data: str,
+    out: Path | None,
+    how: Mapping[str, Any],
+    as_json: bool,
+    *,
+    predict: bool = False,
+    observer: str | None = None,
 ) -> None:
-    """One pass over the photos, from its checkpoint where there is one."""
+    """One pass over the photos, from its checkpoint where there is one.
+
+    ``predict``: ask a machine, too, how far photos predict each neuron.
+    """
+    from neuron_widget.analysis.predicting import Watching, predictability_steps
     from neuron_widget.scanning import open_dataset
     from neuron_widget.store.reuse import scan_steps
 
@@ -214,20 +226,48 @@ def scan_photos(
             opened.store, opened.model, opened.layer, photos, on_wait=bars.say, **how
         )
         result: ScanResult = ctrl_c.drain(steps, show_step, kept)
+        found: Predictability | None = None
+        if predict:
+            ctrl_c.check(kept)
+
+            def show_look(now: Watching) -> None:
+                bars.update(f"Measuring {opened.layer}", now.done, now.total, "photos")
+
+            looking = predictability_steps(
+                result,
+                observer=observer,
+                store=opened.store if opened.store is not None else False,
+            )
+            found = ctrl_c.drain(looking, show_look, kept)
     if out is not None:
-        _write_scan(result, out)
-    show(
-        {**_scan_facts(result), "seconds": round(time.monotonic() - begin, 3), "file": _name(out)},
-        as_json,
-        [*_scan_lines(result), *([f"written to {out}"] if out is not None else [])],
-    )
+        _write_scan(result, out, found)
+    facts = {**_scan_facts(result), "seconds": round(time.monotonic() - begin, 3)}
+    lines = _scan_lines(result)
+    if found is not None:
+        facts["predictability"] = _predicted_facts(found)
+        lines += [
+            f"{found.observer}: {found.reason or found.summary()}",
+            *filter(None, [found.note]),
+        ]
+    written = [f"written to {out}"] if out is not None else []
+    show({**facts, "file": _name(out)}, as_json, [*lines, *written])
+
+
+def _predicted_facts(found: Predictability) -> dict[str, Any]:
+    """What ``--json`` tells; JSON knows no NaN."""
+    rows = [
+        {name: None if value != value else value for name, value in row.items()}
+        for row in found.rows()
+    ]
+    told = {name: getattr(found, name) for name in ("observer", "note", "reason", "references")}
+    return {**told, "questions": found.questions, "neurons": rows}
 
 
 def _name(path: Path | None) -> str | None:
     return str(path) if path is not None else None
 
 
-def _write_scan(result: ScanResult, out: Path) -> None:
+def _write_scan(result: ScanResult, out: Path, found: Predictability | None) -> None:
     if out.suffix.lower() == ".safetensors":
         result.save(out)
         return
@@ -237,6 +277,11 @@ def _write_scan(result: ScanResult, out: Path) -> None:
     from neuron_widget.scanning.tables import photo_rows
 
     rows = photo_rows(result.examples())
+    if found is not None:
+        told = found.rows()
+        names = ("photos", "photos_error", "photo", "photo_error", "pairs", "reason")
+        for row in rows:
+            row |= {f"predicted_{name}": told[row["neuron"]][name] for name in names}
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()

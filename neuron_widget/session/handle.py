@@ -53,6 +53,8 @@ def handle_message(
             export.send_figure(session.state, m["asker"], from_dict(m["target"]))
         case "line":
             export.send_line(session.state, m["asker"])
+        case "measure":
+            session.measure()
         case "stop":
             session.stop(m["task"])
         case "resume":

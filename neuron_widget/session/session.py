@@ -11,6 +11,7 @@ from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
 from neuron_widget.session.jobs import Job, Worker, shared_worker
 from neuron_widget.session.looking import Looking
+from neuron_widget.session.measuring import Measuring
 from neuron_widget.session.messages import Message
 from neuron_widget.session.opening import Opening
 from neuron_widget.session.photos import Photos
@@ -31,8 +32,8 @@ SETTLE_S = 0.25
 # A page that reloads is back within seconds.
 GONE_S = 20.0
 
-Task = Literal["render", "scan", "preview"]
-TASKS: tuple[Task, ...] = ("render", "scan", "preview")
+Task = Literal["render", "scan", "preview", "measure"]
+TASKS: tuple[Task, ...] = ("render", "scan", "preview", "measure")
 
 
 class Session:
@@ -57,7 +58,8 @@ class Session:
         self._opening = Opening(
             self.state, self.store, lambda shown: self._begin(new_layer=True, shown=shown)
         )
-        self._rendering = Rendering(self.state, self.store)
+        self._measuring = Measuring(self.state, self.store)
+        self._rendering = Rendering(self.state, self.store, self._measuring.look)
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
         self.looking = Looking(self.state)
@@ -152,7 +154,7 @@ class Session:
         with state.lock:
             stopped, self._not_to_begin = self._not_to_begin, set()
         if new_layer:
-            state.stop("preview", "scan", *([] if shown else ["photos"]))
+            state.stop("preview", "scan", "measure", "judge", *([] if shown else ["photos"]))
             self.looking.refresh()
             if not shown:
                 self._previews.show_stored()
@@ -317,6 +319,19 @@ class Session:
             return None
         return self._scanning.start(dataset, download=download)
 
+    def measure(self) -> Job | None:
+        """Measure how far pictures predict the layer that is scanned; None if it is known.
+
+        Raises
+        ------
+        WidgetError
+            Before there is a scan.
+        """
+        self.state.check_open()
+        if self._opening.postpones("measure", self.measure):
+            return None
+        return self._measuring.start()
+
     def look_at(self, neurons: Sequence[int]) -> None:
         """Render the previews of these neurons before others."""
         self._previews.in_view = list(neurons)
@@ -348,8 +363,10 @@ class Session:
             self.state.stop("dataset", "scan")
         if "preview" in tasks:
             self.state.stop("preview")
+        if "measure" in tasks:
+            self.state.stop("measure")
         if task is None:
-            self.state.stop("photos", "look", "answer")
+            self.state.stop("photos", "judge", "look", "answer")
 
     def resume(self, task: Task) -> Job | None:
         """Go on with what was stopped or left of a task: where it was, as far as it was to go."""
@@ -361,6 +378,8 @@ class Session:
         if task == "scan":
             self._photos.find()
             return self._scanning.resume()
+        if task == "measure":
+            return self._measuring.start()
         self._previews.start()
         return None
 
@@ -388,7 +407,7 @@ class Session:
             yield
             if not state.frames.views:
                 # Not because a person wants it so: it goes on when somebody looks again.
-                state.stop("render", "dataset", "scan", "preview", "photos")
+                state.stop("render", "dataset", "scan", "preview", "photos", "measure")
 
         if not state.frames.views and not state.closed:
             state.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)
@@ -397,5 +416,5 @@ class Session:
 
     def foreground(self) -> list[Job]:
         """The jobs somebody waits for (all but the gallery's previews)."""
-        unwatched = ("preview", "saved", "leave")
+        unwatched = ("preview", "saved", "judge", "leave")
         return [job for job in self.state.jobs() if job.task not in unwatched]
