@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import traceback
 import weakref
@@ -284,8 +283,6 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
     def wait(self, timeout: float | None = None) -> None:
         """Wait for everything but the gallery's previews; then the results are there.
 
-        In a notebook they are part of the widget's state then, too, which the file may keep.
-
         Raises
         ------
         TimeoutError
@@ -294,10 +291,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
             As :meth:`render`.
         """
         self._waiting.until_idle(timeout)
-        if self._cell[1]:
-            self._waiting.until_done(self._saved.packing())
-            # From here, in the thread of the cell: who only runs notebooks hears nothing else.
-            self._saved.send()
+        self._hold(self._waiting)
 
     def snapshot(self) -> Image.Image:
         """The image and photos of the selected neuron as one picture, also shown below the cell.
@@ -371,18 +365,6 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         NeuronWidget._live.discard(self)
         super().close()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The widget, and for pages without a kernel what there is to show when it is displayed."""
-        bundle: tuple[dict[str, Any], dict[str, Any]] | None = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        data, metadata = bundle
-        try:
-            return {**data, **export.still(self._session.state)}, metadata
-        except Exception:  # a photo may be gone; the widget itself must be shown all the same
-            logging.getLogger(__name__).exception("drawing the still picture")
-            return bundle
-
     # -------------------------------------------------------------- the page
 
     def _on_page_message(self, _widget: object, content: Any, buffers: Any) -> None:
@@ -390,8 +372,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         with self._updates.held(), self._outbox.handling():
             try:
                 message = check_message(content)
-                if message["kind"] == "ready":
-                    self._saved.watched = True
+                self._saved.watched |= message["kind"] == "ready"
                 if message["kind"] == "poll":
                     self._on_poll(more=message["more"])
                 else:

@@ -134,13 +134,14 @@ class Panel(Program):
     file, package = "app.py", "panel"
     strict = False
     # It has modules of widgets from a CDN, and the icons of its own; here they lie on the disk.
-    asks: ClassVar = (r"//cdn\.|//unpkg\.com/",)
+    asks: ClassVar = (r"font-awesome", r"/anywidget@")
 
     def text(self, cell: str) -> str:
         return (
             'import panel as pn\n\npn.extension("ipywidgets")\n'
             f"{cell.rsplit(chr(10), 1)[0]}\n"
-            "pn.Column(pn.panel(w), pn.panel(w)).servable()\n"
+            "pn.Column(*(pn.panel(w, sizing_mode='stretch_width') for _ in '12'),"
+            " sizing_mode='stretch_width').servable()\n"
         )
 
     def command(self) -> list[str]:
@@ -170,6 +171,7 @@ c.JupyterHub.hub_port = {hub}
 c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = "simple"
+c.SimpleLocalProcessSpawner.home_dir_template = "{home}/{{username}}"
 c.ConfigurableHTTPProxy.command = ["node", {proxy!r}]
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
 c.ConfigurableHTTPProxy.auth_token = "of-the-test"
@@ -198,7 +200,7 @@ class Hub(JupyterLab):
         port, hub, api = free_port(), free_port(), free_port()
         proxy = str(HERE / "node_modules/configurable-http-proxy/bin/configurable-http-proxy")
         (home / "jupyterhub_config.py").write_text(
-            HUB.format(port=port, hub=hub, api=api, proxy=proxy)
+            HUB.format(home=home, port=port, hub=hub, api=api, proxy=proxy)
         )
         self._log = (home / "hub.log").open("w")
         self._hub = subprocess.Popen(
@@ -231,6 +233,11 @@ class Hub(JupyterLab):
     def show(self) -> None:
         self.log_in(self.page, "one")
         super().show()
+
+    def join(self, page: Page, cell: str) -> JupyterLab:
+        """Another user, logged in, with a notebook of their own."""
+        self.log_in(page, "two")
+        return JupyterLab(page, _Server(f"{self.base}/user/two", self.home / "two"), cell)
 
     def close(self) -> None:
         """End the hub, which ends the users' servers."""

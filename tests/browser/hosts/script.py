@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, expect
 __all__ = ["STEPS", "play"]
 
 # Milliseconds: a host and its kernel start; the network opens, renders, scans.
-START, WORK = 60_000, 40_000
+START, WORK = 180_000, 120_000
 # Enough steps that a person can stop in the middle on any machine.
 MANY = 2048
 # Live frames are drawn on a canvas, images are files.

@@ -72,7 +72,7 @@ def test_in_jupyterlab_with_nothing_run(lab: Any, folder: Path, page: Page) -> N
     file = lab.notebooks / "host.ipynb"
     save = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
     page.evaluate(f"window.jupyterapp.commands.execute('{save}')")
-    end = time.monotonic() + 25
+    end = time.monotonic() + 120
     while not {7, 8} <= pictures(file.read_text()):
         assert time.monotonic() < end, "the widget's state is not in the file"
         host.heard(0.5)
