@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # pip reads the dependencies of a group (demo, test, docs) from pyproject.toml.
 STAMP = $(VENV)/.installed-$(1)-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test test-hosts hosts-table check front browser docs prerendered \
+.PHONY: demo test test-hosts hosts-table check front browser managers docs prerendered \
   here-demo here-test here-hosts
 
 demo: here-demo
@@ -19,7 +19,7 @@ demo: here-demo
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # Unit tests two by two, then what has the machine to itself; or what ARGS names.
-test: here-test front browser check
+test: here-test front browser managers check
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -28,11 +28,11 @@ else
 endif
 
 # Programs that show widgets, the heavy ones.
-test-hosts: here-hosts front browser
+test-hosts: here-hosts front browser managers
 	$(BIN)/python -m pytest -m hosts $(or $(ARGS),tests/browser/hosts)
 
 hosts-table: export NEURON_WIDGET_HOSTS_TABLE := 1
-hosts-table: here-hosts front browser
+hosts-table: here-hosts front browser managers
 	$(BIN)/python -m pytest -m "hosts or not hosts" -k script tests/browser/hosts
 
 check: $(call STAMP,test)
@@ -66,6 +66,13 @@ front: $(call STAMP,test)
 browser:
 	command -v chromium >/dev/null || ! command -v apt-get >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+
+# Widget managers of other programs, from npm, for the tests of hosts alone.
+managers: export PATH := $(abspath $(BIN)):$(PATH)
+managers: tests/browser/hosts/node_modules/.package-lock.json
+
+tests/browser/hosts/node_modules/.package-lock.json: tests/browser/hosts/package-lock.json
+	cd $(<D) && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && touch $(@:$(<D)/%=%)
 
 # Links that lead nowhere are errors. The theme's notice of its successor is not.
 docs: export NO_MKDOCS_2_WARNING := 1

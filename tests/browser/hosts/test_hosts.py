@@ -68,7 +68,14 @@ HOSTS: dict[str, Open] = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTS)
+# Notebook 7 is JupyterLab in another frame: a shorter test of it is among those of every day.
+LESS_OFTEN = {"notebook7"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.hosts] if name in LESS_OFTEN else []) for name in HOSTS],
+)
 def test_the_script_in(
     name: str, browser: Browser, folder: Path, tmp_path: Path, request: Request
 ) -> None:

@@ -29,7 +29,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def test_as_a_page_of_nbconvert(folder: Path, tmp_path: Path, page: Page) -> None:
     # Twenty neurons of one layer, with images as large as usual.
-    cell = widget_cell(folder, previews=False).replace("size=64", "size=224").replace("24", "16", 1)
+    cell = widget_cell(folder, previews=False).replace("size=64", "size=224").replace("24", "6", 1)
     more = "for n in [7, *range(20, 39)]:\n    w.neuron = n\n    w.render(wait=True)\nw.wait()"
     notebook = run_notebook(notebook_file(cell, more))
     size = size_of_state(notebook)
