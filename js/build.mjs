@@ -1,6 +1,6 @@
 // Bundles into neuron_widget/static/ the page of the widget and that of the quiz, each one ES module
 // and one style sheet, nothing loaded from elsewhere; and what a saved page needs beside the widget
-// (page.js, page.css). The same sources and lock file give the same bytes (CI compares them).
+// (page.js, page.css), or a saved notebook (saved.js). The same sources and lock file give the same bytes (CI compares them).
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -83,7 +83,7 @@ await build({
 	inject: ["src/jsx.ts"],
 });
 
-await build({ ...scripts, entryPoints: { page: "src/page/index.ts" } });
+await build({ ...scripts, entryPoints: { page: "src/page/index.ts", saved: "src/page/saved.ts" } });
 
 await build({
 	absWorkingDir: here("."),
@@ -100,7 +100,8 @@ await build({
 	logLevel: "warning",
 });
 
-for (const name of ["widget", "quiz", "page"].flatMap((n) => [`${n}.js`, `${n}.css`])) {
+const made = ["widget", "quiz", "page"].flatMap((n) => [`${n}.js`, `${n}.css`]);
+for (const name of [...made, "saved.js"]) {
 	const { size } = await stat(here(`../neuron_widget/static/${name}`));
 	console.log(`${name} ${(size / 1000).toFixed(1)} kB`);
 }

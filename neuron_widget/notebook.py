@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from neuron_widget.session import export
 from neuron_widget.session.jobs import in_worker
 
 if TYPE_CHECKING:
+    from neuron_widget.page.notebook_state import NotebookState
+    from neuron_widget.session import Session
+    from neuron_widget.session.waiting import Waiting
+
     Unicode = traitlets.Unicode[str, str]
     Float = traitlets.Float[float, float]
 else:
     Unicode, Float = traitlets.Unicode, traitlets.Float
 
 __all__ = [
+    "HoldsState",
     "LiveFloat",
     "LiveUnicode",
     "TraitFollower",
@@ -125,6 +131,56 @@ class TraitFollower:
         title = f"A function that observes {name!r} raised"
         logging.getLogger(__name__).error("%s", title, exc_info=error)
         session.state.fail("select", title, error)
+
+
+class HoldsState:
+    """What a notebook file has of a widget: a picture, and a state that is more than its traits.
+
+    See :class:`.NotebookState`, which is its ``_saved`` once it is made.
+    """
+
+    _saved: NotebookState
+    _session: Session
+    _cell: tuple[str, str]
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """The widget, and for pages without a kernel what there is to show when it is displayed."""
+        bundle: tuple[dict[str, Any], dict[str, Any]] | None
+        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        try:
+            return {**data, **export.still(self._session.state)}, metadata
+        except Exception:  # a photo may be gone; the widget itself must be shown all the same
+            logging.getLogger(__name__).exception("drawing the still picture")
+            return bundle
+
+    def _hold(self, waiting: Waiting) -> None:
+        """In a notebook, wait until the state holds what is there, and send it."""
+        if not self._cell[1]:
+            return
+        waiting.until_done(self._saved.packing())
+        # From here, in the thread of the cell: who only runs notebooks hears nothing else.
+        self._saved.send()
+
+    def send_state(self, key: Any = None) -> None:
+        """As ipywidgets has it; a page that asks for the whole state gets the rest of it later."""
+        super().send_state(key)  # type: ignore[misc]  # the widget's
+        if key is None and "_saved" in vars(self):
+            self._saved.send_again()
+
+    def _get_embed_state(self, drop_defaults: bool = False) -> dict[str, Any]:
+        """For ipywidgets' own pages: the state as a notebook file has it."""
+        embedded: dict[str, Any] = super()._get_embed_state(drop_defaults)  # type: ignore[misc]
+        if "_saved" in vars(self):
+            embedded["state"] |= self._saved.parts
+        return embedded
+
+    def _send_parts(self, parts: dict[str, Any]) -> None:
+        if self.comm is not None:  # type: ignore[attr-defined]
+            message = {"method": "update", "state": parts, "buffer_paths": []}
+            self._send(message)  # type: ignore[attr-defined]
 
 
 def event_loop() -> asyncio.AbstractEventLoop | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import traceback
 import weakref
@@ -16,6 +15,7 @@ import traitlets
 from neuron_widget.errors import NeuronWidgetError, StoreError
 from neuron_widget.names import as_path
 from neuron_widget.notebook import (
+    HoldsState,
     LiveFloat,
     LiveUnicode,
     TraitFollower,
@@ -23,6 +23,7 @@ from neuron_widget.notebook import (
     front_end,
     running_cell,
 )
+from neuron_widget.page.notebook_state import NotebookState
 from neuron_widget.protocol.check import check_message
 from neuron_widget.session import Session, export, messages
 from neuron_widget.session.arguments import check_arguments, reject_unknown
@@ -47,7 +48,7 @@ _COMMANDS = ("layer", "neuron", "steps", "target")
 _TRAITS = (*_COMMANDS, "status", "progress")
 
 
-class NeuronWidget(anywidget.AnyWidget):
+class NeuronWidget(HoldsState, anywidget.AnyWidget):
     """A gallery of the neurons (channels) of one layer of a CNN, in a notebook cell.
 
     Choose a neuron and see an image that maximises it form live, beside the real photos that fire
@@ -151,11 +152,13 @@ class NeuronWidget(anywidget.AnyWidget):
         self.neuron = settings.neuron
         self.steps = settings.steps
         self._sheet_shown = False
+        self._saved = NotebookState(self._send_parts)
         self._outbox = Outbox(self._send_message)
         self._follower = TraitFollower(self, _TRAITS)
         self._updates = Updates(self._follower.update, event_loop())
         self._session = Session(settings, self._outbox.send, self._updates.request)
         self._waiting = Waiting(self._session, self._updates)
+        self._saved.follow(self._session.state)
         self.on_msg(self._on_page_message)
         self.observe(self._on_trait, names=list(_COMMANDS))
         NeuronWidget._live.add(self)
@@ -288,6 +291,7 @@ class NeuronWidget(anywidget.AnyWidget):
             As :meth:`render`.
         """
         self._waiting.until_idle(timeout)
+        self._hold(self._waiting)
 
     def snapshot(self) -> Image.Image:
         """The image and photos of the selected neuron as one picture, also shown below the cell.
@@ -357,20 +361,9 @@ class NeuronWidget(anywidget.AnyWidget):
         """Stop the work, let go of the results, and take the widget off the page."""
         if hasattr(self, "_session"):
             self._session.close()
+            self._saved.let_go()
         NeuronWidget._live.discard(self)
         super().close()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The widget, and for pages without a kernel what there is to show when it is displayed."""
-        bundle: tuple[dict[str, Any], dict[str, Any]] | None = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        data, metadata = bundle
-        try:
-            return {**data, **export.still(self._session.state)}, metadata
-        except Exception:  # a photo may be gone; the widget itself must be shown all the same
-            logging.getLogger(__name__).exception("drawing the still picture")
-            return bundle
 
     # -------------------------------------------------------------- the page
 
@@ -379,6 +372,7 @@ class NeuronWidget(anywidget.AnyWidget):
         with self._updates.held(), self._outbox.handling():
             try:
                 message = check_message(content)
+                self._saved.watched |= message["kind"] == "ready"
                 if message["kind"] == "poll":
                     self._on_poll(more=message["more"])
                 else:
@@ -402,6 +396,7 @@ class NeuronWidget(anywidget.AnyWidget):
     def _send_message(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is not None:
             self.send(message, buffers)
+        self._saved.heard(message["kind"])
 
     def _on_trait(self, change: Any) -> None:
         # Not what comes from the session; nor, once it is closed, from what is linked to it.

@@ -13,6 +13,7 @@ const newName = (): string => `view-${Math.random().toString(36).slice(2, 12)}`;
 export function mount({ state, commands }: Widget, el: HTMLElement): () => void {
 	const end = new AbortController();
 	const { element: root, lookAtTheme } = addRoot(el, "div", "neuron-widget", end.signal);
+	if (state.saved) root.dataset.saved = "";
 
 	const view: View = {
 		state,

@@ -37,9 +37,9 @@ def pack_page(contents: Contents, plan: Plan) -> Generator[Step, None, Json]:
         picture = result.to_pil(0)
         tiles[neuron] = (thumb(picture), True)
         facts = messages.image_facts(result)
-        facts["history"] = _thin(facts["history"])
+        facts["history"] = thin(facts["history"])
         made = made or result.settings
-        neurons[str(neuron)]["image"] = {**facts, "data": _text(webp(picture, plan.image_px))}
+        neurons[str(neuron)]["image"] = {**facts, "data": text(webp(picture, plan.image_px))}
         yield "images", done, len(contents.drawn)
     photos: dict[str, Json] = {}
     if contents.scan is not None:
@@ -54,7 +54,7 @@ def pack_page(contents: Contents, plan: Plan) -> Generator[Step, None, Json]:
             -1, Channel(contents.layer.name, contents.neuron), contents.steps
         ),
         "messages": list(_messages(contents)),
-        "thumbs": {**thumbs, "data": [_text(tile) for tile in data]},
+        "thumbs": {**thumbs, "data": [text(tile) for tile in data]},
         "neurons": neurons,
         "photos": photos,
         "filter": "" if contents.whole else _ranges(contents.neurons),
@@ -93,7 +93,7 @@ def _photos(scan: ScanResult, target: Channel) -> Json:
     found |= {name: [_shot(example) for example in group] for name, group in groups.items()}
     scale, signed = scan.scale(neuron), scan.signed
     maps = (map_bytes(e.activation_map(), scale, signed=signed) for g in groups.values() for e in g)
-    return {**found, "maps": _text(zlib.compress(b"".join(maps), 9))}
+    return {**found, "maps": text(zlib.compress(b"".join(maps), 9))}
 
 
 def _shot(example: Example) -> list[Any]:
@@ -109,7 +109,7 @@ def _pictures(
     for done, (photo, name) in enumerate(zip(photos, names, strict=True), start=1):
         data = ""
         if plan.photo_px:
-            data = _text(webp(scan.square(photo), plan.photo_px))
+            data = text(webp(scan.square(photo), plan.photo_px))
         found[str(photo)] = {"label": scan._photos.label(photo), "path": name, "data": data}
         yield "photos", done, len(photos)
     return found
@@ -145,7 +145,7 @@ def _line(contents: Contents, made: Json) -> Json:
     return {"first": first, "other": other.replace("neuron=1", "neuron=NEURON"), "note": said}
 
 
-def _text(data: bytes) -> str:
+def text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
@@ -155,7 +155,7 @@ def _short(value: float) -> float:
     return int(number) if number.is_integer() else number
 
 
-def _thin(history: list[list[float]]) -> list[list[float]]:
+def thin(history: list[list[float]]) -> list[list[float]]:
     """A curve of at most so many points, first and last among them."""
     step = max(1, math.ceil((len(history) - 1) / (CURVE_POINTS - 1)))
     kept = [*history[:-1:step], *history[-1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,8 @@ class Outbox:
 
     Colab shows nothing that a background thread sends (googlecolab/colabtools#3373), only what a
     handler of a message sends. There the page asks four times a second, and the answer brings what
-    was held. Of frames and of a task's progress only the newest is held.
+    was held. Of frames and of a task's progress only the newest is held. Shiny raises instead: then
+    too it is held until the page asks.
 
     Parameters
     ----------
@@ -59,8 +61,15 @@ class Outbox:
             if self._clock() < self._until and self._in_background():
                 self._hold(message, buffers)
                 return
-            self._drain()
-            self._send(message, buffers)
+            if not self._in_background():
+                self._drain()
+                self._send(message, buffers)
+                return
+            try:
+                self._drain()
+                self._send(message, buffers)
+            except RuntimeError:
+                self._hold(message, buffers)
 
     def poll(self) -> bool:
         """A page asks: send what is held. True if nobody had asked before."""
@@ -78,9 +87,12 @@ class Outbox:
 
     def pulse(self) -> threading.Thread:
         """Say from a background thread that such messages arrive, if they do."""
-        thread = threading.Thread(
-            target=self._send, args=({"kind": "pulse"}, []), name="neuron-widget-pulse", daemon=True
-        )
+
+        def send() -> None:
+            with contextlib.suppress(RuntimeError):
+                self._send({"kind": "pulse"}, [])
+
+        thread = threading.Thread(target=send, name="neuron-widget-pulse", daemon=True)
         thread.start()
         return thread
 
@@ -99,6 +111,6 @@ class Outbox:
         del self._held[:-MOST_HELD]
 
     def _drain(self) -> None:
-        held, self._held = self._held, []
-        for message, buffers in held:
-            self._send(message, buffers)
+        while self._held:
+            self._send(*self._held[0])
+            del self._held[0]

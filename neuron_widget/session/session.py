@@ -427,4 +427,5 @@ class Session:
 
     def foreground(self) -> list[Job]:
         """The jobs somebody waits for (all but the gallery's previews)."""
-        return [job for job in self.state.jobs() if job.task not in ("preview", "leave", "judge")]
+        unwatched = ("preview", "saved", "judge", "leave")
+        return [job for job in self.state.jobs() if job.task not in unwatched]

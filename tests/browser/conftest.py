@@ -37,6 +37,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A name that is not this machine's own, for plain http as a browser sees it from elsewhere.
+    "--host-resolver-rules=MAP hub.test 127.0.0.1",
 ]
 
 
@@ -145,6 +147,8 @@ class Lab:
                 "--ServerApp.port_retries=0",
                 "--IdentityProvider.token=",
                 "--ServerApp.disable_check_xsrf=True",
+                # Pages of the tests that play a host have origins of their own.
+                r"--ServerApp.allow_origin_pat=http://127\.0\.0\.1:\d+",
                 f"--{app}.expose_app_in_browser=True",
                 f"--{app}.check_for_updates_class="
                 "jupyterlab.handlers.announcements.NeverCheckForUpdate",

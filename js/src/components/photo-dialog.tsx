@@ -9,6 +9,9 @@ import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
 import { GROUP_NAMES } from "./photos";
 
+/** How far a finger goes to the side that means the next photo, or the one before. */
+const SWIPE_PX = 40;
+
 /**
  * One photo, large. It lies inside the root rather than in the browser's top layer: in hosts that
  * put an output into one tall frame the top layer's middle may be far from what is in sight.
@@ -29,6 +32,7 @@ export function PhotoDialog() {
 function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	const { open, root, state, commands, mapMode, opacity } = useView();
 	const box = useRef<HTMLDivElement>(null);
+	const finger = useRef(Number.NaN);
 	const now = open.value as OpenPhoto;
 	const set = state.media.photos(state.selection.target.value);
 	const at = shot ? shots.indexOf(shot) : -1;
@@ -136,7 +140,17 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 				</div>
 				<div class="nw-dialog-body">
 					<div class="nw-large-side">
-						<div class="nw-large-box">
+						{/* What a finger does here, the buttons above do too. */}
+						<div
+							class="nw-large-box"
+							onPointerDown={(e) => {
+								finger.current = e.pointerType === "touch" ? e.clientX : Number.NaN;
+							}}
+							onPointerUp={(e) => {
+								const by = e.clientX - finger.current;
+								if (Math.abs(by) > SWIPE_PX) go(by < 0 ? at + 1 : at - 1);
+							}}
+						>
 							<img src={large?.url ?? shot.url} alt={shot.photo.label || "photo"} />
 							<MapCanvas
 								map={large?.map ?? shot.map}

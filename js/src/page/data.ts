@@ -47,6 +47,8 @@ export interface Saved {
 	photos: Record<string, SavedPhoto>;
 	/** What the gallery is narrowed to, where the page holds a part of the layer. */
 	filter: string;
+	/** The neurons there is something of, where the gallery shows more. */
+	holds?: string;
 	/** The Python line of the view; `NEURON` in `other` stands for a number that is not 0. */
 	line: { first: string; other: string; note: string };
 }

@@ -112,9 +112,9 @@ export class SavedModel implements Model {
 		this.#told = neuron;
 		const saved = this.#saved.neurons[neuron];
 		if (!saved) {
-			const { filter } = this.#saved;
-			const holds = filter ? ` It holds ${filter}.` : "";
-			this.#refuse("select", `Neuron ${neuron} is not in this page`, `Not saved.${holds}`);
+			const { filter, holds = filter } = this.#saved;
+			const there = holds ? ` It holds ${holds}.` : "";
+			this.#refuse("select", `Neuron ${neuron} is not in this page`, `Not saved.${there}`);
 			return;
 		}
 		if (saved.image) {

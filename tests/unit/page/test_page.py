@@ -24,7 +24,7 @@ from neuron_widget.networks.zoo import load_model
 from neuron_widget.page import Contents, plan_page, write_page
 from neuron_widget.page.contents import from_results, from_store
 from neuron_widget.page.html import bundle_bytes
-from neuron_widget.page.pack import _ranges, _short_paths, _thin
+from neuron_widget.page.pack import _ranges, _short_paths, thin
 from neuron_widget.rendering import RenderResult, render
 from neuron_widget.scanning import ScanResult, scan
 from neuron_widget.scanning.image_dataset import ImageDataset
@@ -385,6 +385,6 @@ def test_small_things() -> None:
     assert _short_paths(["samples[3]", "samples[4]"]) == ["samples[3]", "samples[4]"]
     assert _short_paths(["/a/b/x.png", "/a/c/y.png"]) == ["b/x.png", "c/y.png"]
     assert _short_paths(["/a/b/x.png"]) == ["x.png"]
-    curve = _thin([[step, float(step)] for step in range(1, 513)])
+    curve = thin([[step, float(step)] for step in range(1, 513)])
     assert len(curve) <= 65
     assert (curve[0][0], curve[-1][0]) == (1, 512)

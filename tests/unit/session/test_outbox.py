@@ -97,3 +97,25 @@ def test_the_pulse_comes_from_the_background_and_is_never_held(made: Any) -> Non
     outbox.poll()
     outbox.pulse().join()
     assert sent == [{"kind": "pulse"}]
+
+
+def test_where_the_host_refuses_the_background_it_waits_for_the_page_to_ask() -> None:
+    sent: list[Any] = []
+
+    def send(message: dict[str, Any], _: list[bytes]) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("outside of a session")
+        sent.append(message)
+
+    outbox = Outbox(send, Clock())
+    in_background(lambda: outbox.send({"kind": "opened"}, []))
+    in_background(lambda: outbox.send(frame(1), []))
+    in_background(lambda: outbox.send(frame(2), []))
+    outbox.pulse().join()
+    assert sent == []
+    assert outbox.poll()
+    assert sent == [{"kind": "opened"}, frame(2)]
+    # What goes wrong in the thread of the cell is told there.
+    broken = Outbox(lambda *_: 1 / 0, Clock())
+    with pytest.raises(ZeroDivisionError):
+        broken.send(frame(1), [])

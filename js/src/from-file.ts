@@ -1,0 +1,31 @@
+import type { Model } from "./model";
+
+declare global {
+	/** What stands in for the kernel where there is none. */
+	var neuronWidgetSaved: ((model: Model) => Model) | undefined;
+}
+
+/**
+ * A widget out of a notebook file: another model stands in for the kernel, and the code for it is in
+ * the file too. It is run as a module in a blob, as the notebook loads the widget itself.
+ */
+export async function fromFile(model: Model, become: (model: Model) => void): Promise<void> {
+	const script = document.createElement("script");
+	script.type = "module";
+	const { code } = model.get("_saved") as { code: string };
+	script.src = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+	await new Promise((done) => {
+		script.onload = script.onerror = done;
+		document.head.append(script);
+	});
+	const saved = globalThis.neuronWidgetSaved?.(model);
+	if (!saved) return;
+	become(saved);
+	// Some hosts keep the state of a widget whose kernel is there: if it answers, it has the say.
+	const live = (): void => {
+		model.off("msg:custom", live);
+		become(model);
+	};
+	model.on("msg:custom", live);
+	model.send({ kind: "poll", more: false });
+}
