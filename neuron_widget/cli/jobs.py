@@ -84,7 +84,7 @@ class Opened:
         """Settings of pictures, with the size that they will have."""
         from neuron_widget.rendering.settings import default_size
 
-        return {**images, "size": images.get("size") or default_size(self.model)}
+        return {**images, "size": images.get("size") or default_size(self.model, self.layer)}
 
     @property
     def layer(self) -> str:

@@ -132,7 +132,7 @@ def _line(contents: Contents, made: Json) -> Json:
     from neuron_widget.session.settings import Fit, Settings
 
     model: Any = contents.model.name if contents.model.loaded_here else contents.model
-    given: Json = {"model": model, "fit": Fit.of(contents.model)}
+    given: Json = {"model": model, "fit": Fit.of(contents.model, contents.layer.name)}
     given |= {name: made[name] for name in page_settings() if name in made}
     note = ""
     if contents.scan is not None and contents.scan.dataset != "samples":

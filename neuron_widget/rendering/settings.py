@@ -169,7 +169,7 @@ def render_settings(
     if options["redirect_relu"] is None:
         options["redirect_relu"] = model.redirect_relu
     if options["size"] is None:
-        options["size"] = default_size(model)
+        options["size"] = default_size(model, *sorted(layers))
     for layer in sorted(layers):
         model.check_size(options["size"], layer)
     objective = settle(objective, model, checked, options["size"])
@@ -228,9 +228,16 @@ def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:
     return wanted
 
 
-def default_size(model: VisionModel) -> int:
-    """The side of an image where nobody names one: 224 px, or the nearest the network takes."""
-    return model.image_size(RENDER["size"].usual)
+def default_size(model: VisionModel, *layers: str) -> int:
+    """The side of an image where nobody names one: 224 px, or the nearest that goes.
+
+    Up to the last layer of the menu, and to these: a head of fixed size may take less than what is
+    before it.
+    """
+    size = model.image_size(RENDER["size"].usual)
+    for layer in layers:
+        size = model.image_size(size, layer)
+    return size
 
 
 def default_precision(model: VisionModel) -> str:

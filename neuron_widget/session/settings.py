@@ -53,7 +53,7 @@ class Fit:
         return cls(usual, {"size": network.sizes})
 
     @classmethod
-    def of(cls, model: VisionModel) -> Fit:
+    def of(cls, model: VisionModel, layer: str) -> Fit:
         """Try it on the network: a few forward passes the first time."""
         from neuron_widget.rendering.settings import default_size
 
@@ -62,7 +62,7 @@ class Fit:
         assert size.low is not None
         assert size.high is not None
         return cls(
-            {"size": default_size(model), "redirect_relu": model.redirect_relu},
+            {"size": default_size(model, layer), "redirect_relu": model.redirect_relu},
             {"size": model.size_limits(int(size.low), int(size.high))},
         )
 
@@ -155,7 +155,7 @@ class Settings:
         ``layer`` is the one that is shown. A size that the network does not take is its usual one
         then.
         """
-        settings = self.replace(fit=Fit.of(model))
+        settings = self.replace(fit=Fit.of(model, layer))
         if self.options["size"] is None:
             return settings, None
         try:

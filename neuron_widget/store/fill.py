@@ -58,7 +58,7 @@ def fill_images(
     from neuron_widget.rendering.memory import default_batch_size
     from neuron_widget.rendering.settings import default_size
 
-    size = settings.get("size") or default_size(model)
+    size = settings.get("size") or default_size(model, layer)
     most = batch_size or default_batch_size(model, layer, size)
     store.model_key.forget(model)
 
