@@ -34,7 +34,7 @@ MENUS: dict[str, tuple[str, str]] = {
         "encoder.layers.encoder_layer_6",
         "conv_proj encoder.layers.encoder_layer_11 encoder.layers.encoder_layer_11.cls",
     ),
-    "timm/cait_xxs24_224": ("blocks.14", "patch_embed blocks.0 blocks.23"),
+    "timm/cait_xxs24_224": ("blocks.14", "patch_embed blocks.0 blocks.22"),
     "timm/coatnet_nano_rw_224": ("stages.2.blocks.2", "stem stages.0 stages.3"),
     "timm/convnext_atto": ("stages.2.blocks.2", "stem stages.0 stages.3"),
     "timm/deit_tiny_distilled_patch16_224": ("blocks.6", "blocks.11 blocks.0.cls blocks.0.dist"),
