@@ -48,7 +48,7 @@ MENUS: dict[str, tuple[str, str]] = {
     "timm/mobilevit_xxs": ("stages.3.0", "stem stages.1 stages.4"),
     "timm/pit_ti_224": ("transformers.1", "transformers.0 transformers.2"),
     "timm/poolformer_s12": ("stages.2.blocks.2", "stem stages.0 stages.3"),
-    "timm/pvt_v2_b0": ("stages.2.blocks.0", "patch_embed stages.0 stages.3"),
+    "timm/pvt_v2_b0": ("stages.2", "patch_embed stages.0 stages.3"),
     "timm/resmlp_12_224": ("blocks.6", "stem blocks.0 blocks.11"),
     "timm/resnet10t": ("layer3", "layer1 layer2 layer4"),
     "timm/swin_tiny_patch4_window7_224": ("layers.2.blocks.2", "patch_embed layers.0 layers.3"),
@@ -56,7 +56,7 @@ MENUS: dict[str, tuple[str, str]] = {
     "timm/vit_small_patch14_reg4_dinov2": ("blocks.6", "patch_embed blocks.0 blocks.11.cls"),
     "timm/vit_tiny_patch16_224": ("blocks.6", "patch_embed blocks.0 blocks.11.cls norm"),
     "timm/vit_tiny_r_s16_p8_224": ("blocks.6", "patch_embed blocks.0"),
-    "timm/xcit_nano_12_p16_224": ("blocks.6", "patch_embed blocks.0 blocks.11"),
+    "timm/xcit_nano_12_p16_224": ("blocks.8", "patch_embed blocks.0 blocks.11"),
 }
 
 NOT_NAMED = re.compile(r"pool|drop|classifier|flatten|logits|(^|\.)(fc|qkv|mlp|attn|norm1|bn3)$")
