@@ -71,7 +71,8 @@ class Measuring:
             "measure",
             self._steps(scan),
             on_done,
-            priority=3,
+            # Asked for, so beside the gallery's previews and not after them.
+            priority=2,
             on_step=on_step,
             on_stop=partial(show, "stopped"),
             on_error=on_error,
@@ -108,7 +109,9 @@ class Measuring:
             yield
             return found.with_images({n: r.images[0] for n, r in whole.items()})
 
-        state.submit("judge", steps(), partial(self._on_judged, recipe, layer, whole), priority=3)
+        on_done = partial(self._on_judged, recipe, layer, whole)
+        # One image is looked at in a moment: no reason to wait for the previews.
+        state.submit("judge", steps(), on_done, priority=3 if neuron is None else 1)
 
     def _on_judged(
         self, recipe: Recipe, layer: str, made: dict[int, RenderResult], found: Predictability
