@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets
+from comm import DummyComm
 
 from neuron_widget.session import export
 from neuron_widget.session.jobs import in_worker
@@ -141,7 +142,6 @@ class HoldsState:
 
     _saved: NotebookState
     _session: Session
-    _cell: tuple[str, str]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The widget, and for pages without a kernel what there is to show when it is displayed."""
@@ -157,8 +157,8 @@ class HoldsState:
             return bundle
 
     def _hold(self, waiting: Waiting) -> None:
-        """In a notebook, wait until the state holds what is there, and send it."""
-        if not self._cell[1]:
+        """Where a page may be, wait until the state holds what is there, and send it."""
+        if isinstance(self.comm, DummyComm):  # type: ignore[attr-defined]  # a script's
             return
         waiting.until_done(self._saved.packing())
         # From here, in the thread of the cell: who only runs notebooks hears nothing else.

@@ -17,7 +17,7 @@ from hosts.servers import end_sessions, free_port, until_it_answers
 from playwright.sync_api import Page
 from playwright.sync_api import TimeoutError as NotSeen
 
-__all__ = ["JupyterLab", "Marimo", "Notebook7", "notebook_file"]
+__all__ = ["JupyterLab", "Marimo", "Notebook7", "marimo_file", "notebook_file"]
 
 DARK = "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
 
@@ -44,6 +44,13 @@ def notebook_file(*cells: str) -> str:
             "nbformat_minor": 5,
         }
     )
+
+
+def marimo_file(cell: str) -> str:
+    """A marimo notebook with a cell that makes ``w``."""
+    body = textwrap.indent(cell, "    ")
+    head = "import marimo\n\napp = marimo.App()\n\n\n"
+    return f"{head}@app.cell\ndef _():\n{body}\n    return (w,)\n"
 
 
 class JupyterLab(Host):
@@ -155,12 +162,7 @@ class Marimo(Host):
     def __init__(self, page: Page, home: Path, cell: str):
         super().__init__(page, importlib.metadata.version("marimo"))
         notebook = home / "notebook.py"
-        body = textwrap.indent(cell, "    ")
-        notebook.write_text(
-            "import marimo\n\napp = marimo.App()\n\n\n"
-            f"@app.cell\ndef _():\n{body}\n    return (w,)\n\n\n"
-            "@app.cell\ndef _(w):\n    w\n    return\n"
-        )
+        notebook.write_text(marimo_file(cell) + "\n\n@app.cell\ndef _(w):\n    w\n    return\n")
         settings = home / "config/marimo/marimo.toml"
         settings.parent.mkdir(parents=True)
         settings.write_text('[display]\ntheme = "system"\n')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nbformat
 from hosts.host import Host
@@ -14,7 +14,15 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
-__all__ = ["STATE", "SavedPage", "explore", "html_page", "run_notebook", "size_of_state"]
+__all__ = [
+    "STATE",
+    "SavedMarimo",
+    "SavedPage",
+    "explore",
+    "html_page",
+    "run_notebook",
+    "size_of_state",
+]
 
 STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -53,6 +61,13 @@ class SavedPage(Host):
 
     def show(self) -> None:
         """There is nothing to run."""
+
+
+class SavedMarimo(SavedPage):
+    """The same in marimo's page."""
+
+    strict = False
+    asks: ClassVar = (r"//cdn\.jsdelivr\.net/npm/@marimo-team/",)
 
 
 def explore(host: Host, chosen: int, other: int) -> None:

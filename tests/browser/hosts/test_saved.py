@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import mimetypes
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +13,20 @@ from typing import Any
 
 import pytest
 from hosts.host import widget_cell
-from hosts.notebooks import JupyterLab, notebook_file
-from hosts.saved import STATE, SavedPage, explore, html_page, run_notebook, size_of_state
+from hosts.notebooks import JupyterLab, marimo_file, notebook_file
+from hosts.saved import (
+    STATE,
+    SavedMarimo,
+    SavedPage,
+    explore,
+    html_page,
+    run_notebook,
+    size_of_state,
+)
 from hosts.script import finished, photos
 from hosts.servers import end_sessions, serve
 from hosts.webviews import MODULES
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -83,3 +94,26 @@ def test_in_jupyterlab_with_nothing_run(lab: Any, folder: Path, page: Page) -> N
     host._open(f"{host.address}?reset")
     explore(host, 8, 7)
     host.close()
+
+
+def test_as_a_static_page_of_marimo(folder: Path, tmp_path: Path, page: Page) -> None:
+    marimo = pytest.importorskip("marimo", reason="marimo is not installed")
+    cell = widget_cell(folder, previews=False).rsplit("\n", 1)[0]
+    more = "for n in (8, 7):\n    w.neuron = n\n    w.render(wait=True)\nw.wait()\nw"
+    (tmp_path / "notebook.py").write_text(marimo_file(f"{cell}\n{more}"))
+    command = ["-m", "marimo", "export", "html", "notebook.py", "-o", "page.html"]
+    subprocess.run([sys.executable, *command], check=True, cwd=tmp_path, capture_output=True)
+    # The page has marimo's own scripts from a CDN: here they come from the package.
+    scripts = Path(marimo.__file__).parent / "_static"
+
+    def from_package(route: Route) -> None:
+        file = scripts / route.request.url.split("/dist/")[-1].split("?")[0]
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        headers = {"access-control-allow-origin": "*", "content-type": kind}
+        route.fulfill(path=file, headers=headers) if file.is_file() else route.abort()
+
+    page.route("**/cdn.jsdelivr.net/**", from_package)
+    host = SavedMarimo(page)
+    with serve({"": tmp_path}) as address:
+        page.goto(f"{address}/page.html")
+        explore(host, 7, 8)
