@@ -83,6 +83,7 @@ describe("a unit that Python selected", () => {
 		["its own tile", channel(68)],
 		["the button", channel(68)],
 		["the layer", { kind: "channel", layer: "mixed3a", neuron: 68 }],
+		["a part of the layer's name", { kind: "channel", layer: "mixed3a", neuron: 68 }],
 	])("gives way to a whole neuron: %s", async (way, target) => {
 		await open();
 		if (way === "the slider") {
@@ -92,9 +93,11 @@ describe("a unit that Python selected", () => {
 		} else if (way === "its own tile") tile(68).click();
 		else if (way === "the button") await page.click("Whole neuron 68");
 		else {
-			const layers = page.field<HTMLSelectElement>("Layer");
-			layers.value = "mixed3a";
+			const layers = page.field<HTMLInputElement>("Layer");
+			layers.value = way === "the layer" ? "mixed3a" : "3a";
 			layers.dispatchEvent(new Event("change", { bubbles: true }));
+			if (way !== "the layer")
+				layers.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
 		}
 		await drawn();
 		expect(page.model.of("select").at(-1)).toMatchObject({ target, settled: true });

@@ -112,12 +112,11 @@ function LayerBox() {
 				// The browser lists what fits the text: all of it, to begin with.
 				onFocus={() => type("")}
 				onBlur={() => type(null)}
-				onInput={(e) => {
-					const text = e.currentTarget.value;
-					// Picked from the list, not typed.
-					if (e.inputType === "insertReplacementText") choose(text);
-					else type(text);
-				}}
+				onInput={(e) => type(e.currentTarget.value)}
+				// Picked from the list, or typed to its end.
+				onChange={({ currentTarget: { value } }) =>
+					layers.some((l) => l.name === value) && choose(value)
+				}
 				onKeyDown={(e) => {
 					if (e.key === "Enter") choose(e.currentTarget.value.trim());
 				}}
