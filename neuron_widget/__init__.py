@@ -13,7 +13,13 @@ from neuron_widget.openmp import short_look_out
 from neuron_widget.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from neuron_widget.analysis import Analyzer
+    from neuron_widget.analysis import (
+        Analyzer,
+        Predictability,
+        Stability,
+        predictability,
+        stability,
+    )
     from neuron_widget.learning import learn_dictionary
     from neuron_widget.looking import Look, look
     from neuron_widget.networks import Dictionary, VisionModel, load_model
@@ -29,18 +35,22 @@ __all__ = [
     "Look",
     "NeuronQuiz",
     "NeuronWidget",
+    "Predictability",
     "RenderResult",
     "ScanResult",
+    "Stability",
     "VisionModel",
     "export_html",
     "learn_dictionary",
     "load_model",
     "look",
     "open_dataset",
+    "predictability",
     "render",
     "render_steps",
     "scan",
     "scan_steps",
+    "stability",
 ]
 
 _HOME = {
@@ -49,18 +59,22 @@ _HOME = {
     "Look": "looking",
     "NeuronQuiz": "quiz",
     "NeuronWidget": "widget",
+    "Predictability": "analysis.predicting",
     "RenderResult": "rendering",
     "ScanResult": "scanning",
+    "Stability": "analysis.stable",
     "VisionModel": "networks",
     "export_html": "page",
     "learn_dictionary": "learning",
     "load_model": "networks.zoo",
     "look": "looking",
     "open_dataset": "scanning",
+    "predictability": "analysis.predicting",
     "render": "rendering",
     "render_steps": "rendering",
     "scan": "scanning",
     "scan_steps": "scanning",
+    "stability": "analysis.stable",
 }
 
 

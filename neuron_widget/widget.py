@@ -36,6 +36,7 @@ from neuron_widget.targets import TargetLike
 if TYPE_CHECKING:
     from PIL import Image
 
+    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.looking import Look
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import Example
@@ -226,6 +227,30 @@ class NeuronWidget(anywidget.AnyWidget):
             return None
         self._waiting.until_done(job)
         return self.examples
+
+    def measure(self, wait: bool = False) -> Predictability | None:
+        """Measure how far pictures predict the layer's neurons (see :func:`.predictability`).
+
+        The page shows it beside each neuron's image, and can sort the gallery by it. With ``wait``,
+        return what was found.
+
+        Raises
+        ------
+        WidgetError
+            Before the layer's photos are scanned.
+        ModelError, WeightsUnavailable
+            As :func:`neuron_widget.predictability`.
+        """
+        if wait:
+            self._waiting.until_idle(None)
+        with self._updates.held():
+            job = self._session.measure()
+        if not wait:
+            return None
+        if job is not None:
+            self._waiting.until_done(job)
+        state = self._session.state
+        return state.cache.measured(state.layer)
 
     def look(self, photo: Any, wait: bool = False) -> Look | None:
         """Show a photo of yours to the layer: who fires on it, and where.

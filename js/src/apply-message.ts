@@ -59,6 +59,9 @@ export function applyMessage(
 				strengthOf(message),
 			);
 			return;
+		case "predicted":
+			state.predicted.value = new Map(state.predicted.value).set(message.layer, message);
+			return;
 		case "photos":
 			state.media.addPhotos(message, buffers);
 			if (!state.scans(message.target.layer)) state.media.settlePhotos(message);

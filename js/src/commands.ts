@@ -60,7 +60,7 @@ export class Commands {
 	/** Let a stopped task go on. */
 	resume(task: TaskName): void {
 		this.state.tasks[task].asked.value = "start";
-		if (task !== "preview") this.state.errors.remove(task);
+		if (task === "render" || task === "scan") this.state.errors.remove(task);
 		this.connection.ask({ kind: "resume", task });
 	}
 
@@ -69,6 +69,12 @@ export class Commands {
 		this.state.tasks.scan.asked.value = "start";
 		this.state.errors.remove("scan");
 		this.connection.ask({ kind: "scan", dataset, download });
+	}
+
+	/** Ask how far pictures predict the layer. */
+	measure(): void {
+		this.state.tasks.measure.asked.value = "start";
+		this.connection.ask({ kind: "measure" });
 	}
 
 	openEmbedded(): void {

@@ -1,19 +1,26 @@
+import type { Predicted } from "./protocol";
 import type { Strength } from "./strength";
 
-export type Sort = "index" | "strength" | "alive" | "photo";
+export type Sort = "index" | "strength" | "alive" | "predicted" | "photo";
 
 /**
- * The gallery's order: by number, by the best photo's score, by number with the dead ones last, or
- * by how unusual the photo is that was brought (`photo`).
+ * The gallery's order: by number, by the best photo's score, by number with the dead ones last, by
+ * how far photos predict a neuron (those without a number last), or by how unusual the photo is
+ * that was brought (`photo`).
  */
 export function galleryOrder(
 	channels: number,
 	sort: Sort,
 	strength?: Strength,
 	photo?: number[],
+	predicted?: Predicted,
 ): number[] {
 	if (sort === "photo" && photo) return photo;
 	const order = Array.from({ length: channels }, (_, i) => i);
+	if (sort === "predicted") {
+		const known = (n: number): number => predicted?.photos[n] ?? -1;
+		return order.sort((a, b) => known(b) - known(a) || a - b);
+	}
 	if (sort === "index" || sort === "photo" || !strength) return order;
 	const rank = (n: number): number => {
 		if (strength.dead.has(n)) return Number.NEGATIVE_INFINITY;

@@ -35,6 +35,7 @@ export class PageState {
 	/** undefined: not told yet; null: told that there is none. */
 	readonly dataset: Signal<P.Dataset | null | undefined> = signal(undefined);
 	readonly strengths: Signal<ReadonlyMap<string, Strength>> = signal(new Map());
+	readonly predicted: Signal<ReadonlyMap<string, P.Predicted>> = signal(new Map());
 	readonly tasks = new Tasks();
 	readonly errors = new Errors();
 	readonly curve = new RunningCurve();
@@ -150,6 +151,10 @@ export class PageState {
 		this.previewsOff.value ? null : this.#liveOrStopped(this.tasks.preview.progress.value),
 	);
 
+	readonly measureRow: ReadonlySignal<P.Progress | null> = computed(() =>
+		this.#liveOrStopped(this.tasks.measure.progress.value),
+	);
+
 	/** The gallery does not fill by itself. */
 	readonly previewsOff: ReadonlySignal<boolean> = computed(() =>
 		this.renderSettings.off("preview"),
@@ -229,6 +234,7 @@ export class PageState {
 			this.#photosOf = name;
 			this.media.clearPhotos();
 			this.strengths.value = new Map();
+			this.predicted.value = new Map();
 		}
 		this.dataset.value = dataset;
 	}
@@ -257,6 +263,7 @@ export class PageState {
 	#clearNetwork(): void {
 		this.media.clear();
 		this.strengths.value = new Map();
+		this.predicted.value = new Map();
 		this.#photosOf = "";
 	}
 }

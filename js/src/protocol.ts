@@ -192,6 +192,11 @@ export interface AskLine {
 	asker: string;
 }
 
+/** The person wants to know how far pictures predict the layer: see ``Predicted``. */
+export interface Measure {
+	kind: "measure";
+}
+
 /**
  * The person pressed the Stop of a task: it ends within one step and keeps what is there.
  *
@@ -199,13 +204,13 @@ export interface AskLine {
  */
 export interface Stop {
 	kind: "stop";
-	task: "render" | "scan" | "preview";
+	task: "render" | "scan" | "preview" | "measure";
 }
 
 /** The person pressed the Resume of a task: what was stopped or left goes on where it was. */
 export interface Resume {
 	kind: "resume";
-	task: "render" | "scan" | "preview";
+	task: "render" | "scan" | "preview" | "measure";
 }
 
 /**
@@ -395,7 +400,7 @@ export interface DatasetChanged {
  */
 export interface Progress {
 	kind: "progress";
-	task: "render" | "scan" | "preview";
+	task: "render" | "scan" | "preview" | "measure";
 	layer: string;
 	target: Target | null;
 	done: number;
@@ -471,6 +476,30 @@ export interface Strengths {
 	dead: number[];
 	labels: string[];
 	top: number[][];
+}
+
+/**
+ * How often a machine is right about new photos, having seen pictures of a neuron.
+ *
+ * ``photos[neuron]`` is the share of right answers in 0..1 from its most and least activating
+ * photos, ``image[neuron]`` from its rendered image alone; null where there is no number, and
+ * ``reasons[i]`` says why of ``unknown[i]``, ``reason`` of all. ``near`` are the neurons whose
+ * image tells little more than chance. ``chart`` draws the numbers of neurons below 50 %, then in
+ * steps of 5 %, as eleven block characters; ``summary`` says the layer in a line, ``note`` what
+ * has to be known of who was asked.
+ */
+export interface Predicted {
+	kind: "predicted";
+	layer: string;
+	summary: string;
+	note: string;
+	reason: string;
+	chart: string;
+	photos: (number | null)[];
+	image: (number | null)[];
+	near: number[];
+	unknown: number[];
+	reasons: string[];
 }
 
 /**
@@ -617,6 +646,7 @@ export type FromPage =
 	| Pin
 	| AskFigure
 	| AskLine
+	| Measure
 	| Stop
 	| Resume
 	| StartScan
@@ -647,6 +677,7 @@ export type ToPage =
 	| Image
 	| Thumbs
 	| Strengths
+	| Predicted
 	| Photos
 	| LargePhoto
 	| Looked

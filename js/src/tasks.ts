@@ -29,6 +29,7 @@ export class Tasks implements Record<TaskName, Task> {
 	readonly render = new Task();
 	readonly scan = new Task();
 	readonly preview = new Task();
+	readonly measure = new Task();
 	/** The last thing worth saying aloud. */
 	readonly news: Signal<string> = signal("");
 
@@ -44,7 +45,9 @@ export class Tasks implements Record<TaskName, Task> {
 		const what =
 			message.task === "render"
 				? `Rendering ${message.target ? nameOf(message.target) : message.layer}`
-				: "Scanning photos";
+				: message.task === "measure"
+					? "Measuring predictability"
+					: "Scanning photos";
 		this.news.value = `${what}: ${message.state === "elsewhere" ? message.note : message.state}`;
 	}
 
@@ -59,6 +62,6 @@ export class Tasks implements Record<TaskName, Task> {
 	}
 
 	get #all(): Task[] {
-		return [this.render, this.scan, this.preview];
+		return [this.render, this.scan, this.preview, this.measure];
 	}
 }

@@ -1,4 +1,4 @@
-"""What is made of results: statistics, figures, and the course notebook's class."""
+"""What is made of results: statistics, figures, a measure of trust, the course notebook's class."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from neuron_widget.analysis.analyzer import Analyzer
+    from neuron_widget.analysis.predicting import Predictability, predictability
+    from neuron_widget.analysis.stable import Stability, stability
 
 __all__ = [
     "Analyzer",
+    "Predictability",
+    "Stability",
+    "predictability",
+    "stability",
 ]
 
 _HOME = {
     "Analyzer": "analyzer",
+    "Predictability": "predicting",
+    "Stability": "stable",
+    "predictability": "predicting",
+    "stability": "stable",
 }
 
 

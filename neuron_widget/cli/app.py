@@ -169,6 +169,14 @@ def scan(
     dictionaries: Dictionaries = None,
     stores: Stores = None,
     no_store: NoStore = False,
+    predict: Annotated[
+        bool,
+        typer.Option("--predict", help="Ask a machine how far photos predict each neuron, too."),
+    ] = False,
+    observer: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--observer", help="Who is asked: efficientnet_lite0, inceptionv1, dreamsim."),
+    ] = None,
     as_json: AsJson = False,
     **settings: Any,
 ) -> None:
@@ -180,7 +188,7 @@ def scan(
 
     with reporting(as_json):
         opened = Opened(layer, model, weights, device, dictionaries, stores, no_store)
-        scan_photos(opened, data, out, settings, as_json)
+        scan_photos(opened, data, out, settings, as_json, predict=predict, observer=observer)
 
 
 @app.command()

@@ -14,25 +14,19 @@ from neuron_widget.cli.output import (
     Bars,
     CtrlC,
     Stopped,
+    add_dictionaries,
+    model_with,
     neuron_list,
     open_model,
     show,
 )
 from neuron_widget.durable import writable_folder
 from neuron_widget.errors import ModelError, StoreError, TargetError, UnknownLayer
-from neuron_widget.names import (
-    EFFICIENTNET_LAYERS,
-    EMBEDDED,
-    INCEPTION,
-    INCEPTION_MODULES,
-    resolve_layer,
-)
-from neuron_widget.networks.known import cached_inception
-from neuron_widget.networks.layer_info import OUTPUT
 from neuron_widget.store import Store, open_store
 from neuron_widget.targets import Target, as_targets
 
 if TYPE_CHECKING:
+    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.networks.model import LayerInfo, VisionModel
     from neuron_widget.rendering import RenderStep
     from neuron_widget.scanning import ScanProgress, ScanResult
@@ -54,7 +48,7 @@ class Opened:
         stores: Sequence[Path] | None,
         no_store: bool,
     ):
-        self._asked = (_model_with(layer) if model is None else model, weights, device)
+        self._asked = (model_with(layer) if model is None else model, weights, device)
         self._layer = layer
         self._dictionaries = dictionaries or ()
         self.store: Store | None = None if no_store else open_store(stores or None)
@@ -62,14 +56,7 @@ class Opened:
     @cached_property
     def model(self) -> VisionModel:
         """The network, opened when it is first asked for."""
-        from neuron_widget.networks import Dictionary
-
-        model = open_model(*self._asked)
-        for path in self._dictionaries:
-            dictionary = Dictionary.load(path)
-            layer = dictionary.layer or self._layer.partition("/")[0]
-            model.add_dictionary(layer, dictionary, name=path.stem)
-        return model
+        return add_dictionaries(open_model(*self._asked), self._dictionaries, self._layer)
 
     @cached_property
     def _info(self) -> LayerInfo:
@@ -111,22 +98,6 @@ class Opened:
 def layer_of(text: str) -> str:
     """The layer that the text of a target, or of a layer, names."""
     return text.rpartition(":")[0] or text
-
-
-def _model_with(layer: str) -> str:
-    """The built-in network that has the layer; InceptionV1 says what is wrong with a name."""
-    layer = layer.partition("/")[0]
-    if layer == OUTPUT:  # every network has it
-        return EMBEDDED if cached_inception() is None else INCEPTION
-    try:
-        resolve_layer(layer, EFFICIENTNET_LAYERS)
-    except UnknownLayer:
-        return INCEPTION
-    try:
-        resolve_layer(layer, INCEPTION_MODULES)
-    except UnknownLayer:
-        return EMBEDDED
-    return INCEPTION
 
 
 def _groups(targets: Sequence[Target], size: int) -> list[Sequence[Target]]:
@@ -206,9 +177,20 @@ def _folder(out: Path) -> Path:
 
 
 def scan_photos(
-    opened: Opened, data: str, out: Path | None, how: Mapping[str, Any], as_json: bool
+    opened: Opened,
+    data: str,
+    out: Path | None,
+    how: Mapping[str, Any],
+    as_json: bool,
+    *,
+    predict: bool = False,
+    observer: str | None = None,
 ) -> None:
-    """One pass over the photos, from its checkpoint where there is one."""
+    """One pass over the photos, from its checkpoint where there is one.
+
+    ``predict``: ask a machine, too, how far photos predict each neuron.
+    """
+    from neuron_widget.analysis.predicting import Watching, predictability_steps
     from neuron_widget.scanning import open_dataset
     from neuron_widget.store.reuse import scan_steps
 
@@ -228,20 +210,48 @@ def scan_photos(
             opened.store, opened.model, opened.layer, photos, on_wait=bars.say, **how
         )
         result: ScanResult = ctrl_c.drain(steps, show_step, kept)
+        found: Predictability | None = None
+        if predict:
+            ctrl_c.check(kept)
+
+            def show_look(now: Watching) -> None:
+                bars.update(f"Measuring {opened.layer}", now.done, now.total, "photos")
+
+            looking = predictability_steps(
+                result,
+                observer=observer,
+                store=opened.store if opened.store is not None else False,
+            )
+            found = ctrl_c.drain(looking, show_look, kept)
     if out is not None:
-        _write_scan(result, out)
-    show(
-        {**_scan_facts(result), "seconds": round(time.monotonic() - begin, 3), "file": _name(out)},
-        as_json,
-        [*_scan_lines(result), *([f"written to {out}"] if out is not None else [])],
-    )
+        _write_scan(result, out, found)
+    facts = {**_scan_facts(result), "seconds": round(time.monotonic() - begin, 3)}
+    lines = _scan_lines(result)
+    if found is not None:
+        facts["predictability"] = _predicted_facts(found)
+        lines += [
+            f"{found.observer}: {found.reason or found.summary()}",
+            *filter(None, [found.note]),
+        ]
+    written = [f"written to {out}"] if out is not None else []
+    show({**facts, "file": _name(out)}, as_json, [*lines, *written])
+
+
+def _predicted_facts(found: Predictability) -> dict[str, Any]:
+    """What ``--json`` tells; JSON knows no NaN."""
+    rows = [
+        {name: None if value != value else value for name, value in row.items()}
+        for row in found.rows()
+    ]
+    told = {name: getattr(found, name) for name in ("observer", "note", "reason", "references")}
+    return {**told, "questions": found.questions, "neurons": rows}
 
 
 def _name(path: Path | None) -> str | None:
     return str(path) if path is not None else None
 
 
-def _write_scan(result: ScanResult, out: Path) -> None:
+def _write_scan(result: ScanResult, out: Path, found: Predictability | None) -> None:
     if out.suffix.lower() == ".safetensors":
         result.save(out)
         return
@@ -251,6 +261,11 @@ def _write_scan(result: ScanResult, out: Path) -> None:
     from neuron_widget.scanning.tables import photo_rows
 
     rows = photo_rows(result.examples())
+    if found is not None:
+        told = found.rows()
+        names = ("photos", "photos_error", "photo", "photo_error", "pairs", "reason")
+        for row in rows:
+            row |= {f"predicted_{name}": told[row["neuron"]][name] for name in names}
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()

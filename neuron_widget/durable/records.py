@@ -184,6 +184,11 @@ class Record:
         self.facts = facts
         self._layouts = layouts
 
+    @property
+    def names(self) -> set[str]:
+        """Names of the arrays in the file."""
+        return set(self._layouts)
+
     def expect(self, **arrays: tuple[str, tuple[int | None, ...]]) -> None:
         """Check types and shapes before anything is read; None in a shape is any length.
 

@@ -18,7 +18,7 @@ import torch
 from neuron_widget.errors import WeightsRefused, WeightsUnavailable
 from neuron_widget.names import as_path
 
-__all__ = ["Report", "find_inception_weights", "git_object_id"]
+__all__ = ["Report", "find_inception_weights", "git_object_id", "inception_at_hand"]
 
 ENVIRONMENT_VARIABLE = "NEURON_WIDGET_WEIGHTS"
 
@@ -71,6 +71,13 @@ def find_inception_weights(path: str | os.PathLike[str] | None, report: Report) 
         return cached
     _download_inception(cached, report)
     return cached
+
+
+def inception_at_hand() -> bool:
+    """Whether InceptionV1 can be opened without a download."""
+    if given := os.environ.get(ENVIRONMENT_VARIABLE):
+        return Path(given).expanduser().is_file()
+    return (Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE).is_file()
 
 
 def git_object_id(path: Path) -> str:

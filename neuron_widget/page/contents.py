@@ -11,6 +11,7 @@ import numpy as np
 from neuron_widget.errors import StoreError, WrongType, WrongValue
 
 if TYPE_CHECKING:
+    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.networks.model import LayerInfo, VisionModel
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
@@ -37,6 +38,8 @@ class Contents:
         The scan of a data set, or None.
     neuron, steps
         What is selected first.
+    predicted
+        How far pictures predict the neurons, or None.
     """
 
     model: VisionModel
@@ -48,6 +51,7 @@ class Contents:
     scan: ScanResult | None = None
     neuron: int = 0
     steps: int = 512
+    predicted: Predictability | None = None
 
     def __post_init__(self) -> None:
         self.neurons = sorted(set(self.neurons))
@@ -88,8 +92,9 @@ def from_results(
     images: RenderResult | Iterable[RenderResult] | None,
     scan: ScanResult | None,
     neurons: Sequence[int] | None = None,
+    predicted: Predictability | None = None,
 ) -> Contents:
-    """Return what ``render`` and ``scan`` gave, for a page.
+    """Return what ``render``, ``scan`` and ``predictability`` gave, for a page.
 
     Raises
     ------
@@ -119,6 +124,8 @@ def from_results(
         raise WrongType(f"scan must be what scan() returned, got {scan!r:.80}")
     if scan is not None:
         _check_scan(scan, model, info.name)
+    if predicted is not None:
+        _check_scan(predicted, model, info.name)
     if neurons is None:
         neurons = range(info.channels) if scan is not None else list(where)
         neurons = model.check_neurons(info.name, neurons) if len(neurons) else ()
@@ -132,10 +139,11 @@ def from_results(
         lambda neuron: take(*where[neuron]),
         scan=scan,
         steps=results[0].steps if results else 512,
+        predicted=predicted,
     )
 
 
-def _check_scan(scan: ScanResult, model: VisionModel, layer: str) -> None:
+def _check_scan(scan: ScanResult | Predictability, model: VisionModel, layer: str) -> None:
     if scan.layer != layer:
         raise WrongValue(f"the scan is of layer {scan.layer!r}; expected {layer!r}")
     if scan.model_identity != model.identity:

@@ -17,6 +17,7 @@ from neuron_widget.page.plan import DEFAULT_LIMIT, Plan, plan_page
 from neuron_widget.setting import check_int
 
 if TYPE_CHECKING:
+    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
 
@@ -102,6 +103,7 @@ def export_html(
     max_bytes: int | None = DEFAULT_LIMIT,
     title: str = "",
     report: Callable[[str], object] = print,
+    predicted: Predictability | None = None,
 ) -> Path:
     """Write results as one HTML file that shows them as the widget does, without a kernel.
 
@@ -124,6 +126,9 @@ def export_html(
         Heading of the page.
     report
         Called with the estimate of the size before anything is written.
+    predicted
+        What :func:`neuron_widget.predictability` returned: a line beside each neuron's image, and
+        an order of the gallery.
 
     Raises
     ------
@@ -142,7 +147,7 @@ def export_html(
 
     path = check_path(path)
     max_bytes = check_wishes(title, max_bytes)
-    contents = from_results(load_model(model), layer, images, scan, neurons)
+    contents = from_results(load_model(model), layer, images, scan, neurons, predicted)
     plan = plan_page(contents, photos=photos, limit=max_bytes)
     report(f"{path.name}: {plan}")
     for _ in write_page(contents, plan, path, title):

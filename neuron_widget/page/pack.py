@@ -77,6 +77,8 @@ def _messages(contents: Contents) -> Generator[Json, None, None]:
         yield {"kind": "dataset", "dataset": {**facts, "skipped_count": len(scan.skipped)}}
         strong = messages.strengths(scan, contents.layer.name)
         yield {**strong, "best": [_short(value) for value in strong["best"]]}
+    if contents.predicted is not None:
+        yield messages.predicted(contents.predicted)
 
 
 def _photos(scan: ScanResult, target: Channel) -> Json:

@@ -88,6 +88,7 @@ class Saving:
             }
             tiles = dict(state.cache.thumbs(layer))
             scan, recipe = state.cache.scans.get(layer), state.settings.recipe
+            measured = state.cache.measured(layer)
             neuron, channels = state.neuron, state.channels
         store = self._store
         how = {**recipe.as_options(), "steps": steps}
@@ -108,5 +109,14 @@ class Saving:
         known = {*drawn, *tiles}
         some = looked if scan is not None or self._neurons is not None else sorted(known)
         return Contents(
-            model, model.layer(layer), list(some), drawn, load, tiles, scan, neuron, steps
+            model,
+            model.layer(layer),
+            list(some),
+            drawn,
+            load,
+            tiles,
+            scan,
+            neuron,
+            steps,
+            predicted=measured,
         )

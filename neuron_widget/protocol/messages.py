@@ -247,6 +247,12 @@ class AskLine(TypedDict):
     asker: str
 
 
+class Measure(TypedDict):
+    """The person wants to know how far pictures predict the layer: see ``Predicted``."""
+
+    kind: Literal["measure"]
+
+
 class Stop(TypedDict):
     """The person pressed the Stop of a task: it ends within one step and keeps what is there.
 
@@ -254,14 +260,14 @@ class Stop(TypedDict):
     """
 
     kind: Literal["stop"]
-    task: Literal["render", "scan", "preview"]
+    task: Literal["render", "scan", "preview", "measure"]
 
 
 class Resume(TypedDict):
     """The person pressed the Resume of a task: what was stopped or left goes on where it was."""
 
     kind: Literal["resume"]
-    task: Literal["render", "scan", "preview"]
+    task: Literal["render", "scan", "preview", "measure"]
 
 
 class StartScan(TypedDict):
@@ -469,7 +475,7 @@ class Progress(TypedDict):
     """
 
     kind: Literal["progress"]
-    task: Literal["render", "scan", "preview"]
+    task: Literal["render", "scan", "preview", "measure"]
     layer: str
     target: Target | None
     done: int
@@ -545,6 +551,30 @@ class Strengths(TypedDict):
     dead: list[int]
     labels: list[str]
     top: list[list[int]]
+
+
+class Predicted(TypedDict):
+    """How often a machine is right about new photos, having seen pictures of a neuron.
+
+    ``photos[neuron]`` is the share of right answers in 0..1 from its most and least activating
+    photos, ``image[neuron]`` from its rendered image alone; null where there is no number, and
+    ``reasons[i]`` says why of ``unknown[i]``, ``reason`` of all. ``near`` are the neurons whose
+    image tells little more than chance. ``chart`` draws the numbers of neurons below 50 %, then in
+    steps of 5 %, as eleven block characters; ``summary`` says the layer in a line, ``note`` what
+    has to be known of who was asked.
+    """
+
+    kind: Literal["predicted"]
+    layer: str
+    summary: str
+    note: str
+    reason: str
+    chart: str
+    photos: list[float | None]
+    image: list[float | None]
+    near: list[int]
+    unknown: list[int]
+    reasons: list[str]
 
 
 class Photos(TypedDict):
@@ -696,6 +726,7 @@ FromPage = (
     | Pin
     | AskFigure
     | AskLine
+    | Measure
     | Stop
     | Resume
     | StartScan
@@ -726,6 +757,7 @@ ToPage = (
     | Image
     | Thumbs
     | Strengths
+    | Predicted
     | Photos
     | LargePhoto
     | Looked

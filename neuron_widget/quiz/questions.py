@@ -3,12 +3,13 @@
 The two-alternative task of Borowski et al., *Exemplary Natural Images Explain CNN Activations
 Better than State-of-the-Art Feature Visualization*, ICLR 2021: one of the two photos is among
 those that fire the neuron most, the other among those that fire it least, and neither is among
-the references.
+the references. Which photos these are is the rule of :mod:`neuron_widget.scanning.pairs`, which
+:func:`neuron_widget.predictability` asks a machine by, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from neuron_widget.rendering import RenderResult
 from neuron_widget.scanning import ScanResult
 from neuron_widget.scanning.examples import Example
 from neuron_widget.scanning.kinds.samples import SampleCrops
+from neuron_widget.scanning.pairs import FEWEST, QUARTER, QUESTIONS, counted, new_ranks, source_of
 
 __all__ = ["CONDITIONS", "Question", "check_conditions", "depth", "make_questions"]
 
@@ -84,10 +86,14 @@ def check_conditions(conditions: str | Sequence[str]) -> tuple[str, ...]:
 def depth(dataset_name: str, photos: int, references: int) -> int:
     """How many most and least activating photos a scan must keep (its ``top_k``).
 
-    A tenth photo of each kind is asked about, and the other question's photo is left out. Crops of
-    one photograph are near copies: of ``"samples"`` more are kept, to find several photographs.
+    The photos asked about come from the ranks behind the references, as far as a quarter of the
+    photos goes; of a smaller data set one of the first is asked about, and the other question's
+    photo is left out. Crops of one photograph are near copies: of ``"samples"`` more are kept, to
+    find several photographs.
     """
     wanted = references + 2
+    if dataset_name != SampleCrops.name and photos // QUARTER >= references + FEWEST:
+        wanted = min(references + QUESTIONS, photos // QUARTER)
     if dataset_name == SampleCrops.name:
         wanted *= 8
     return max(1, min(wanted, photos // 2))
@@ -179,10 +185,17 @@ def _draft(
 ) -> _Draft | None:
     """Photos for one question, or None where they do not tell enough."""
     top, bottom = found.top(neuron), found.bottom(neuron)
-    source = _source(found)
-    high = _draw(top, source, references, "", rng)
-    low = _draw(bottom, source, references, source(high), rng) if high is not None else None
-    if high is None or low is None or not high.score > low.score:
+    at = source_of(found._photos)
+
+    def source(example: Example) -> Hashable:
+        return at(example.index)
+
+    photos = counted(found._photos, found.scanned)
+    high = _draw(top, source, new_ranks(photos, len(top), references), None, rng)
+    if high is None:
+        return None
+    low = _draw(bottom, source, new_ranks(photos, len(bottom), references), source(high), rng)
+    if low is None or not high.score > low.score:
         return None
     # No reference may come from where the two new photos come from.
     asked = {source(high), source(low)}
@@ -195,26 +208,20 @@ def _draft(
 
 def _draw(
     examples: Sequence[Example],
-    source: Callable[[Example], str],
-    references: int,
-    taken: str,
+    source: Callable[[Example], Hashable],
+    ranks: range,
+    taken: Hashable,
     rng: np.random.Generator,
 ) -> Example | None:
-    """A photo among the most extreme ones, the strongest of its source."""
-    strongest: dict[str, Example] = {}
-    for place, example in enumerate(examples):
-        if place > references and len(strongest) > 1:
+    """A photo out of the ranks that are asked about, the strongest of its source."""
+    strongest: dict[Hashable, Example] = {}
+    for place, example in enumerate(examples[ranks.start :]):
+        if place + ranks.start not in ranks and len(strongest) > 1:
             break
         if source(example) != taken:
             strongest.setdefault(source(example), example)
     choices = list(strongest.values())
     return choices[int(rng.integers(len(choices)))] if choices else None
-
-
-def _source(found: ScanResult) -> Callable[[Example], str]:
-    if found.dataset == SampleCrops.name:
-        return lambda example: example.label
-    return lambda example: example.path
 
 
 def _too_alike(found: ScanResult) -> str:

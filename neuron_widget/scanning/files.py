@@ -88,16 +88,20 @@ def _checked(record: Record) -> tuple[Manifest, dict[str, NDArray[Any]]]:
     whole(settings["top_k"], 1)
     if settings["precision"] not in ("exact", "fast"):
         raise ValueError(f"precision {settings['precision']!r}")
-    record.expect(**_layout(channels))
+    further = _further(channels)
+    record.expect(**_layout(channels), **(further if further.keys() & record.names else {}))
     arrays = record.arrays()
     if arrays["edges"].shape[1] != arrays["counts"].shape[1] + 1:
         raise ValueError("a histogram without all of its edges")
-    for side in ("top", "bottom"):
+    for side in ("top", "bottom", "further_top", "further_bottom"):
         own = {name: a for name, a in arrays.items() if name.startswith(f"{side}_")}
-        if len({array.shape for array in own.values()}) != 1:
+        if len({array.shape for array in own.values()}) > 1:
             raise ValueError("tables of several lengths")
-        _check_range(own[f"{side}_index"], photos)
-        _check_range(own[f"{side}_position"], height * width)
+        for name, array in own.items():
+            if name.endswith("_index"):
+                _check_range(array, photos)
+            elif name.endswith("_position"):
+                _check_range(array, height * width)
     batch_size = min(whole(facts["batch_size"], 1), _LARGEST_BATCH)
     settings["split"] = str(settings["split"])
     return {**facts, "batch_size": batch_size, "settings": settings}, arrays
@@ -114,6 +118,15 @@ def _layout(channels: int) -> dict[str, tuple[str, tuple[int | None, ...]]]:
     single = dict.fromkeys(("mean", "std", "peak", "quantile"), ("<f4", (channels,)))
     histogram = {"counts": ("<i8", (channels, None)), "edges": ("<f8", (channels, None))}
     return {**sides, **single, **histogram}
+
+
+def _further(channels: int) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    """Types and shapes of the arrays that scans have since photos are asked about."""
+    return {
+        f"further_{side}_{name}": (dtype, (channels, None))
+        for side in ("top", "bottom")
+        for name, dtype in (("index", "<i8"), ("score", "<f4"))
+    }
 
 
 def _check_range(array: NDArray[np.int64], end: int) -> None:

@@ -14,12 +14,14 @@ from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.fast import scan_reader
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.scanning.extremes import Histogram, Moments, QuantileSketch, TopK
+from neuron_widget.scanning.found import TopKResult
 from neuron_widget.scanning.groups import group_numbers
 from neuron_widget.scanning.image_dataset import PER_GROUP, ImageDataset
 from neuron_widget.scanning.loading import read_in_chunks, to_images
+from neuron_widget.scanning.pairs import DEPTH
 from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.scanning.result import ScanResult
-from neuron_widget.scanning.tables import QUANTILE, ScanTables
+from neuron_widget.scanning.tables import QUANTILE, Ranks, ScanTables
 
 __all__ = ["Checkpoint", "ScanPass"]
 
@@ -68,7 +70,9 @@ class ScanPass:
         precision = torch.bfloat16 if self._fast else torch.float32
         self._fast_way = scan_reader(model, layer, precision)
         k = settings["top_k"]
-        kept = min(_CANDIDATES * k + _RESERVE if self._fast else k, len(dataset))
+        # Photos that are shown, or may be; behind them those that questions are made of.
+        self._shown = min(_CANDIDATES * k + _RESERVE if self._fast else k, len(dataset))
+        kept = min(max(self._shown, DEPTH), len(dataset))
         # Apple's MPS lacks some of the integer operations: there the statistics live on the CPU.
         device = model.device if model.device.type == "cuda" else torch.device("cpu")
         self._device = device
@@ -183,15 +187,19 @@ class ScanPass:
         """The result of what was looked at up to now."""
         mean, std, peak = self._moments.result()
         counts, edges = self._histogram.result()
+        top, further_top = _divided(self._top.result(), self._shown)
+        bottom, further_bottom = _divided(self._bottom.result(), self._shown)
         tables = ScanTables(
-            top=self._top.result(),
-            bottom=self._bottom.result(),
+            top=top,
+            bottom=bottom,
             mean=mean,
             std=std,
             peak=peak,
             counts=counts,
             edges=edges,
             quantile=self._sketch.result(QUANTILE),
+            further_top=further_top,
+            further_bottom=further_bottom,
         )
         return ScanResult(
             self.model,
@@ -206,3 +214,9 @@ class ScanPass:
             groups=self._groups,
             reader=self._reader,
         )
+
+
+def _divided(found: TopKResult, shown: int) -> tuple[TopKResult, Ranks]:
+    """The photos that are shown, and those behind them."""
+    first = {name: column[:, :shown] for name, column in vars(found).items()}
+    return TopKResult(**first), Ranks(found.index[:, shown:], found.score[:, shown:])

@@ -14,12 +14,13 @@ from neuron_widget.errors import NeuronWidgetError, WrongValue, nearest
 from neuron_widget.scanning.examples import Example
 from neuron_widget.scanning.found import TopKResult
 
-__all__ = ["QUANTILE", "PandasMissing", "ScanTables", "photo_rows", "scan_frame"]
+__all__ = ["QUANTILE", "PandasMissing", "Ranks", "ScanTables", "photo_rows", "scan_frame"]
 
 QUANTILE = 0.99
 KINDS = ("neurons", "photos")
 
 _SIDES = ("top", "bottom")
+_FURTHER = "further_"
 
 
 class PandasMissing(NeuronWidgetError, ImportError):
@@ -27,8 +28,20 @@ class PandasMissing(NeuronWidgetError, ImportError):
 
 
 @dataclass(frozen=True)
+class Ranks:
+    """Numbers and scores of photos at one end, the most extreme first; arrays ``(C, n)``."""
+
+    index: NDArray[np.int64]
+    score: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class ScanTables:
-    """The numbers of a scan as numpy arrays, one row a neuron."""
+    """The numbers of a scan as numpy arrays, one row a neuron.
+
+    ``further_top`` and ``further_bottom`` go on where ``top`` and ``bottom`` end: photos that are
+    asked about (:mod:`.pairs`), not shown. None in files of scans that did not keep them.
+    """
 
     top: TopKResult
     bottom: TopKResult
@@ -38,13 +51,28 @@ class ScanTables:
     counts: NDArray[np.int64]
     edges: NDArray[np.float64]
     quantile: NDArray[np.float32]
+    further_top: Ranks | None = None
+    further_bottom: Ranks | None = None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all arrays by name, for a file; :meth:`from_arrays` is the way back."""
-        plain = {name: value for name, value in vars(self).items() if name not in _SIDES}
-        for side in _SIDES:
-            plain |= {f"{side}_{name}": a for name, a in vars(getattr(self, side)).items()}
+        plain: dict[str, NDArray[Any]] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, TopKResult | Ranks):
+                plain |= {f"{name}_{column}": array for column, array in vars(value).items()}
+            elif value is not None:
+                plain[name] = value
         return plain
+
+    def ranked(self, side: str) -> Ranks:
+        """Return all photos that are known of one end, ``"top"`` or ``"bottom"``."""
+        first, further = getattr(self, side), getattr(self, _FURTHER + side)
+        if further is None:
+            return Ranks(first.index, first.score)
+        return Ranks(
+            np.concatenate([first.index, further.index], axis=1),
+            np.concatenate([first.score, further.score], axis=1),
+        )
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> ScanTables:
@@ -55,6 +83,9 @@ class ScanTables:
             )
             for side in _SIDES
         }
+        for name in (_FURTHER + side for side in _SIDES):
+            known = f"{name}_index" in arrays
+            values[name] = _ranks(arrays, name) if known else None
         values |= {name: arrays[name] for name in cls.__annotations__ if name not in values}
         return cls(**values)
 
@@ -70,7 +101,9 @@ class ScanTables:
                 raise ValueError(f"{name} is {array.dtype} {array.shape} of {channels} neurons")
         if self.edges.shape[1] != self.counts.shape[1] + 1:
             raise ValueError(f"{self.counts.shape[1]} bars between {self.edges.shape[1]} edges")
-        for side in (self.top, self.bottom):
+        for side in (self.top, self.bottom, self.further_top, self.further_bottom):
+            if side is None:
+                continue
             if len({array.shape for array in vars(side).values()}) != 1:
                 raise ValueError("photos and scores differ in number")
             if side.index.size and not 0 <= side.index.min() <= side.index.max() < photos:
@@ -91,6 +124,10 @@ class ScanTables:
     def worst(self) -> NDArray[np.float32]:
         """Score of each neuron's worst photo, ``(C,)``; 0 before the first photo."""
         return _first(self.bottom.score)
+
+
+def _ranks(arrays: dict[str, NDArray[Any]], name: str) -> Ranks:
+    return Ranks(arrays[f"{name}_index"], arrays[f"{name}_score"])
 
 
 def _first(score: NDArray[np.float32]) -> NDArray[np.float32]:

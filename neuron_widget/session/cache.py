@@ -12,6 +12,8 @@ from neuron_widget.session.settings import Recipe
 from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
+    from neuron_widget.analysis.judging import Answers
+    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
 
@@ -43,6 +45,9 @@ class SessionCache:
         # What scans that have not ended found so far: photos to look at, and nothing else.
         self.so_far: dict[str, ScanResult] = {}
         self._strengths: dict[str, Message] = {}
+        # How far pictures predict a layer; and what was found with images of a recipe.
+        self._measured: dict[str, Predictability] = {}
+        self._judged: dict[tuple[Recipe, str], dict[int, Answers]] = {}
 
     @property
     def renderings(self) -> OrderedDict[Target, tuple[RenderResult, Part]]:
@@ -76,6 +81,8 @@ class SessionCache:
         The message is given: to make it asks the user's data set for labels, which is not done
         under the lock.
         """
+        if self.scans.get(layer) is not result:
+            self._forget_measure(layer)
         self.scans[layer], self._strengths[layer] = result, strengths
         self.so_far.pop(layer, None)
         for key in [key for key in self.photos if key.layer == layer]:
@@ -94,7 +101,29 @@ class SessionCache:
         self.scans.clear()
         self.so_far.clear()
         self._strengths.clear()
+        self._measured.clear()
+        self._judged.clear()
         self.photos.clear()
+
+    def add_measure(
+        self, recipe: Recipe, layer: str, found: Predictability, judged: Iterable[int]
+    ) -> None:
+        """Keep how far pictures predict a layer; of the neurons ``judged``, images too."""
+        self._measured[layer] = found
+        there = self._judged.setdefault((recipe, layer), {})
+        there.update({neuron: found.answers[neuron] for neuron in judged})
+
+    def measured(self, layer: str) -> Predictability | None:
+        """How far pictures predict a layer, images of the present recipe among them."""
+        found = self._measured.get(layer)
+        if found is None:
+            return None
+        return found.with_answers(self._judged.get((self.recipe, layer), {}))
+
+    def _forget_measure(self, layer: str) -> None:
+        self._measured.pop(layer, None)
+        for key in [key for key in self._judged if key[1] == layer]:
+            del self._judged[key]
 
     def add_thumbs(self, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> dict[int, Thumb]:
         """Keep thumbnails; those that are news. A quick preview never covers a finished picture."""
@@ -118,6 +147,9 @@ class SessionCache:
         parts: list[Part] = []
         if layer in self._strengths:
             parts.append((self._strengths[layer], []))
+        measured = self.measured(layer)
+        if measured is not None:
+            parts.append((messages.predicted(measured), []))
         if self.thumbs(layer):
             parts.append(messages.thumbs(layer, self.thumbs(layer)))
         return parts

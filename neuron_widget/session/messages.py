@@ -12,6 +12,7 @@ from neuron_widget.settings import page_settings
 from neuron_widget.targets import Channel, Target
 
 if TYPE_CHECKING:
+    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.networks.known import Network
     from neuron_widget.networks.layer_info import LayerInfo
     from neuron_widget.rendering import RenderResult, RenderStep
@@ -249,6 +250,35 @@ def strengths(scan: ScanResult, layer: str) -> Message:
         "labels": list(labels),
         "top": top,
     }
+
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def predicted(found: Predictability) -> Message:
+    """See :class:`.protocol.Predicted`."""
+    neurons = range(len(found.answers))
+    unknown = [] if found.reason else [n for n in neurons if found.reason_of(n)]
+    known = found.share("photos")
+    bins, _ = np.histogram(known[np.isfinite(known)], [0, *np.linspace(0.5, 1, 11)])
+    return {
+        "kind": "predicted",
+        "layer": found.layer,
+        "summary": f"{found.observer}: {found.reason or found.summary()}",
+        "note": found.note,
+        "reason": found.reason,
+        "chart": "".join(_BLOCKS[-(-8 * n // max(1, bins.max()))] for n in bins.tolist()),
+        "photos": _shares(found.share("photos")),
+        "image": _shares(found.share("image")),
+        "near": [n for n in neurons if found.near_chance(n)],
+        "unknown": unknown,
+        "reasons": [found.reason_of(n) for n in unknown],
+    }
+
+
+def _shares(values: np.ndarray[Any, Any]) -> list[float | None]:
+    """JSON knows no NaN."""
+    return [round(float(value), 4) if np.isfinite(value) else None for value in values]
 
 
 def photos(scan: ScanResult, target: Target) -> Part:

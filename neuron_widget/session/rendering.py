@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,11 +62,15 @@ class _Stopped(NamedTuple):
 
 
 class Rendering:
-    """The job that renders the selected neuron, with live frames."""
+    """The job that renders the selected neuron, with live frames.
 
-    def __init__(self, state: State, store: StoreAdapter):
+    ``on_image`` is called with a target of which there is a new image.
+    """
+
+    def __init__(self, state: State, store: StoreAdapter, on_image: Callable[[Target], None]):
         self._state = state
         self._store = store
+        self._on_image = on_image
         self._run: _Run | None = None
         self._stopped: dict[tuple[Recipe, Target], _Stopped] = {}
 
@@ -293,4 +297,5 @@ class Rendering:
             state.cache.add_rendering(recipe, target, result, part)
         state.send_targets(target)
         state.add_thumbs(recipe, target.layer, made)
+        self._on_image(target)
         state.on_change()

@@ -9,9 +9,9 @@ from neuron_widget.errors import WidgetError, WrongValue
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
-from neuron_widget.session.dictionaries import Dictionaries
 from neuron_widget.session.jobs import Job, Worker, shared_worker
 from neuron_widget.session.looking import Looking
+from neuron_widget.session.measuring import Measuring
 from neuron_widget.session.messages import Message
 from neuron_widget.session.opening import Opening
 from neuron_widget.session.photos import Photos
@@ -32,8 +32,8 @@ SETTLE_S = 0.25
 # A page that reloads is back within seconds.
 GONE_S = 20.0
 
-Task = Literal["render", "scan", "preview"]
-TASKS: tuple[Task, ...] = ("render", "scan", "preview")
+Task = Literal["render", "scan", "preview", "measure"]
+TASKS: tuple[Task, ...] = ("render", "scan", "preview", "measure")
 
 
 class Session:
@@ -58,16 +58,12 @@ class Session:
         self._opening = Opening(
             self.state, self.store, lambda shown: self._begin(new_layer=True, shown=shown)
         )
-        self._rendering = Rendering(self.state, self.store)
+        self._measuring = Measuring(self.state, self.store)
+        self._rendering = Rendering(self.state, self.store, self._measuring.look)
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
         self.looking = Looking(self.state)
-        self._scanning = Scanning(self.state, self.store, self._on_scanned, self._photos.look)
-        self.dictionaries = Dictionaries(
-            self.state,
-            lambda: self._scanning.dataset,
-            lambda layer: self.select(layer=layer, neuron=0),
-        )
+        self.scanning = Scanning(self.state, self.store, self._on_scanned, self._photos.look)
         self.state.show("configured", messages.configured(settings))
         self._opening.start()
 
@@ -158,7 +154,7 @@ class Session:
         with state.lock:
             stopped, self._not_to_begin = self._not_to_begin, set()
         if new_layer:
-            state.stop("preview", "scan", *([] if shown else ["photos"]))
+            state.stop("preview", "scan", "measure", "judge", *([] if shown else ["photos"]))
             self.looking.refresh()
             if not shown:
                 self._previews.show_stored()
@@ -170,7 +166,7 @@ class Session:
                 if "scan" in stopped:
                     self._show_stopped("scan")
                 else:
-                    self._scanning.start()
+                    self.scanning.start()
         if settled:
             self._photos.find()
             wanted = state.settings.auto if auto is None else auto
@@ -190,8 +186,7 @@ class Session:
     def _show(self, *, new_layer: bool, seq: int) -> None:
         """Show what the session has of the selection."""
         state = self.state
-        if new_layer and state.model is not None and not state.lists(state.layer):
-            state.show("network", messages.opened(state.model, state.model.layer(state.layer)))
+        state.list_layer()
         with state.lock:
             parts = state.cache.gallery(state.layer) if new_layer else []
             parts += state.cache.target(state.target)
@@ -209,7 +204,7 @@ class Session:
             state.stop("recall", "photos")
             self._previews.show_stored()
             if state.settings.auto and state.layer not in state.cache.scans:
-                self._scanning.recall()
+                self.scanning.recall()
         if settled:
             self._photos.find()
             wanted = state.settings.auto if auto is None else auto
@@ -323,7 +318,20 @@ class Session:
         self.state.check_open()
         if self._opening.postpones("scan", lambda: self.scan(dataset, download=download)):
             return None
-        return self._scanning.start(dataset, download=download)
+        return self.scanning.start(dataset, download=download)
+
+    def measure(self) -> Job | None:
+        """Measure how far pictures predict the layer that is scanned; None if it is known.
+
+        Raises
+        ------
+        WidgetError
+            Before there is a scan.
+        """
+        self.state.check_open()
+        if self._opening.postpones("measure", self.measure):
+            return None
+        return self._measuring.start()
 
     def look_at(self, neurons: Sequence[int]) -> None:
         """Render the previews of these neurons before others."""
@@ -353,11 +361,13 @@ class Session:
         if "render" in tasks:
             self._rendering.stop()
         if "scan" in tasks:
-            self.state.stop("dataset", "scan", "dictionary")
+            self.state.stop("dataset", "scan", "learn")
         if "preview" in tasks:
             self.state.stop("preview")
+        if "measure" in tasks:
+            self.state.stop("measure")
         if task is None:
-            self.state.stop("photos", "look", "answer")
+            self.state.stop("photos", "judge", "look", "answer")
 
     def resume(self, task: Task) -> Job | None:
         """Go on with what was stopped or left of a task: where it was, as far as it was to go."""
@@ -368,7 +378,9 @@ class Session:
             return self._rendering.resume()
         if task == "scan":
             self._photos.find()
-            return self._scanning.resume()
+            return self.scanning.resume()
+        if task == "measure":
+            return self._measuring.start()
         self._previews.start()
         return None
 
@@ -378,7 +390,7 @@ class Session:
         if why and not state.closed:
             state.fail("select", "This view has ended", WidgetError(why))
         state.close()
-        for part in (self._opening, self._rendering, self._scanning, self.looking, self.store):
+        for part in (self._opening, self._rendering, self.scanning, self.looking, self.store):
             part.let_go()
 
     # -------------------------------------------------------------- who looks on
@@ -396,7 +408,7 @@ class Session:
             yield
             if not state.frames.views:
                 # Not because a person wants it so: it goes on when somebody looks again.
-                state.stop("render", "dataset", "scan", "preview", "photos", "dictionary")
+                state.stop("render", "dataset", "scan", "preview", "photos", "measure", "learn")
 
         if not state.frames.views and not state.closed:
             state.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)
@@ -405,4 +417,4 @@ class Session:
 
     def foreground(self) -> list[Job]:
         """The jobs somebody waits for (all but the gallery's previews)."""
-        return [job for job in self.state.jobs() if job.task not in ("preview", "leave")]
+        return [job for job in self.state.jobs() if job.task not in ("preview", "leave", "judge")]

@@ -2,8 +2,8 @@
 
 ``keys``       what goes into a name
 ``folder``     one folder: look-up by name, least recently used removed first; ``folders``: several
-``store``      what people call; its halves are ``renderings`` and ``scan_store``
-``maps``, ``galleries``, ``checkpoints``, ``catalogue``: what else is kept, as safetensors
+``store``      what people call; its parts are ``renderings``, ``scan_store`` and ``vectors``
+``maps``, ``galleries``, ``vectors``, ``checkpoints``, ``catalogue``: what else is kept
 ``package``    what comes with the package, looked into last; ``prerender`` makes it
 ``reuse``      rendering and scanning that ask the store first; ``fill``: a whole layer
 ``locks``      who makes what just now; ``sharing``: each result made once among all who want it

@@ -40,6 +40,7 @@ LARGEST = {
     "scans": 1024 * 2**20,  # 4 kB a neuron, and 48 bytes for each of its photos
     "checkpoints": 2048 * 2**20,  # 25 kB a neuron
     "maps": 1024 * 2**20,  # .maps.LARGEST_MAPS, and what is beside them
+    "vectors": 1024 * 2**20,  # 0.5 kB a photo for the embedded observer
     "networks": 2**20,  # some hundred layers
     "galleries": 256 * 2**20,  # 64 x 64 px a neuron: 3 kB
 }

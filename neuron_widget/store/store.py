@@ -12,6 +12,7 @@ from neuron_widget.store.catalogue import Catalogue
 from neuron_widget.store.package import PACKAGED
 from neuron_widget.store.renderings import Renderings
 from neuron_widget.store.scan_store import Scans
+from neuron_widget.store.vectors import Vectors
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -63,8 +64,8 @@ def open_store(where: StoreLike = None) -> Store | None:
     return Store(own, read_only=others, packaged=PACKAGED)
 
 
-class Store(Renderings, Scans, Catalogue):
-    """Rendered images, scans and checkpoints on disk.
+class Store(Renderings, Scans, Vectors, Catalogue):
+    """Rendered images, scans, checkpoints and observers' vectors on disk.
 
     Parameters
     ----------

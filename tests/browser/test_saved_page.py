@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from torch import nn
 
-from neuron_widget import export_html, load_model, render, scan
+from neuron_widget import export_html, load_model, predictability, render, scan
 
 pytestmark = pytest.mark.browser
 
@@ -40,8 +40,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     images = render(model, "2", range(40), steps=4, size=64, progress=False)
     found = scan(model, "2", root / "photos", top_k=9, progress=False)
     how = {"images": images, "report": lambda _line: None}
+    told = predictability(
+        found,
+        observer=lambda images: images.mean(dim=(2, 3)),
+        references=2,
+        questions=4,
+        rendered=images,
+        store=False,
+        progress=False,
+    )
     return {
-        "whole": export_html(root / "whole.html", model, "2", scan=found, **how),
+        "whole": export_html(root / "whole.html", model, "2", scan=found, predicted=told, **how),
         "part": export_html(root / "part.html", model, "2", neurons=[*range(8), 30], **how),
         "bare": export_html(root / "bare.html", model, "2", scan=found, photos=False, **how),
     }
@@ -111,6 +120,24 @@ def shown(page: Page, neuron: int) -> None:
     for group in ("Most activating", "Least activating"):
         photos = page.get_by_role("group", name=group).get_by_role("button")
         expect(photos).to_have_count(9)
+
+
+def test_how_far_pictures_predict_neurons_is_in_the_page(open_page: Open) -> None:
+    page = open_page("whole")
+    line = page.locator(".nw-predicted")
+    expect(line).to_contain_text(re.compile(r"right in .*% of new pairs; from the image alone in"))
+    page.get_by_role("combobox", name="Sort").select_option("predictable")
+    expect(page.get_by_text(re.compile("40 neurons, right in")).first).to_be_visible()
+    order = page.evaluate(
+        "[...document.querySelectorAll('.nw-tile')].map(t => Number(t.dataset.neuron))"
+    )
+    assert sorted(order) == list(range(40)) != order
+    page.get_by_role("button", name="Save and share").click()
+    expect(page.locator(".nw-chart")).to_contain_text("█")
+    # A page of which nothing was measured offers nothing.
+    bare = open_page("bare")
+    expect(bare.locator(".nw-predicted")).to_have_count(0)
+    expect(bare.get_by_role("combobox", name="Sort").get_by_text("predictable")).to_be_disabled()
 
 
 def test_everything_works_from_a_file(open_page: Open) -> None:

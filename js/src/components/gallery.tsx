@@ -25,14 +25,21 @@ export function Gallery() {
 	const strength = state.strength.value;
 	const seen = state.looking.photo.value;
 	const photo = seen?.layer === layer ? seen.order : undefined;
+	const predicted = state.predicted.value.get(layer);
 	const order = useMemo(() => {
-		const all = galleryOrder(channels, sort.value, strength, photo);
+		const all = galleryOrder(channels, sort.value, strength, photo, predicted);
 		const lets = parseFilter(filter.value, strength, info?.names);
 		return lets ? all.filter(lets) : all;
-	}, [channels, sort.value, filter.value, strength, photo, info]);
+	}, [channels, sort.value, filter.value, strength, predicted, photo, info]);
 	// Where the filter hides the selected neuron, the list is entered at its first one.
 	const hidden = !order.includes(state.selection.neuron.value);
 	const entry = hidden ? order[0] : undefined;
+
+	// Once the order is asked for, and again for another layer; not after a stop.
+	const wanted = sort.value === "predicted" && !!strength && !predicted;
+	useEffect(() => {
+		if (wanted && !state.tasks.measure.busy.peek()) commands.measure();
+	}, [wanted, layer, state, commands]);
 
 	// The same elements again: a drawing of the gallery leaves a thousand tiles alone.
 	const tiles = useMemo(
@@ -170,6 +177,9 @@ export function Gallery() {
 					<option value="alive" disabled={!strength}>
 						dead last
 					</option>
+					<option value="predicted" disabled={state.saved ? !predicted : !strength}>
+						predictable
+					</option>
 					{photo && <option value="photo">by this photo</option>}
 				</select>
 			</div>
@@ -194,6 +204,7 @@ export function Gallery() {
 				{tiles}
 			</div>
 			<Previews />
+			<Measuring asked={sort.value === "predicted"} />
 		</section>
 	);
 }
@@ -251,6 +262,15 @@ function NoMatch() {
 			</button>
 		</div>
 	);
+}
+
+/** How far the measuring is; or what it says of the whole layer, where the gallery is sorted by it. */
+function Measuring({ asked }: { asked: boolean }) {
+	const { state } = useView();
+	const p = state.measureRow.value;
+	if (p) return <ProgressRow task="measure" p={p} />;
+	const predicted = state.predicted.value.get(state.selection.layer.value);
+	return asked && predicted ? <p class="nw-caption">{predicted.summary}</p> : null;
 }
 
 function Previews() {

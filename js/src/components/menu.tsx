@@ -3,6 +3,7 @@ import { fileName, saveUrl } from "../exports";
 import { wordOf } from "../target";
 import { useView } from "../view-context";
 import { Icon } from "./icon";
+import { Distributions } from "./predicted";
 
 /** What can be taken away: the image, the figure, the line of Python. */
 export function Menu() {
@@ -93,6 +94,7 @@ function Choices() {
 						: `When this ${wordOf(target)} is rendered: image, photos and maps on one page.`}
 			</p>
 			<PythonLine />
+			<Distributions />
 		</div>
 	);
 }

@@ -9,6 +9,7 @@ import { useView } from "../view-context";
 import { Curve } from "./curve";
 import { LivePicture } from "./live-picture";
 import { PinButton } from "./pins";
+import { PredictedLine } from "./predicted";
 
 /** The image that the neuron, or a unit of it, wants to see; and what is known of it. */
 export function PicturePanel() {
@@ -36,6 +37,7 @@ export function PicturePanel() {
 					<PinButton />
 				</div>
 				{!isWhole(target) && <PartNote />}
+				<PredictedLine />
 				{frame ? (
 					<Forming frame={frame} />
 				) : picture ? (

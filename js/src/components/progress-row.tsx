@@ -8,9 +8,15 @@ const NAMES: Record<TaskName, string> = {
 	render: "Rendering",
 	scan: "Scanning",
 	preview: "Previews",
+	measure: "Measuring",
 };
 const MEASURED = 10;
-const UNITS: Record<TaskName, string> = { render: "steps", scan: "photos", preview: "previews" };
+const UNITS: Record<TaskName, string> = {
+	render: "steps",
+	scan: "photos",
+	preview: "previews",
+	measure: "photos",
+};
 
 /** A named progress bar with done/total, rate and time left; or how the task ended, and a way on. */
 export function ProgressRow({ task, p }: { task: TaskName; p: Progress }) {

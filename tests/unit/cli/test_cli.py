@@ -231,6 +231,33 @@ def test_scan(tmp_path: Path, folder: Path) -> None:
     assert "9 photos" in done.stdout
 
 
+def test_scan_tells_how_far_photos_predict_neurons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from neuron_widget.analysis.observers import OBSERVERS, NetworkObserver
+
+    real = NetworkObserver(load_model("efficientnet_lite0"), ["blocks.4"])
+    monkeypatch.setitem(OBSERVERS, "efficientnet_lite0", lambda: real)
+    random = np.random.default_rng(0)
+    for i in range(120):
+        path = tmp_path / "photos" / f"class{i % 2}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((40, 40, 3), random.integers(0, 256, 3), np.uint8)).save(path)
+    place = ("-d", tmp_path / "photos", "--predict", "--store", tmp_path / "store")
+    how = ("--observer", "efficientnet_lite0")
+    found = answer("scan", "2", *place, *how)["predictability"]
+    assert (found["observer"], found["reason"]) == ("EfficientNet-Lite0", "")
+    assert len(found["neurons"]) == 6
+    assert all(0 <= row["photos"] <= 1 and row["pairs"] for row in found["neurons"])
+    done = run("scan", "2", *place, *how, "-o", tmp_path / "scan.csv")
+    assert "EfficientNet-Lite0: 6 neurons, right in" in done.stdout
+    lines = (tmp_path / "scan.csv").read_text().splitlines()
+    assert lines[0].endswith("predicted_pairs,predicted_reason")
+    few = run("scan", "2", *place, "--num-samples", 20)
+    assert "20 photos are too few for fair questions" in few.stdout
+    assert run("scan", "2", *place, "--observer", "nobody").exit_code == 3
+
+
 def test_analyze(tmp_path: Path, folder: Path) -> None:
     found = answer(
         "analyze", "2", "-n", 3, "-d", folder, "--steps", 2, "--top-k", 2, "-o", tmp_path / "out"

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from neuron_widget import NeuronWidget, export_html
+from neuron_widget import NeuronWidget, export_html, predictability
 from neuron_widget.errors import NeuronOutOfRange, PageTooLarge, StoreError
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
@@ -87,6 +87,30 @@ def data_of(path: Path) -> dict[str, Any]:
     assert text is not None
     data: dict[str, Any] = json.loads(text[1])
     return data
+
+
+def test_a_page_tells_how_far_pictures_predict(
+    tmp_path: Path, model: VisionModel, images: RenderResult, found: ScanResult
+) -> None:
+    told = predictability(
+        found,
+        observer=lambda images: images.mean(dim=(2, 3)),
+        references=2,
+        questions=4,
+        rendered=images,
+        store=False,
+        progress=False,
+    )
+    how = {"images": images, "scan": found, "report": quiet}
+    path = export_html(tmp_path / "page.html", model, "2", predicted=told, **how)
+    (said,) = [m for m in data_of(path)["messages"] if m["kind"] == "predicted"]
+    for neuron in range(40):
+        share = told.share("image")[neuron]
+        assert said["image"][neuron] == (pytest.approx(share, abs=1e-4) if share == share else None)
+    plain = export_html(tmp_path / "plain.html", model, "2", **how)
+    assert "predicted" not in {m["kind"] for m in data_of(plain)["messages"]}
+    with pytest.raises(ValueError, match="is of layer '2'; expected '0'"):
+        export_html(tmp_path / "other.html", model, "0", predicted=told, report=quiet)
 
 
 def test_a_page_holds_everything_once(
