@@ -32,10 +32,10 @@ from neuron_widget.names import (
     EMBEDDED,
     INCEPTION,
     INCEPTION_MODULES,
+    OUTPUT,
     resolve_layer,
 )
 from neuron_widget.networks.known import cached_inception
-from neuron_widget.networks.layer_info import OUTPUT
 from neuron_widget.openmp import short_look_out
 
 if TYPE_CHECKING:

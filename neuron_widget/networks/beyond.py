@@ -17,10 +17,10 @@ from neuron_widget.errors import (
     UnknownLayer,
     WrongType,
 )
-from neuron_widget.names import check_neuron, resolve_layer
+from neuron_widget.names import OUTPUT, check_neuron, resolve_layer
 from neuron_widget.networks.classes import check_labels, display_names
 from neuron_widget.networks.dictionaries import Dictionary
-from neuron_widget.networks.layer_info import OUTPUT, LayerInfo, outputs_layer
+from neuron_widget.networks.layer_info import LayerInfo, outputs_layer
 from neuron_widget.networks.outputs import output_rows
 
 __all__ = ["AddedDictionary", "Beyond", "WithBeyond"]

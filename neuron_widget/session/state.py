@@ -252,9 +252,10 @@ class State:
     def list_layer(self) -> None:
         """Tell the page of the selected layer, where it is none of those that it was told of."""
         told = self._shown.get("network", {}).get("network")
-        if self.model is not None and told is not None:
-            if self.layer not in [one["name"] for one in told["layers"]]:
-                self.show("network", messages.opened(self.model, self.model.layer(self.layer)))
+        if self.model is None or told is None:
+            return
+        if self.layer not in [one["name"] for one in told["layers"]]:
+            self.show("network", messages.opened(self.model, self.model.layer(self.layer)))
 
     def shows_active(self, task: str) -> bool:
         """Whether the page was last told that this task waits or runs."""
