@@ -28,6 +28,7 @@ __all__ = [
     "INCEPTION_BLOCKS",
     "INCEPTION_LAYERS",
     "INCEPTION_MODULES",
+    "OUTPUT",
     "as_path",
     "check_neuron",
     "path_as_typed",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 INCEPTION = "inceptionv1"
+# The layer of a network's outputs, one neuron a class; a module of that name goes first.
+OUTPUT = "logits"
 EMBEDDED = "efficientnet_lite0"  # its weights come with this package's dependencies
 
 # Inputs, then the outputs of 1x1, 3x3_bottleneck, 3x3, 5x5_bottleneck, 5x5, pool_reduce.

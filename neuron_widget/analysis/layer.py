@@ -15,9 +15,9 @@ from neuron_widget.names import (
     EMBEDDED,
     INCEPTION,
     INCEPTION_MODULES,
+    OUTPUT,
     resolve_layer,
 )
-from neuron_widget.networks.layer_info import OUTPUT
 
 __all__ = ["is_known", "keep_activations"]
 

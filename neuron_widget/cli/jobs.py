@@ -14,21 +14,14 @@ from neuron_widget.cli.output import (
     Bars,
     CtrlC,
     Stopped,
+    add_dictionaries,
+    model_with,
     neuron_list,
     open_model,
     show,
 )
 from neuron_widget.durable import writable_folder
 from neuron_widget.errors import ModelError, StoreError, TargetError, UnknownLayer
-from neuron_widget.names import (
-    EFFICIENTNET_LAYERS,
-    EMBEDDED,
-    INCEPTION,
-    INCEPTION_MODULES,
-    resolve_layer,
-)
-from neuron_widget.networks.known import cached_inception
-from neuron_widget.networks.layer_info import OUTPUT
 from neuron_widget.store import Store, open_store
 from neuron_widget.targets import Target, as_targets
 
@@ -55,7 +48,7 @@ class Opened:
         stores: Sequence[Path] | None,
         no_store: bool,
     ):
-        self._asked = (_model_with(layer) if model is None else model, weights, device)
+        self._asked = (model_with(layer) if model is None else model, weights, device)
         self._layer = layer
         self._dictionaries = dictionaries or ()
         self.store: Store | None = None if no_store else open_store(stores or None)
@@ -63,14 +56,7 @@ class Opened:
     @cached_property
     def model(self) -> VisionModel:
         """The network, opened when it is first asked for."""
-        from neuron_widget.networks import Dictionary
-
-        model = open_model(*self._asked)
-        for path in self._dictionaries:
-            dictionary = Dictionary.load(path)
-            layer = dictionary.layer or self._layer.partition("/")[0]
-            model.add_dictionary(layer, dictionary, name=path.stem)
-        return model
+        return add_dictionaries(open_model(*self._asked), self._dictionaries, self._layer)
 
     @cached_property
     def _info(self) -> LayerInfo:
@@ -112,22 +98,6 @@ class Opened:
 def layer_of(text: str) -> str:
     """The layer that the text of a target, or of a layer, names."""
     return text.rpartition(":")[0] or text
-
-
-def _model_with(layer: str) -> str:
-    """The built-in network that has the layer; InceptionV1 says what is wrong with a name."""
-    layer = layer.partition("/")[0]
-    if layer == OUTPUT:  # every network has it
-        return EMBEDDED if cached_inception() is None else INCEPTION
-    try:
-        resolve_layer(layer, EFFICIENTNET_LAYERS)
-    except UnknownLayer:
-        return INCEPTION
-    try:
-        resolve_layer(layer, INCEPTION_MODULES)
-    except UnknownLayer:
-        return EMBEDDED
-    return INCEPTION
 
 
 def _groups(targets: Sequence[Target], size: int) -> list[Sequence[Target]]:

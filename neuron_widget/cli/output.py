@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,15 @@ from neuron_widget.errors import (
     WrongType,
     WrongValue,
 )
+from neuron_widget.names import (
+    EFFICIENTNET_LAYERS,
+    EMBEDDED,
+    INCEPTION,
+    INCEPTION_MODULES,
+    OUTPUT,
+    resolve_layer,
+)
+from neuron_widget.networks.known import cached_inception
 from neuron_widget.openmp import short_look_out
 
 if TYPE_CHECKING:
@@ -37,6 +47,8 @@ __all__ = [
     "Commands",
     "CtrlC",
     "Stopped",
+    "add_dictionaries",
+    "model_with",
     "neuron_list",
     "open_model",
     "reporting",
@@ -146,6 +158,33 @@ def open_model(name: str, weights: str | None, device: str | None) -> VisionMode
 
     with contextlib.redirect_stdout(sys.stderr):
         return load_model(name, weights=weights, device=device, report=lambda _line: None)
+
+
+def add_dictionaries(model: VisionModel, files: Sequence[Path], layer: str) -> VisionModel:
+    """The network with dictionaries out of files, each under its file's name."""
+    from neuron_widget.networks import Dictionary
+
+    for path in files:
+        dictionary = Dictionary.load(path)
+        base = dictionary.layer or layer.partition("/")[0]
+        model.add_dictionary(base, dictionary, name=path.stem)
+    return model
+
+
+def model_with(layer: str) -> str:
+    """The built-in network that has the layer; InceptionV1 says what is wrong with a name."""
+    layer = layer.partition("/")[0]
+    if layer == OUTPUT:  # every network has it
+        return EMBEDDED if cached_inception() is None else INCEPTION
+    try:
+        resolve_layer(layer, EFFICIENTNET_LAYERS)
+    except UnknownLayer:
+        return INCEPTION
+    try:
+        resolve_layer(layer, INCEPTION_MODULES)
+    except UnknownLayer:
+        return EMBEDDED
+    return INCEPTION
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

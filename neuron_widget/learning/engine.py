@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neuron_widget.errors import DatasetError, DictionaryError, WrongValue, nearest
 from neuron_widget.learning.fit import figures_of_fit
-from neuron_widget.learning.methods import METHODS, Learner
+from neuron_widget.learning.methods import METHODS
 from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.dictionaries import Dictionary
 from neuron_widget.networks.fast import scan_reader
@@ -64,7 +64,7 @@ class _Learning:
         info = model.layer(layer)
         self.model, self.layer, self.photos, self.how = model, info.name, photos, how
         self.identity = model.identity
-        self.learner: Learner = METHODS[how["method"]](
+        self.learner = METHODS[how["method"]](
             info.channels, how["features"], how["seed"], info.name
         )
         wanted = how["num_samples"]

@@ -17,10 +17,10 @@ from neuron_widget.errors import (
     UnknownLayer,
     WrongType,
 )
-from neuron_widget.names import check_neuron, resolve_layer
+from neuron_widget.names import OUTPUT, check_neuron, resolve_layer
 from neuron_widget.networks.classes import check_labels, display_names
 from neuron_widget.networks.dictionaries import Dictionary
-from neuron_widget.networks.layer_info import OUTPUT, LayerInfo, outputs_layer
+from neuron_widget.networks.layer_info import LayerInfo, outputs_layer
 from neuron_widget.networks.outputs import output_rows
 
 __all__ = ["AddedDictionary", "Beyond", "WithBeyond"]
@@ -50,18 +50,18 @@ class Beyond:
         self._title = title
         self.labels = display_names(labels) if labels and synonyms else labels
         self.outputs: LayerInfo | None = None
-        self._why_none: ModelError | None = None
+        self._why_none = ""
         self._added: dict[str, AddedDictionary] = {}
 
     def see(self, module: nn.Module, given: Any, images: int) -> None:
         """Note what a network made of some images, in a forward pass to its end."""
-        self.outputs, self._why_none = None, None
+        self.outputs, self._why_none = None, ""
         if any(name == OUTPUT for name, _ in module.named_children()):
             return  # its own layer of that name is it
         try:
             count = output_rows(given, self._title, images).shape[1]
         except ModelError as error:
-            self._why_none = error
+            self._why_none = str(error)  # not the error: its traceback holds frames
             return
         names = self.labels if self.labels and len(self.labels) == count else ()
         self.outputs = outputs_layer(count, names)
@@ -83,7 +83,7 @@ class Beyond:
             The outputs of a network that has none.
         """
         if name.casefold() == OUTPUT:
-            if self._why_none is not None:
+            if self._why_none:
                 raise ModelError(f"there is no layer {OUTPUT!r}: {self._why_none}")
             return self.outputs
         if "/" not in name:

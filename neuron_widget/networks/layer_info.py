@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from neuron_widget.errors import TargetError, nearest
+from neuron_widget.names import OUTPUT
 
-__all__ = ["OUTPUT", "LayerInfo", "outputs_layer"]
-
-OUTPUT = "logits"
-"""The layer of the network's outputs, one neuron a class; a module of that name goes first."""
+__all__ = ["LayerInfo", "outputs_layer"]
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,8 @@ class _Solve(torch.autograd.Function):
         if forming:
             ctx.problem, ctx.shape = problem, activation.shape
             ctx.save_for_backward(f)
-        return (f / problem.lengths).view(n, height, width, -1).permute(0, 3, 1, 2)
+        found: Tensor = (f / problem.lengths).view(n, height, width, -1).permute(0, 3, 1, 2)
+        return found
 
     @staticmethod
     @once_differentiable

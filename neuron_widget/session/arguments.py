@@ -15,12 +15,12 @@ from neuron_widget.names import (
     INCEPTION,
     INCEPTION_LAYERS,
     INCEPTION_MODULES,
+    OUTPUT,
     as_path,
     check_neuron,
     path_as_typed,
     resolve_layer,
 )
-from neuron_widget.networks.layer_info import OUTPUT
 from neuron_widget.session.settings import WIDGET, Settings
 from neuron_widget.targets import Named, Target, as_target
 

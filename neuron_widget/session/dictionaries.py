@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.errors import DatasetError, WrongValue
+from neuron_widget.errors import DatasetError, WidgetError, WrongValue
 from neuron_widget.names import path_as_typed
 from neuron_widget.session import messages
 from neuron_widget.session.jobs import Job
@@ -16,10 +16,10 @@ from neuron_widget.session.state import State
 
 if TYPE_CHECKING:
     from neuron_widget.learning import LearnProgress
-    from neuron_widget.networks import Dictionary
+    from neuron_widget.networks import Dictionary, VisionModel
     from neuron_widget.scanning import ImageDataset
 
-__all__ = ["Dictionaries", "read_wish"]
+__all__ = ["make_dictionary", "read_wish"]
 
 FEATURES = 64
 METHODS = ("pca", "nmf", "sae")
@@ -47,123 +47,115 @@ def read_wish(text: str) -> tuple[str, int] | str:
     return path_as_typed(text)
 
 
-class Dictionaries:
-    """The job that makes a dictionary, and with it a layer.
+def make_dictionary(
+    state: State, photos: ImageDataset | None, select: Callable[..., None], text: str
+) -> Job:
+    """Learn a dictionary of the selected layer, or open one; its layer is selected then.
+
+    Learning can be stopped as a scan is; what was learnt until then is kept.
 
     Parameters
     ----------
     state
-        The session's.
-    dataset
-        Returns the data set that is scanned; None while there is none.
+        A session's.
+    photos
+        The data set that is scanned; None while there is none.
     select
-        Called with the new layer's name.
+        The session's.
+    text
+        What a person typed, see :func:`read_wish`.
+
+    Raises
+    ------
+    WrongValue, DatasetError, WidgetError
+        Nothing was asked for; no photos to learn from; the network is not open.
     """
+    wish, model = read_wish(text), state.model
+    state.check_open()
+    if model is None:
+        raise WidgetError("the network is not open yet: ask again when it is")
+    added = model.dictionary(state.layer)
+    layer = added.source if added is not None else state.layer
+    making = _Making(state, model, layer, select)
+    state.no_error("scan")
+    if isinstance(wish, str):
+        return state.submit("learn", making.open(wish), making.add, priority=1,
+                            on_error=making.failed)  # fmt: skip
+    if photos is None:
+        raise DatasetError("there are no photos to learn from yet: give a data set first")
+    state.stop("scan")  # both report how far they are; a scan goes on when it is asked for
+    return state.submit(
+        "learn",
+        making.learn(photos, *wish),
+        making.add,
+        priority=2,
+        on_step=making.step,
+        on_stop=making.stopped,
+        on_error=making.failed,
+    )
 
-    def __init__(
-        self,
-        state: State,
-        dataset: Callable[[], ImageDataset | None],
-        select: Callable[[str], None],
-    ):
-        self._state, self._dataset, self._select = state, dataset, select
 
-    def make(self, text: str) -> Job:
-        """Learn a dictionary, or open a file; the layer it makes is selected then.
+class _Making:
+    """One request."""
 
-        Learning can be stopped as a scan is; what was learnt until then is kept.
+    def __init__(self, state: State, model: VisionModel, layer: str, select: Callable[..., None]):
+        self._state, self._model, self._layer, self._select = state, model, layer, select
+        self._throttle = Throttle(0.2)
+        self._last: LearnProgress | None = None
+        self._name = ""
 
-        Raises
-        ------
-        WrongValue, DatasetError
-            Nothing was asked for; no photos to learn from.
-        """
-        state, wish = self._state, read_wish(text)
-        model = state.model
-        assert model is not None
-        state.check_open()
-        added = model.dictionary(state.layer)
-        layer = added.source if added is not None else state.layer
-        state.no_error("scan")
-        if isinstance(wish, str):
-            return state.submit("dictionary", self._open(wish), self._add(layer), priority=1,
-                                on_error=self._failed)  # fmt: skip
-        photos = self._dataset()
-        if photos is None:
-            raise DatasetError("there are no photos to learn from yet: give a data set first")
-        last: list[LearnProgress] = []
-        throttle = Throttle(0.2)
-        note = f"for a dictionary of {wish[1]} features"
-
-        def step(now: LearnProgress) -> None:
-            last[:] = [now]
-            if throttle.due():
-                left = (now.total - now.done) / now.rate if now.rate else 0.0
-                state.show_progress(
-                    "scan", layer, None, now.done, now.total, now.rate, left, note=note
-                )
-
-        def stopped() -> None:
-            total = last[0].total if last else 0
-            state.show_progress("scan", layer, None, 0, total, state="done")
-            if last and last[0].done and not state.running("dictionary"):
-                done((last[0].result(), f"{wish[0]}{wish[1]}-{last[0].done}"))
-
-        done = self._add(layer)
-        state.stop("scan")  # both report how far they are; a scan goes on when it is asked for
-        return state.submit(
-            "dictionary",
-            self._learn(layer, photos, *wish),
-            done,
-            priority=2,
-            on_step=step,
-            on_stop=stopped,
-            on_error=self._failed,
-        )
-
-    def _learn(
-        self, layer: str, photos: ImageDataset, method: str, features: int
+    def learn(
+        self, photos: ImageDataset, method: str, features: int
     ) -> Generator[Any, None, tuple[Dictionary, str]]:
+        """Learn one from photos, batch by batch."""
         from neuron_widget.learning import learn_steps
 
-        model = self._state.model
-        assert model is not None
-        work = learn_steps(
-            model,
-            layer,
-            photos,
-            method=method,
-            features=features,
-            batch_size=8 if model.device.type == "cpu" else 64,
-        )
-        return (yield from work), f"{method}{features}"
+        self._name = f"{method}{features}"
+        # Small batches on a CPU: the image that forms beside this must keep moving.
+        size = 8 if self._model.device.type == "cpu" else 64
+        how: dict[str, Any] = {"method": method, "features": features, "batch_size": size}
+        return (yield from learn_steps(self._model, self._layer, photos, **how)), self._name
 
-    def _open(self, path: str) -> Generator[None, None, tuple[Dictionary, str]]:
+    def open(self, path: str) -> Generator[None, None, tuple[Dictionary, str]]:
+        """Read one from a file, whose name it has."""
         from neuron_widget.networks import Dictionary
 
         yield
-        name = re.sub(r"[^\w.+-]+", "-", Path(path).stem)
-        return Dictionary.load(path), name
+        return Dictionary.load(path), re.sub(r"[^\w.+-]+", "-", Path(path).stem)
 
-    def _add(self, layer: str) -> Callable[[tuple[Dictionary, str]], None]:
-        def add(made: tuple[Dictionary, str]) -> None:
-            dictionary, name = made
-            state, model = self._state, self._state.model
-            if model is None:
-                return
-            there = model.dictionary(f"{layer}/{name}")
-            if there is not None and there.dictionary.key != dictionary.key:
-                name = f"{name}-{dictionary.key[:4]}"  # learnt from other photos, perhaps
-            info = model.add_dictionary(layer, dictionary, name=name)
-            photos = dictionary.facts.get("photos", 0)
-            state.show_progress("scan", layer, None, photos, photos, state="done")
-            state.show("network", messages.opened(model, info))
-            self._select(info.name)
+    def step(self, now: LearnProgress) -> None:
+        """Say how far it is."""
+        self._last = now
+        if self._throttle.due():
+            left = (now.total - now.done) / now.rate if now.rate else 0.0
+            numbers = now.done, now.total, now.rate, left
+            note = f"for the dictionary {self._name}"
+            self._state.show_progress("scan", self._layer, None, *numbers, note=note)
 
-        return add
+    def stopped(self) -> None:
+        """Keep what was learnt."""
+        state, last = self._state, self._last
+        self._ended(last.done if last else 0)
+        if last is not None and last.done and not state.running("learn"):
+            self.add((last.result(), f"{self._name}-{last.done}"))
 
-    def _failed(self, error: BaseException) -> None:
-        state = self._state
-        if state.shows_active("scan"):
-            state.show_progress("scan", state.layer, None, 0, 0, state="failed")
-        state.fail("scan", "No dictionary was made", error)
+    def add(self, made: tuple[Dictionary, str]) -> None:
+        """Make it a layer, and select that."""
+        dictionary, name = made
+        there = self._model.dictionary(f"{self._layer}/{name}")
+        if there is not None and there.dictionary.key != dictionary.key:
+            name = f"{name}-{dictionary.key[:4]}"  # learnt from other photos, perhaps
+        info = self._model.add_dictionary(self._layer, dictionary, name=name)
+        self._ended(dictionary.facts.get("photos", 0))
+        if self._state.model is self._model:
+            self._state.show("network", messages.opened(self._model, info))
+            self._select(layer=info.name, neuron=0)
+
+    def failed(self, error: BaseException) -> None:
+        """Say why there is none."""
+        self._ended(0, "failed")
+        self._state.fail("scan", "No dictionary was made", error)
+
+    def _ended(self, photos: int, how: str = "done") -> None:
+        if self._state.shows_active("scan"):
+            self._state.show_progress("scan", self._layer, None, photos, photos, state=how)

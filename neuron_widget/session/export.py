@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuron_widget.errors import WidgetError
-from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_MODULES
-from neuron_widget.networks.layer_info import OUTPUT
+from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, INCEPTION_MODULES, OUTPUT
 from neuron_widget.protocol.encode import jpeg, png
 from neuron_widget.session import messages
 from neuron_widget.session.settings import WIDGET, Settings

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from neuron_widget.protocol.check import check_message
 from neuron_widget.session import export
+from neuron_widget.session.dictionaries import make_dictionary
 from neuron_widget.targets import from_dict
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def handle_message(
         case "scan":
             session.scan(m["dataset"] or None, download=m["download"])
         case "dictionary":
-            session.dictionaries.make(m["wish"])
+            make_dictionary(session.state, session.scanning.dataset, session.select, m["wish"])
         case "open_embedded":
             session.open_embedded()
         case "ack":

@@ -9,7 +9,6 @@ from neuron_widget.errors import WidgetError, WrongValue
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS
 from neuron_widget.session import messages
-from neuron_widget.session.dictionaries import Dictionaries
 from neuron_widget.session.jobs import Job, Worker, shared_worker
 from neuron_widget.session.looking import Looking
 from neuron_widget.session.measuring import Measuring
@@ -64,12 +63,7 @@ class Session:
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
         self.looking = Looking(self.state)
-        self._scanning = Scanning(self.state, self.store, self._on_scanned, self._photos.look)
-        self.dictionaries = Dictionaries(
-            self.state,
-            lambda: self._scanning.dataset,
-            lambda layer: self.select(layer=layer, neuron=0),
-        )
+        self.scanning = Scanning(self.state, self.store, self._on_scanned, self._photos.look)
         self.state.show("configured", messages.configured(settings))
         self._opening.start()
 
@@ -172,7 +166,7 @@ class Session:
                 if "scan" in stopped:
                     self._show_stopped("scan")
                 else:
-                    self._scanning.start()
+                    self.scanning.start()
         if settled:
             self._photos.find()
             wanted = state.settings.auto if auto is None else auto
@@ -192,8 +186,7 @@ class Session:
     def _show(self, *, new_layer: bool, seq: int) -> None:
         """Show what the session has of the selection."""
         state = self.state
-        if new_layer and state.model is not None and not state.lists(state.layer):
-            state.show("network", messages.opened(state.model, state.model.layer(state.layer)))
+        state.list_layer()
         with state.lock:
             parts = state.cache.gallery(state.layer) if new_layer else []
             parts += state.cache.target(state.target)
@@ -212,7 +205,7 @@ class Session:
             state.stop("recall", "photos")
             self._previews.show_stored()
             if state.settings.auto and state.layer not in state.cache.scans:
-                self._scanning.recall()
+                self.scanning.recall()
         if settled:
             self._photos.find()
             wanted = state.settings.auto if auto is None else auto
@@ -326,7 +319,7 @@ class Session:
         self.state.check_open()
         if self._opening.postpones("scan", lambda: self.scan(dataset, download=download)):
             return None
-        return self._scanning.start(dataset, download=download)
+        return self.scanning.start(dataset, download=download)
 
     def measure(self) -> Job | None:
         """Measure how far pictures predict the layer that is scanned; None if it is known.
@@ -369,7 +362,7 @@ class Session:
         if "render" in tasks:
             self._rendering.stop()
         if "scan" in tasks:
-            self.state.stop("dataset", "scan", "dictionary")
+            self.state.stop("dataset", "scan", "learn")
         if "preview" in tasks:
             self.state.stop("preview")
         if "measure" in tasks:
@@ -386,7 +379,7 @@ class Session:
             return self._rendering.resume()
         if task == "scan":
             self._photos.find()
-            return self._scanning.resume()
+            return self.scanning.resume()
         if task == "measure":
             return self._measuring.start()
         self._previews.start()
@@ -398,7 +391,7 @@ class Session:
         if why and not state.closed:
             state.fail("select", "This view has ended", WidgetError(why))
         state.close()
-        for part in (self._opening, self._rendering, self._scanning, self.looking, self.store):
+        for part in (self._opening, self._rendering, self.scanning, self.looking, self.store):
             part.let_go()
 
     # -------------------------------------------------------------- who looks on
@@ -416,9 +409,7 @@ class Session:
             yield
             if not state.frames.views:
                 # Not because a person wants it so: it goes on when somebody looks again.
-                state.stop(
-                    *("render", "dataset", "scan", "preview", "photos", "measure", "dictionary")
-                )
+                state.stop("render", "dataset", "scan", "preview", "photos", "measure", "learn")
 
         if not state.frames.views and not state.closed:
             state.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)

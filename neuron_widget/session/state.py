@@ -258,10 +258,13 @@ class State:
             self.status = f"scanning for {layer}{by}" if active else _STATUS_AT_END[state]
         self.on_change()
 
-    def lists(self, layer: str) -> bool:
-        """Whether the page was told of a layer."""
-        network = self._shown.get("network", {}).get("network")
-        return network is None or layer in [one["name"] for one in network["layers"]]
+    def list_layer(self) -> None:
+        """Tell the page of the selected layer, where it is none of those that it was told of."""
+        told = self._shown.get("network", {}).get("network")
+        if self.model is None or told is None:
+            return
+        if self.layer not in [one["name"] for one in told["layers"]]:
+            self.show("network", messages.opened(self.model, self.model.layer(self.layer)))
 
     def shows_active(self, task: str) -> bool:
         """Whether the page was last told that this task waits or runs."""

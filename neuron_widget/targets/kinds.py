@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from neuron_widget.errors import NeuronOutOfRange, TargetError, nearest, shown
-from neuron_widget.names import check_neuron
+from neuron_widget.names import OUTPUT, check_neuron
 
 __all__ = ["KINDS", "Channel", "Named", "Target", "Unit", "from_dict"]
 
@@ -229,7 +229,7 @@ class Named(Target):
     """
 
     kind: ClassVar[str] = "named"
-    form: ClassVar[str] = "LAYER:NAME"
+    form: ClassVar[str] = "logits:NAME"
     layer: str
     name: str
     neuron: ClassVar[int] = 0  # type: ignore[misc]  # none is known yet
@@ -239,8 +239,11 @@ class Named(Target):
 
     @classmethod
     def read(cls, text: str) -> Named | None:
-        """Return the neuron that ``LAYER:NAME`` names: any text with a letter in it."""
-        found = re.fullmatch(r"([^:]+):\s*(.*[^\W\d_].*)", text)
+        """Return the neuron that ``logits:NAME`` names: any text with a letter in it.
+
+        Of other layers no neuron has a name.
+        """
+        found = re.fullmatch(rf"({OUTPUT}):\s*(.*[^\W\d_].*)", text)
         return cls(found[1], found[2]) if found else None
 
     def check(self, model: _Model) -> Channel:

@@ -15,7 +15,7 @@ TargetLike = Any
 """A target, its text (``"mixed4a:68"``), or a pair ``(layer, neuron)``."""
 
 _FORMS = (
-    "LAYER:NEURON (mixed4a:68), LAYER:NEURON@ROW,COLUMN (mixed4a:68@7,7) or LAYER:NAME "
+    "LAYER:NEURON (mixed4a:68), LAYER:NEURON@ROW,COLUMN (mixed4a:68@7,7) or logits:NAME "
     "(logits:tabby)"
 )
 

@@ -177,4 +177,4 @@ def test_without_photos(page, tmp_path) -> None:
     own = page("late", tmp_path)
     own.wait(lambda m: m["kind"] == "error" and m["where"] == "scan")
     with pytest.raises(DatasetError, match="no photos to learn from"):
-        own.session.dictionaries.make("nmf 4")
+        handle_message(own.session, {"kind": "dictionary", "wish": "nmf 4"})
