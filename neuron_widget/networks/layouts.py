@@ -21,7 +21,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from neuron_widget.errors import ModelError, nearest
 
-__all__ = ["LAYOUTS", "MAPS", "Layout", "as_layout"]
+__all__ = ["LAYOUTS", "MAPS", "Layout", "as_layout", "as_layouts"]
 
 MOST_PREFIX = 64
 """So many tokens in front of the patches are taken for prefix tokens, at most."""
@@ -221,3 +221,9 @@ def as_layout(given: Any) -> Layout:
     known = [*LAYOUTS, "tokens+1"]
     hint = nearest(str(given), known) or f"expected {', '.join(map(repr, known))}"
     raise ModelError(f"unknown layout {given!r}; {hint} (tokens+5: with five prefix tokens)")
+
+
+def as_layouts(given: str | Mapping[str, str] | None) -> dict[str, Layout]:
+    """Layouts by patterns of layers' names: what ``load_model`` takes; a text is for all layers."""
+    by_name = given if isinstance(given, Mapping) else {} if given is None else {"*": given}
+    return {str(pattern): as_layout(layout) for pattern, layout in by_name.items()}

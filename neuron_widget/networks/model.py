@@ -230,10 +230,8 @@ class VisionModel(WithBeyond):
             With the nearest names.
         """
         every = self._known_layers.every
-        if isinstance(name, str) and name in every:
-            return every[name]
-        if isinstance(name, str) and (other := self._beyond.find(name, self)):
-            return other
+        if isinstance(name, str) and (known := every.get(name) or self._beyond.find(name, self)):
+            return known
         modules = {n: m for n, m in self.module.named_modules() if n}
         if isinstance(name, nn.Module):
             own = [n for n, m in modules.items() if m is name]
@@ -246,8 +244,8 @@ class VisionModel(WithBeyond):
         base = base_of_token(name) if isinstance(name, str) else None
         if base is not None and base in modules:
             self.layer(base)  # it may have one
-        known = [*main, *(n for n in modules if n not in main)]
-        found = resolve_layer(name, dict.fromkeys([*known, *every]), model=self.title)
+        names = [*main, *(n for n in modules if n not in main), *every]
+        found = resolve_layer(name, dict.fromkeys(names), model=self.title)
         return every.get(found) or self._probe(found)
 
     def _probe(self, name: str) -> LayerInfo:

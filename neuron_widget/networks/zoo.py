@@ -18,7 +18,7 @@ from neuron_widget.networks.any_size import of_any_size, usual_side
 from neuron_widget.networks.checkpoints import fit, holds, read_checkpoint
 from neuron_widget.networks.classes import imagenet_labels, inception_labels, timm_labels
 from neuron_widget.networks.known import AT_HAND, NOT_AT_HAND, cached_inception
-from neuron_widget.networks.layouts import Layout, as_layout
+from neuron_widget.networks.layouts import as_layouts
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.preprocessing import as_preprocess, normalise, timm_preprocess
 from neuron_widget.networks.user_module import open_module
@@ -135,7 +135,7 @@ def _open(
     chosen = pick_device(device) if not isinstance(model, nn.Module) or device is not None else None
     if isinstance(model, nn.Module):
         _refuse("weights", weights, "load them into the module first: module.load_state_dict(...)")
-        return open_module(model, chosen, preprocess, input_size, _layouts(layout))
+        return open_module(model, chosen, preprocess, input_size, as_layouts(layout))
     if model is not None and not isinstance(model, str):
         raise ModelError(
             f"model must be a name such as {INCEPTION!r} or a torch.nn.Module, "
@@ -147,18 +147,10 @@ def _open(
     # What is made in the caller's inference_mode would let no gradient pass.
     with torch.inference_mode(False):
         opened = _by_name(model, weights, chosen, input_size, report or _print_progress)
-    opened.layout = _layouts(layout)
+    opened.layout = as_layouts(layout)
     if preprocess is not None:
         opened._preprocess, _ = as_preprocess(preprocess, opened.input_size, opened.device)
     return opened
-
-
-def _layouts(given: str | Mapping[str, str] | None) -> dict[str, Layout]:
-    """Layouts by patterns of layers' names."""
-    if given is None:
-        return {}
-    by_name = dict(given) if isinstance(given, Mapping) else {"*": given}
-    return {str(pattern): as_layout(layout) for pattern, layout in by_name.items()}
 
 
 def _by_name(

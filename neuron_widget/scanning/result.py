@@ -287,11 +287,9 @@ class ScanResult:
         layer gives negative values (tokens, convolutions without ReLU), one that is never above 0
         is not dead: it tells photos apart.
         """
-        if self.signed:
-            return ()
         # Nothing above 0, and a mean of 0 where it is lowest: there is nothing below, either.
         silent = (self.peak <= 0) & (self.tables.worst >= 0)
-        return tuple(np.flatnonzero(silent).tolist()) if self.scanned else ()
+        return () if self.signed or not self.scanned else tuple(np.flatnonzero(silent).tolist())
 
     def histogram(self, neuron: int | TargetLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return counts (n,) and edges (n + 1,) of a neuron's scores, at most 40 equal bars."""

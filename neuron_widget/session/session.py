@@ -363,10 +363,8 @@ class Session:
             self._rendering.stop()
         if "scan" in tasks:
             self.state.stop("dataset", "scan", "learn")
-        if "preview" in tasks:
-            self.state.stop("preview")
-        if "measure" in tasks:
-            self.state.stop("measure")
+        for own in {"preview", "measure"}.intersection(tasks):
+            self.state.stop(own)
         if task is None:
             self.state.stop("photos", "judge", "look", "answer")
 
