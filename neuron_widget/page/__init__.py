@@ -5,6 +5,7 @@
 ``pack``      the contents as JSON, pictures as base64
 ``html``      the file: the widget's own bundle, the JSON, a strict content security policy
 ``export``    the work, step by step
+``notebook_state``  the same in a notebook file, part by part, of what a session has
 """
 
 from neuron_widget.page.contents import Contents

@@ -110,7 +110,7 @@ class NotebookState:
             self._unsent.clear()
             self._gone.clear()
         # One by one: other messages may go between them. The names of the others come last.
-        for name in sorted(unsent, key=lambda name: name == "_saved"):
+        for name in sorted(unsent, key=lambda name: (name == "_saved", name)):
             self._send({name: unsent[name]})
 
     def let_go(self) -> None:

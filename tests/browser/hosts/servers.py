@@ -69,6 +69,13 @@ class _Files(http.server.SimpleHTTPRequestHandler):
             return str(beside / "index.js")
         return str(self.folders.get("", Path("/nowhere")) / whole)
 
+    def do_GET(self) -> None:
+        if self.path != "/favicon.ico":  # a page without an icon asks for it
+            super().do_GET()
+            return
+        self.send_response(204)
+        self.end_headers()
+
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")
         super().end_headers()

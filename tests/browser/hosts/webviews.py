@@ -69,7 +69,7 @@ class _Framed(Host):
     setup = ""
 
     def __init__(self, page: Page, server: Any, places: tuple[str, str], cell: str, **more: str):
-        super().__init__(page, "")
+        super().__init__(page, self.made_of())
         self.cell = cell
         request = urllib.request.Request(f"{server.url}/api/kernels", data=b"{}", method="POST")
         with urllib.request.urlopen(request) as answer:
@@ -79,6 +79,10 @@ class _Framed(Host):
         rest = "".join(f"&{name}={value}" for name, value in more.items())
         home, frames = places
         self.address = f"{home}/pages/{self.file}?kernel={socket}&frames={frames}{rest}"
+
+    def made_of(self) -> str:
+        """The version of what is the host's own in it."""
+        return "-"
 
     def run(self, code: str) -> None:
         """Run a cell; not waited for."""
@@ -126,6 +130,10 @@ class VSCode(_Framed):
     }
     # What its script says of itself when it is loaded.
     noise: ClassVar = (r"ipywidgets8",)
+
+    def made_of(self) -> str:
+        package = HERE / "node_modules/@vscode/jupyter-ipywidgets8/package.json"
+        return str(json.loads(package.read_text())["version"])
 
     def root(self, view: int = 0) -> Locator:
         frame = self.page.locator("iframe").content_frame
