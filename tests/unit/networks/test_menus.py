@@ -43,7 +43,7 @@ MENUS: dict[str, tuple[str, str]] = {
     "timm/eva02_tiny_patch14_224": ("blocks.6", "blocks.0 blocks.11 blocks.11.cls"),
     "timm/gmlp_ti16_224": ("blocks.17", "stem blocks.0 blocks.29"),
     "timm/hrnet_w18_small": ("transition3.3", "conv1 layer1"),
-    "timm/levit_128s": ("stages.0.blocks.0", "stem stages.0"),
+    "timm/levit_128s": ("stages.0", "stem"),
     "timm/mixer_s32_224": ("blocks.3", "stem blocks.0 blocks.7"),
     "timm/mobilevit_xxs": ("stages.3.0", "stem stages.1 stages.4"),
     "timm/pit_ti_224": ("transformers.1", "transformers.0 transformers.2"),
