@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from neuron_widget.names import EMBEDDED, INCEPTION, check_neuron, resolve_layer
-from neuron_widget.networks.layer_info import LayerInfo, outputs_layer
+from neuron_widget.networks.layer_info import TOKENS, LayerInfo, outputs_layer
 from neuron_widget.settings import RENDER
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class KnownNetwork:
             LayerInfo(
                 *(str(name), int(channels), int(height), int(width)),
                 kind=str(kind),
+                signed=kind in TOKENS,
                 group=str(group),
             )
             for (name, channels, height, width), (kind, group) in zip(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from torch import nn
 
 from neuron_widget.networks.evidence import prefix_names
-from neuron_widget.networks.layer_info import LayerInfo
+from neuron_widget.networks.layer_info import TOKENS, LayerInfo
 from neuron_widget.networks.layouts import Layout
 from neuron_widget.networks.menu import grouped, menu_names, middle_layer
 from neuron_widget.networks.probing import Probed
@@ -71,7 +71,7 @@ class KnownLayers:
     def learn(self, name: str, shape: tuple[int, int, int], layout: Layout) -> LayerInfo:
         """Take in a layer, and its prefix tokens."""
         kind = "maps" if layout.kind == "maps_last" else layout.kind
-        self.every[name] = LayerInfo(name, *shape, kind=kind)
+        self.every[name] = LayerInfo(name, *shape, kind=kind, signed=kind in TOKENS)
         self._places[name] = (name, layout)
         if layout.prefix:
             names = [f"{name}.{token}" for token in self._prefix_names(layout.prefix)]
@@ -79,7 +79,7 @@ class KnownLayers:
             self._tokens[name] = [token for token in names if token not in self._modules]
             for i, token in enumerate(names):
                 if token in self._tokens[name]:
-                    self.every[token] = LayerInfo(token, shape[0], 1, 1, kind="token")
+                    self.every[token] = LayerInfo(token, shape[0], 1, 1, kind="token", signed=True)
                     self._places[token] = (name, layout.of_token(i))
         return self.every[name]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from neuron_widget.errors import TargetError, nearest
 from neuron_widget.names import OUTPUT
 
-__all__ = ["LayerInfo", "outputs_layer"]
+__all__ = ["TOKENS", "LayerInfo", "outputs_layer"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,10 @@ class LayerInfo:
             f"no {self.word} of {self.name} is called {name!r}; "
             f"{hint or f'it has names such as {next(iter(lower.values()))!r}'}"
         )
+
+
+TOKENS = ("tokens", "token")
+"""Kinds whose values are as often below 0 as above."""
 
 
 def outputs_layer(count: int, names: tuple[str, ...] = ()) -> LayerInfo:
