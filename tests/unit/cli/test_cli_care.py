@@ -159,7 +159,7 @@ def test_late_ctrl_c_in_a_scan_keeps_it(
         ("layers any --jason --json", 2, "--jason"),
         ("nonsense --json", 2, "nonsense"),
         ("store nonsense --json", 2, "nonsense"),
-        ("render 3 -n 1 -o OUT --json", 2, "choose a convolutional layer, such as 1"),
+        ("render 9 -n 1 -o OUT --json", 2, "no layer '9'"),
         ("render 0 -n 1 -o NOWHERE --json", 5, "--out"),
         ("scan 0 -d PHOTOS -o NOWHERE/scan.csv --json", 5, "--out"),
         ("analyze 0 -d PHOTOS -o NOWHERE --json", 5, "--out"),

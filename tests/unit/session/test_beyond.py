@@ -92,9 +92,9 @@ def test_the_page_hears_the_names_of_classes(page) -> None:
     assert photos["dead"] is False
     assert own.layers()["logits"] == {
         "name": "logits", "channels": 3, "height": 1, "width": 1, "word": "class",
-        "names": ["a", "<b>", "kit"], "signed": True,
+        "names": ["a", "<b>", "kit"], "signed": True, "kind": "vector", "group": "head",
     }  # fmt: skip
-    assert "word" not in own.layers()["late"]
+    assert "word" not in own.layers()["late.1"]
     own.wait(lambda m: m["kind"] == "image")
     state = own.session.state
     assert state.title(state.target) == "logits class kit"
