@@ -105,8 +105,8 @@ def _channel(layer: object, neuron: object) -> Channel:
 def as_targets(given: TargetLike, neurons: object = None) -> tuple[Target, ...]:
     """Return one target or many.
 
-    ``given`` is a layer's name with ``neurons`` (a number or several), or one target or several in
-    any form of :func:`as_target`.
+    ``given`` is a layer's name with ``neurons`` (a number or several), both of them as a pair, or
+    one target or several in any form of :func:`as_target`.
 
     Raises
     ------
@@ -128,8 +128,12 @@ def as_targets(given: TargetLike, neurons: object = None) -> tuple[Target, ...]:
         return tuple(parse_targets(given))
     if isinstance(given, Target) or not isinstance(given, Iterable):
         return (as_target(given),)
-    if isinstance(given, tuple) and len(given) == 2 and hasattr(given[1], "__index__"):
-        return (as_target(given),)
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
+        layer, own = given
+        if hasattr(own, "__index__"):
+            return (as_target(given),)
+        if ":" not in layer and isinstance(own, Iterable) and not isinstance(own, str):
+            return as_targets(layer, own)
     many = tuple(as_target(one) for one in given)
     if not many:
         raise TargetError(f"no target is named; expected at least one, such as {_FORMS}")

@@ -55,6 +55,8 @@ def test_text_and_target_are_one(text, target) -> None:
         ("a:3-5", None, [Channel("a", n) for n in (3, 4, 5)]),
         ("a:1, 4-5", None, [Channel("a", n) for n in (1, 4, 5)]),
         (("a", 3), None, [Channel("a", 3)]),
+        (("a", [3, 1]), None, [Channel("a", 3), Channel("a", 1)]),
+        (("a:3", "b:1"), None, [Channel("a", 3), Channel("b", 1)]),
         (
             ["a:3", ("b", 1), Unit("c", 1, 2, 3)],
             None,
