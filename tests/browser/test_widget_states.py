@@ -312,9 +312,9 @@ def test_a_saved_notebook_is_not_blank(open_notebook: Any, cell: str, browser: B
     assert "Run <code>NeuronWidget(&quot;blocks.3&quot;" in "".join(shown["text/html"])
     assert "image/png" in sheet
 
-    # Opened again in JupyterLab with nothing run: the picture is there. Where JupyterLab was told to
-    # save the state of widgets, the widget is as it was; else its own place says "model not found"
-    # until its cell is run: those are ipywidgets' words, and its console error.
+    # Opened again in JupyterLab with nothing run: the picture is there. Where JupyterLab was told
+    # to save the state of widgets, the widget is as it was; else its own place says "model not
+    # found" until its cell is run: those are ipywidgets' words, and its console error.
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     page.wait_for_timeout(500)
     notebook.open(reset=True)

@@ -154,9 +154,9 @@ def test_a_photo_is_dropped_and_asked(
 
 def test_by_keyboard_alone(scanned: Any, tmp_path: Path) -> None:
     page: Page = scanned.page
-    # The browser's dialog is caught from here on: told to do so just before the key, it may be late.
+    # Caught from here on: a browser that is told so just before the key may be late.
     choosers: list[Any] = []
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     button(page, "Your photo").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
@@ -185,8 +185,9 @@ def test_by_keyboard_alone(scanned: Any, tmp_path: Path) -> None:
     neuron = page.evaluate("document.activeElement.textContent")
     assert re.match(r"neuron \d+", neuron)
     page.keyboard.press("Enter")
-    shown = page.get_by_role("spinbutton", name="Neuron number").input_value()
-    assert neuron.startswith(f"neuron {shown}")
+    box = page.get_by_role("spinbutton", name="Neuron number").element_handle()
+    chosen = "([box, text]) => text.startsWith(`neuron ${box.value}`)"
+    page.wait_for_function(chosen, arg=[box, neuron])
     place.focus()
     page.keyboard.press("Escape")
     expect(panel.get_by_text("Most unusual on this photo")).to_be_visible()
