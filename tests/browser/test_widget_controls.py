@@ -228,6 +228,10 @@ def test_a_restarted_kernel_is_said_and_the_images_stay(open_notebook, cell: str
     expect(page.get_by_text("run the cell again")).to_have_count(0, timeout=30_000)
     finished(page, 7)
     photos(page)
+    # The kernel was sending when it was restarted: now and then JupyterLab is given a message whose
+    # first part is not its header, and says so in the console. None of ours gets there.
+    cut = "Kernel message validation error"
+    notebook.problems[:] = [p for p in notebook.problems if cut not in p]
 
 
 def test_the_data_set_panel(open_notebook, cell: str, folder: Path) -> None:  # type: ignore[no-untyped-def]
