@@ -108,9 +108,9 @@ class PreparedNetworks:
 class PreparedReader:
     """One layer in one precision; see :meth:`PreparedNetworks.reader`."""
 
-    # Of eight: 3 at once 20 ms an image of EfficientNet-Lite0, 4 at once 18, 8 at once 16; of
-    # ResNet-50 123, 111, 102 (AVX2; two cores).
-    at_once = 8
+    # More are faster by themselves, but what is larger than 32 MB is asked of the system page by
+    # page once other programs' tensors lay there: eight of EfficientNet-Lite0 are as two times 4.
+    at_once = 6
 
     def __init__(
         self,
