@@ -219,6 +219,7 @@ def test_a_restarted_kernel_is_said_and_the_images_stay(open_notebook, cell: str
     button(page, "Render").click()
     expect(page.get_by_role("progressbar", name="Rendering")).to_be_visible()
     page.wait_for_timeout(500)
+    restarted = len(notebook.problems)
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     expect(page.get_by_text("run the cell again")).to_be_visible(timeout=20_000)
     expect(page.get_by_text("the kernel went away")).to_be_visible()
@@ -228,10 +229,11 @@ def test_a_restarted_kernel_is_said_and_the_images_stay(open_notebook, cell: str
     expect(page.get_by_text("run the cell again")).to_have_count(0, timeout=30_000)
     finished(page, 7)
     photos(page)
-    # The kernel was sending when it was restarted: now and then JupyterLab is given a message whose
-    # first part is not its header, and says so in the console. None of ours gets there.
-    cut = "Kernel message validation error"
-    notebook.problems[:] = [p for p in notebook.problems if cut not in p]
+    # The kernel was sending when it was restarted: once JupyterLab was given a message whose
+    # first part is not its header, and said so in the console (cause unknown). Nothing else may be.
+    cut = re.compile(r"page error: Kernel message validation error: Unexpected token .*comm-")
+    after = notebook.problems[restarted:]
+    notebook.problems[restarted:] = [p for p in after if not cut.match(p)]
 
 
 def test_the_data_set_panel(open_notebook, cell: str, folder: Path) -> None:  # type: ignore[no-untyped-def]
