@@ -26,6 +26,7 @@ else:
     Unicode, Float = traitlets.Unicode, traitlets.Float
 
 __all__ = [
+    "HeardWhereSent",
     "HoldsState",
     "LiveFloat",
     "LiveUnicode",
@@ -134,7 +135,23 @@ class TraitFollower:
         session.state.fail("select", title, error)
 
 
-class HoldsState:
+class HeardWhereSent:
+    """A widget whose messages are handled in the subshell that the page sends them to.
+
+    ipykernel 7.4 sends them to the subshell of whatever it handled last when the widget said
+    something. JupyterLab ends subshells, as whenever a page is loaded again: from then on every
+    message of the page would be refused, and the widget dead.
+    """
+
+    def open(self) -> None:
+        """As ipywidgets has it."""
+        super().open()  # type: ignore[misc]  # the widget's
+        comm: Any = self.comm  # type: ignore[attr-defined]
+        if hasattr(comm, "_reply_subshell_for"):
+            comm._reply_subshell_for = None
+
+
+class HoldsState(HeardWhereSent):
     """What a notebook file has of a widget: a picture, and a state that is more than its traits.
 
     See :class:`.NotebookState`, which is its ``_saved`` once it is made.

@@ -14,7 +14,7 @@ import traitlets
 
 from neuron_widget.errors import NeuronOutOfRange, WidgetError, WrongType, WrongValue
 from neuron_widget.names import EFFICIENTNET_LAYERS, EMBEDDED, INCEPTION, check_neuron
-from neuron_widget.notebook import front_end
+from neuron_widget.notebook import HeardWhereSent, front_end
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -28,7 +28,7 @@ _SIDES = ("left", "right")
 _NEW, _REFERENCE, _SYNTHETIC = 320, 128, 288  # pixels
 
 
-class NeuronQuiz(anywidget.AnyWidget):
+class NeuronQuiz(HeardWhereSent, anywidget.AnyWidget):
     """A game: references show what fires a neuron; which of two new photos fires it more?
 
     One question a neuron, with the rendered image, photos, or both as references, in turns. The

@@ -60,12 +60,27 @@ class Kernel:
                 return text
         raise TimeoutError(f"the cell did not end: {text}")
 
-    def send(self, widget: str, content: Message, buffers: Sequence[bytes] = ()) -> None:
+    def send(
+        self, widget: str, content: Message, buffers: Sequence[bytes] = (), subshell: str = ""
+    ) -> None:
         """A custom message of the page to a widget."""
         data = {"comm_id": widget, "data": {"method": "custom", "content": content}}
         # The channel's own `send` takes no buffers.
         session, socket = self.client.session, self.client.shell_channel.socket
-        session.send(socket, session.msg("comm_msg", data), buffers=list(buffers))
+        message = session.msg("comm_msg", data)
+        if subshell:
+            message["header"]["subshell_id"] = subshell
+        session.send(socket, message, buffers=list(buffers))
+
+    def control(self, request: str, **content: str) -> Message:
+        """Ask on the control channel; what is answered."""
+        message = self.client.session.msg(request, content)
+        self.client.control_channel.send(message)
+        while True:
+            answer: Message = self.client.get_control_msg(timeout=LIMIT)
+            if answer["parent_header"]["msg_id"] == message["header"]["msg_id"]:
+                found: Message = answer["content"]
+                return found
 
     def wait_for(
         self, widget: str, found: Callable[[Message], bool], timeout: float = LIMIT

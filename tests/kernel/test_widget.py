@@ -363,3 +363,16 @@ def test_buffers_of_a_page_message_arrive_whole(kernel: Kernel, make: Any) -> No
     )
     sums = [(len(b), hashlib.md5(b).hexdigest()) for b in (b"first", b"", large)]
     assert ast.literal_eval(said) == [("ready", sums), ("ready", [])]
+
+
+def test_a_widget_outlives_the_subshell_that_a_page_spoke_to(kernel: Kernel, make: Any) -> None:
+    # JupyterLab speaks to widgets in subshells, and ends them when a page is loaded again.
+    widget = make()
+    made = kernel.control("create_subshell_request")
+    if made.get("status") != "ok":
+        pytest.skip(f"this ipykernel has no subshells: {made}")
+    kernel.send(widget, {"kind": "ready", "view": "a"}, subshell=made["subshell_id"])
+    kernel.wait_for(widget, is_kind("snapshot"))
+    kernel.control("delete_subshell_request", subshell_id=made["subshell_id"])
+    kernel.send(widget, {"kind": "ready", "view": "b"})
+    kernel.wait_for(widget, is_kind("snapshot"), timeout=60)

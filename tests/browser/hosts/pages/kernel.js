@@ -50,17 +50,19 @@ export class Kernel {
 			const message = unpack(data);
 			this.onmessage(message, data);
 			const asked = message.parent_header?.msg_id;
-			if (message.msg_type === "status" && message.content.execution_state === "idle") {
-				this.#pending.get(asked)?.();
-				this.#pending.delete(asked);
-			}
+			const idle = message.msg_type === "status" && message.content.execution_state === "idle";
+			const answered = message.channel === "shell";
+			if (idle || answered) this.#pending.get(asked)?.(idle ? "idle" : "answered");
 		};
 		this.ready = new Promise((done) => {
 			this.#socket.onopen = done;
 		});
 	}
 
-	/** Send a message; it is done when the kernel is idle again. */
+	/**
+	 * Send a message; it is done when the kernel is idle again, and has answered a request: the two
+	 * come by different ways, in any order.
+	 */
 	send(msg_type, content, buffers = []) {
 		const msg_id = crypto.randomUUID();
 		const header = {
@@ -72,7 +74,15 @@ export class Kernel {
 			date: new Date().toISOString(),
 		};
 		const message = { channel: "shell", header, parent_header: {}, metadata: {}, content };
-		const done = new Promise((idle) => this.#pending.set(msg_id, idle));
+		const missing = new Set(msg_type.endsWith("_request") ? ["idle", "answered"] : ["idle"]);
+		const done = new Promise((complete) => {
+			this.#pending.set(msg_id, (came) => {
+				missing.delete(came);
+				if (missing.size > 0) return;
+				this.#pending.delete(msg_id);
+				complete();
+			});
+		});
 		this.#socket.send(pack(message, buffers));
 		return done;
 	}
