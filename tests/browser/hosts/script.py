@@ -42,6 +42,7 @@ def finished(root: Locator, neuron: int) -> None:
 
 def view(host: Host) -> None:
     """The widget is drawn in its output, with its network, its layer and a picture."""
+    host.prepare()
     began = time.monotonic()
     host.show()
     root = host.root()
