@@ -47,6 +47,11 @@ class LayerInfo:
     kind: str = field(default="maps", repr=False, compare=False)
     group: str = field(default="", repr=False, compare=False)
 
+    @property
+    def words(self) -> str:
+        """What several of its neurons are: ``"classes"``."""
+        return f"{self.word}es" if self.word.endswith("s") else f"{self.word}s"
+
     def called(self, neuron: int) -> str:
         """The neuron's name, or its number."""
         return (self.names[neuron] if self.names else "") or str(neuron)

@@ -77,7 +77,7 @@ def write_page(
     finally:
         packing.close()
     text = page_html(
-        title or f"The neurons of {contents.layer.name}",
+        title or f"The {contents.layer.words} of {contents.layer.name}",
         _intro(contents),
         _notes(contents, plan),
         data,
@@ -177,9 +177,10 @@ def _maps_at_hand(contents: Contents) -> Generator[Export, None, None]:
 
 
 def _intro(contents: Contents) -> str:
-    scan = contents.scan
+    scan, layer = contents.scan, contents.layer
+    words = "neurons (channels)" if layer.word == "neuron" else layer.words
     text = (
-        f"What the neurons (channels) of the layer {contents.layer.name} of "
+        f"What the {words} of the layer {layer.name} of "
         f"{contents.model.title} respond to: images made to fire each of them"
     )
     if scan is None:
@@ -191,8 +192,8 @@ def _notes(contents: Contents, plan: Plan) -> list[str]:
     from neuron_widget.version import __version__
 
     notes = [
-        "Choose a neuron in the gallery, with the slider or with the arrow keys. This page is one "
-        "file that works by itself; it asks nothing of any server."
+        f"Choose a {contents.layer.word} in the gallery, with the slider or with the arrow keys. "
+        "This page is one file that works by itself; it asks nothing of any server."
     ]
     scan = contents.scan
     if scan is not None:
