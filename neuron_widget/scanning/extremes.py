@@ -156,7 +156,7 @@ class Moments(_Running):
     have 48 bits, which are added in two halves.
     """
 
-    _state = ("_sums", "_squares", "_rest", "_peak")
+    _state = ("_sum", "_square", "_rest", "_peak")
     _BITS, _BIN = 24, 8  # of a float32's digits; powers of two in a bin
     _LOWEST = -152  # a multiple of _BIN below the exponents of all float32 (frexp's)
     _BINS = (128 - _LOWEST) // _BIN + 1
@@ -165,8 +165,8 @@ class Moments(_Running):
 
     def __init__(self, channels: int, device: torch.device):
         self.count = 0
-        self._sums = torch.zeros((channels, self._BINS), dtype=torch.int64, device=device)
-        self._squares = torch.zeros((channels, self._SQUARE_BINS), dtype=torch.int64, device=device)
+        self._sum = torch.zeros((channels, self._BINS), dtype=torch.int64, device=device)
+        self._square = torch.zeros((channels, self._SQUARE_BINS), dtype=torch.int64, device=device)
         self._rest = torch.zeros(channels, device=device)  # scores that are no finite numbers
         self._peak = torch.full((channels,), -torch.inf, device=device)
 
@@ -179,25 +179,25 @@ class Moments(_Running):
         part, exponent = torch.frexp(score.masked_fill(~finite, 0).T)
         digits = (part * (1 << self._BITS)).long()
         place = exponent.long() - self._LOWEST
-        self._sums.scatter_add_(1, place // self._BIN, digits << place % self._BIN)
+        self._sum.scatter_add_(1, place // self._BIN, digits << place % self._BIN)
         square, place = digits * digits, 2 * place
         low, high = square & ((1 << self._BITS) - 1), square >> self._BITS
-        self._squares.scatter_add_(1, place // self._BIN, low << place % self._BIN)
-        self._squares.scatter_add_(1, place // self._BIN + self._HALF, high << place % self._BIN)
+        self._square.scatter_add_(1, place // self._BIN, low << place % self._BIN)
+        self._square.scatter_add_(1, place // self._BIN + self._HALF, high << place % self._BIN)
         self._peak = torch.maximum(self._peak, peak.float().amax(dim=0))
 
     def merge(self, other: Moments) -> None:
         """Take in another running state of other photos."""
         self.count += other.count
-        self._sums += other._sums
-        self._squares += other._squares
+        self._sum += other._sum
+        self._square += other._square
         self._rest += other._rest
         self._peak = torch.maximum(self._peak, other._peak)
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Mean, standard deviation (population) and largest activation, each ``(C,)``."""
         count = max(self.count, 1)
-        sums, squares = _totals(self._sums, self._BIN), _totals(self._squares, self._BIN)
+        sums, squares = _totals(self._sum, self._BIN), _totals(self._square, self._BIN)
         # The integers are in units of 2^unit, squares in those of 2^(2 unit).
         unit = self._LOWEST - self._BITS
         mean = [math.ldexp(total / count, unit) for total in sums]

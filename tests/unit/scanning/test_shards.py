@@ -271,7 +271,7 @@ DAMAGES: dict[str, Callable[[bytes, Path], bytes]] = {
     "a bin beyond": _with(lambda _, a: a.update({"sketch.place": a["sketch.place"] + 10**6})),
     "fewer photos": _with(lambda facts, _: facts.update(scanned=facts["scanned"] - 1)),
     "other types": _with(lambda _, a: a.update({"histogram.counts": a["histogram.counts"] * 1.0})),
-    "no array": _with(lambda _, a: a.pop("moments.sums")),
+    "no array": _with(lambda _, a: a.pop("moments.sum")),
     "no photo": _with(lambda facts, _: facts.update(photos=[])),
     "no word": _with(lambda facts, _: facts.pop("scan")),
 }
