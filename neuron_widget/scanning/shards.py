@@ -52,10 +52,10 @@ def check_shard(shard: object) -> Shard:
     return check_int("shard's i (counted from 0)", shard[0], 0, shards - 1), shards
 
 
-def share_of(batches: int, shard: Shard) -> slice:
-    """Which of so many batches a shard takes: neighbours, as many as the others or one more."""
+def share_of(count: int, shard: Shard) -> slice:
+    """Which of so many things a shard takes: neighbours, as many as the others or one more."""
     i, n = shard
-    return slice(batches * i // n, batches * (i + 1) // n)
+    return slice(count * i // n, count * (i + 1) // n)
 
 
 def shard_of(order: NDArray[np.int64], shard: Shard, batch_size: int) -> NDArray[np.int64]:

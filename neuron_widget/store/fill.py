@@ -53,7 +53,7 @@ def fill_images(
 ) -> Generator[Fill, None, int]:
     """Render and keep the images of the neurons that are not in the store; returns how many.
 
-    Of a ``shard`` those of its batches alone, without the layer's tiles, which all have a part in.
+    Of a ``shard`` those of its neurons alone, without the layer's tiles, which all have a part in.
 
     Raises ``StoreError`` if they cannot be kept. Images that another process is at work on are
     waited for, and made here if it is killed or does not move. Closed in the middle, it leaves what
@@ -67,10 +67,8 @@ def fill_images(
     most = batch_size or default_batch_size(model, layer, size)
     store.model_key.forget(model)
     if shard is not None:
-        batches = [neurons[i : i + most] for i in range(0, len(neurons), most)]
-        neurons = [
-            n for batch in batches[share_of(len(batches), check_shard(shard))] for n in batch
-        ]
+        # Not by batches: how large they are depends on the memory that a machine has free.
+        neurons = neurons[share_of(len(neurons), check_shard(shard))]
 
     def find(neuron: int) -> bool | None:
         # Read whole: an image of which a part has changed is made anew.

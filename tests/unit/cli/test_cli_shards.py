@@ -114,7 +114,7 @@ def files(root: Path, *rooms: str) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for room in rooms for p in root.glob(f"v1/{room}/*/*")}
 
 
-@pytest.mark.parametrize("shards", [1, 3, 5])
+@pytest.mark.parametrize("shards", [1, 3, 4, 7])
 def test_prerender_in_parts(tmp_path: Path, folder: Path, shards: int) -> None:
     fast = ("--steps", 3, "--size", SIZE, "--batch-size", 2, "--top-k", 2)
     command = ("prerender", "2", "-d", folder, *fast, "--store")
@@ -124,7 +124,7 @@ def test_prerender_in_parts(tmp_path: Path, folder: Path, shards: int) -> None:
         for i in range(shards)
     ]
     assert sum(made) == 6
-    assert all(number % 2 == 0 for number in made)  # whole batches
+    assert max(made) - min(made) <= 1
     last = answer(*command, tmp_path / "parts")
     assert (last["images"], last["rendered_now"], last["scan"]["scanned"]) == (6, 0, 99)
     assert images(tmp_path / "parts") == images(tmp_path / "whole")
