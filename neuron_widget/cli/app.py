@@ -7,8 +7,27 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from neuron_widget.cli.arguments import (
+    AsJson,
+    Batch,
+    Data,
+    Device,
+    Dictionaries,
+    Layer,
+    MaybeData,
+    Model,
+    Neurons,
+    NoStore,
+    Samples,
+    Shard,
+    Stores,
+    Targets,
+    TopK,
+    Weights,
+)
 from neuron_widget.cli.options import apart, given, number, whole, with_settings
 from neuron_widget.cli.output import EXIT_CODES, Commands, reporting
+from neuron_widget.errors import WrongValue
 from neuron_widget.settings import RENDER, SCAN
 
 __all__ = ["app"]
@@ -25,76 +44,6 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="Look at, check and tidy the store of results.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
-
-Targets = Annotated[
-    list[str],
-    typer.Argument(
-        help="What to maximise: mixed4a:68, mixed4a:70-80, one unit mixed4a:68@7,7, a class "
-        "'logits:golden retriever'; or a layer, with --neurons."
-    ),
-]
-Layer = Annotated[
-    str, typer.Argument(help="Layer, such as mixed4a (mixed_4a works too), or logits: classes.")
-]
-Model = Annotated[
-    Optional[str],  # noqa: UP045  (typer reads the annotation at run time)
-    typer.Option(
-        "--model",
-        "-m",
-        help="inceptionv1, efficientnet_lite0, torchvision/NAME or timm/NAME. Default: the "
-        "built-in network that has the layer.",
-    ),
-]
-Weights = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        "--weights",
-        help="State dict of the network (.pth or .safetensors), or random for an untrained one.",
-    ),
-]
-Device = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--device", help="cuda, mps or cpu. Default: the first of these there is."),
-]
-Dictionaries = Annotated[
-    Optional[list[Path]],  # noqa: UP045
-    typer.Option(
-        "--dictionary",
-        help="File of a dictionary, which makes a layer: mixed4a/nmf32 out of nmf32.safetensors.",
-    ),
-]
-Stores = Annotated[
-    Optional[list[Path]],  # noqa: UP045
-    typer.Option(
-        "--store",
-        help="Folder of results; given several times, all but the last are only read. Default: "
-        "NEURON_WIDGET_STORE, else the platform's cache folder.",
-    ),
-]
-NoStore = Annotated[bool, typer.Option("--no-store", help="Neither read nor keep results.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, no progress.")]
-Neurons = Annotated[str, typer.Option("--neurons", "-n", help="Neurons: 1-10,68 or all.")]
-Batch = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option(
-        "--batch-size",
-        help="Images side by side. Default: what fits.",
-        **whole("batch_size", 1, 4096, optional=True),
-    ),
-]
-Data = Annotated[
-    str,
-    typer.Option("--data", "-d", help="Folder of photos, samples (built in) or imagenette."),
-]
-MaybeData = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--data", "-d", help="Folder of photos, samples (built in) or imagenette."),
-]
-TopK = Annotated[int, typer.Option("--top-k", help=SCAN["top_k"].help, **number(SCAN["top_k"]))]
-Samples = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option("--num-samples", help=SCAN["num_samples"].help, **number(SCAN["num_samples"])),
-]
 
 
 @app.command()
@@ -161,8 +110,13 @@ def scan(
     data: Data,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", "-o", help="Write the scan here: .safetensors, or .csv of photos."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the scan here: .safetensors, or .csv of photos; a folder with --shard.",
+        ),
     ] = None,
+    shard: Shard = None,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -184,11 +138,36 @@ def scan(
 
     Goes on where it was interrupted: with Ctrl-C, or killed (a checkpoint every 30 s).
     """
-    from neuron_widget.cli.jobs import Opened, scan_photos
+    from neuron_widget.cli.jobs import Opened
+    from neuron_widget.cli.scans import scan_photos
+    from neuron_widget.cli.shards import as_shard, scan_shard
 
     with reporting(as_json):
+        own = as_shard(shard)
         opened = Opened(layer, model, weights, device, dictionaries, stores, no_store)
+        if own is not None:
+            if predict or observer is not None:
+                raise WrongValue("--predict needs the whole scan; leave it out with --shard")
+            scan_shard(opened, data, out, own, settings, as_json)
+            return
         scan_photos(opened, data, out, settings, as_json, predict=predict, observer=observer)
+
+
+@app.command()
+def merge(
+    out: Annotated[Path, typer.Argument(help="The scan: .safetensors, or .csv of photos.")],
+    parts: Annotated[list[Path], typer.Argument(help="Folder of the parts, or their files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make one scan of the parts that scan --shard wrote.
+
+    It equals an undivided one in every bit. Parts of different scans, missing ones and those that
+    are there twice are refused by name.
+    """
+    from neuron_widget.cli.shards import merge_parts
+
+    with reporting(as_json):
+        merge_parts(out, parts, as_json)
 
 
 @app.command()
@@ -197,6 +176,7 @@ def prerender(
     layer: Layer,
     neurons: Neurons = "all",
     data: MaybeData = None,
+    shard: Shard = None,
     batch_size: Batch = None,
     model: Model = None,
     weights: Weights = None,
@@ -209,14 +189,18 @@ def prerender(
     """Fill the store with a layer: images and, with --data, its scan and activation maps.
 
     A widget on a prerendered layer shows everything at once. Resumable: Ctrl-C keeps what is
-    finished, and the same command goes on. Several processes may fill one store together.
+    finished, and the same command goes on. Several processes may fill one store together, also
+    each its --shard; the same command without it, after all of them, merges what they made.
     """
-    from neuron_widget.cli.jobs import Opened, fill_store
+    from neuron_widget.cli.jobs import Opened
+    from neuron_widget.cli.scans import fill_store
+    from neuron_widget.cli.shards import as_shard
 
     with reporting(as_json):
+        own = as_shard(shard)
         opened = Opened(layer, model, weights, device, dictionaries, stores, no_store=False)
         images, photos = apart(settings)
-        fill_store(opened, neurons, data, batch_size, images, photos, as_json)
+        fill_store(opened, neurons, data, batch_size, images, photos, as_json, own)
 
 
 @app.command()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from neuron_widget.errors import DatasetError, ModelError
@@ -14,17 +17,52 @@ from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.photo_files import open_photo
 
 if TYPE_CHECKING:
-    from neuron_widget.networks.beyond import AddedDictionary
+    from neuron_widget.networks.model import VisionModel
 
-__all__ = ["AbsentModel", "AbsentPhotos", "facts_beyond"]
+__all__ = ["AbsentModel", "AbsentPhotos", "photo_facts", "scan_facts"]
 
 
-def facts_beyond(info: LayerInfo, added: AddedDictionary | None) -> dict[str, Any]:
+def scan_facts(
+    model: VisionModel, layer: str, identity: str, photos: ImageDataset
+) -> dict[str, Any]:
+    """What a scan's file says of its layer, network and data set."""
+    info = model.layer(layer)
+    return {
+        "layer": layer,
+        "shape": (info.channels, info.height, info.width),
+        **_facts_beyond(info, model),
+        "model": {
+            "identity": identity,
+            "name": model.name,
+            "title": model.title,
+            "input_size": model.input_size,
+        },
+        "dataset": {
+            "name": photos.name,
+            "fingerprint": photos.fingerprint,
+            "photos": len(photos),
+        },
+    }
+
+
+def photo_facts(
+    photos: ImageDataset, named: list[int], groups: Mapping[int, int] | NDArray[np.int64] | None
+) -> dict[str, Any]:
+    """What it says of some photos: paths, labels, and groups where there are any."""
+    return {
+        "photos": {str(i): (photos.path(i), photos.label(i)) for i in named},
+        **({} if groups is None else {"groups": {str(i): int(groups[i]) for i in named}}),
+    }
+
+
+def _facts_beyond(info: LayerInfo, model: VisionModel) -> dict[str, Any]:
     """What a file says of a layer besides name and shape: nothing of most."""
+    added = model.dictionary(info.name)
+    key = added.dictionary.key if added is not None else getattr(model, "dictionary_key", None)
     more = {"word": info.word, "signed": info.signed, "names": list(info.names)}
     return {
         **(more if info.word != "neuron" else {}),
-        **({"dictionary": added.dictionary.key} if added is not None else {}),
+        **({"dictionary": key} if key is not None else {}),
     }
 
 
@@ -36,6 +74,7 @@ class AbsentModel:
         self.name = str(facts["name"])
         self.title = str(facts["title"])
         self.input_size = int(facts["input_size"])
+        self.dictionary_key = manifest.get("dictionary")
         channels, height, width = (int(n) for n in manifest["shape"])
         names = tuple(str(name) for name in manifest.get("names", ()))
         self._layer = LayerInfo(

@@ -42,7 +42,8 @@ def open_dataset(
     ----------
     x
         A folder of images (nested or flat, class folders, or a root with split folders), a pattern
-        (``"photos/*.jpg"``), a torch ``Dataset`` or ``DataLoader``, a Hugging Face ``Dataset`` or
+        (``"photos/*.jpg"``), tars as WebDataset has them (``"photos-{000..099}.tar"``, or their
+        folder), a torch ``Dataset`` or ``DataLoader``, a Hugging Face ``Dataset`` or
         ``DatasetDict``, ``"imagenette"``, ``"samples"`` (built in), paths, PIL images or pairs
         (path, label) in a list, an array, a pandas Series or an iterator, a list of items of a
         torch ``Dataset``, or an :class:`ImageDataset`: an open one, or one of your own making.

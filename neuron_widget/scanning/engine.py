@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -14,16 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from neuron_widget.errors import DatasetError, NeuronWidgetError
+from neuron_widget.errors import NeuronWidgetError
 from neuron_widget.networks.arithmetic import scan_precision
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.pace import Pace
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.progress import drain
 from neuron_widget.scanning.datasets import open_dataset
-from neuron_widget.scanning.loading import load_batches
+from neuron_widget.scanning.loading import load_batches, nothing_readable
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.running import Checkpoint, ScanPass
+from neuron_widget.scanning.shards import Shard, check_shard, part_of, shard_of
 from neuron_widget.setting import check_int
 from neuron_widget.settings import SCAN, ScanOptions, check_settings, documented_options
 
@@ -60,12 +59,15 @@ class ScanProgress:
         return self._collect()
 
 
-def sample(photos: int, num_samples: int | None, seed: int) -> NDArray[np.int64]:
+def sample(photos: int, num_samples: int | None, seed: int, run: int = 1) -> NDArray[np.int64]:
     """Return the photos to look at, in random order: the same for every neuron and layer.
 
-    A smaller sample with the same seed is the beginning of a larger one.
+    A smaller sample with the same seed is the beginning of a larger one. ``run`` neighbours stay
+    together (:attr:`.ImageDataset.run`); what is left of the last run comes last.
     """
-    order: NDArray[np.int64] = np.random.default_rng(seed).permutation(photos)
+    first = np.random.default_rng(seed).permutation(photos // run) * run
+    runs = (first[:, None] + np.arange(run)).reshape(-1)
+    order: NDArray[np.int64] = np.concatenate([runs, np.arange(len(runs), photos)])
     return order if num_samples is None else order[:num_samples]
 
 
@@ -78,6 +80,7 @@ def scan_steps(
     batch_size: int = 32,
     workers: int | None = None,
     checkpoint: Checkpoint | None = None,
+    shard: Shard | None = None,
     **settings: Unpack[ScanOptions],
 ) -> Generator[ScanProgress, None, ScanResult]:
     """Scan photos batch by batch; see :func:`scan` for the parameters.
@@ -103,14 +106,16 @@ def scan_steps(
     batch_size = check_int("batch_size", batch_size, 1)
     if workers is not None:
         workers = check_int("workers", workers, 0)
+    if shard is not None:
+        shard = check_shard(shard)
     vision = load_model(model)
     info = vision.layer(layer)
     photos = open_dataset(dataset, split=options["split"])
-    order = sample(len(photos), options["num_samples"], options["seed"])
+    order = sample(len(photos), options["num_samples"], options["seed"], photos.run)
     options["precision"] = scan_precision(options["precision"], vision.device)
     options["input_size"] = vision.input_size
     pass_ = ScanPass(vision, info.name, info.channels, photos, options, batch_size)
-    return _steps(pass_, order, batch_size, workers, checkpoint)
+    return _steps(pass_, order, shard, batch_size, workers, checkpoint)
 
 
 @documented_options(ScanOptions)
@@ -123,6 +128,7 @@ def scan(
     workers: int | None = None,
     progress: bool = True,
     checkpoint: Checkpoint | None = None,
+    shard: Shard | None = None,
     **settings: Unpack[ScanOptions],
 ) -> ScanResult:
     """Find the photos that fire every neuron of a layer most and least, in one pass.
@@ -161,6 +167,10 @@ def scan(
         the exact pass, and ``result.settings["precision"]`` says so.
     checkpoint
         Where to go on from and to keep what is done; see :func:`scan_steps`.
+    shard
+        ``(i, n)``, ``i`` from 0: look at the i-th of n parts of the photos alone. The results of
+        all n make :meth:`.ScanResult.merge` the result of one scan, bit by bit. A shard is made of
+        whole batches: of fewer batches than shards some shards are empty.
 
     Raises
     ------
@@ -169,8 +179,8 @@ def scan(
     UnknownLayer
         With the nearest names.
     TypeError, ValueError
-        For an argument of the wrong type, ``top_k``, ``batch_size`` or ``num_samples`` below 1, or
-        an unknown ``precision``.
+        For an argument of the wrong type, ``top_k``, ``batch_size`` or ``num_samples`` below 1, an
+        unknown ``precision``, or a ``shard`` that is not of 0 to n - 1.
 
     Returns
     -------
@@ -192,6 +202,7 @@ def scan(
         batch_size=batch_size,
         workers=workers,
         checkpoint=checkpoint,
+        shard=shard,
         **settings,
     )
     return drain(steps, progress=progress, title="Scanning", unit=" photos")
@@ -200,11 +211,13 @@ def scan(
 def _steps(
     pass_: ScanPass,
     order: NDArray[np.int64],
+    shard: Shard | None,
     batch_size: int,
     workers: int | None,
     checkpoint: Checkpoint | None,
 ) -> Generator[ScanProgress, None, ScanResult]:
-    total = len(order)
+    own = order if shard is None else shard_of(order, shard, batch_size)
+    total = len(own)
     if checkpoint is not None:
         pass_.resume(checkpoint, total)
     first = pass_.done
@@ -213,16 +226,17 @@ def _steps(
     size = pass_.model.input_size
     loaded = load_batches(
         pass_.dataset,
-        order[first:].tolist(),
+        own[first:].tolist(),
         size,
         batch_size,
         workers,
         overlap=pass_.model.device.type != "cpu",
+        by_place=True,
     )
     pace = Pace(pass_.model.device)
     with closing(loaded):
         for batch in loaded:
-            whole = batch_size in (len(batch.index), len(batch.skipped))
+            whole = len(batch.index) + len(batch.skipped) == batch_size
             if checkpoint is not None and not whole:
                 # A larger sample would fill this batch: its end is no place to go on from.
                 if pass_.done > first:
@@ -247,23 +261,19 @@ def _steps(
                 if checkpoint is not None:
                     pass_.save(checkpoint)
                 raise
-    if pass_.scanned == 0:
-        raise _nothing_readable(pass_, total)
-    return pass_.collect()
-
-
-def _nothing_readable(pass_: ScanPass, total: int) -> DatasetError:
-    i, reason = pass_.skipped[0]
-    path = pass_.dataset.path(i)
-    if os.path.isfile(path):
-        way_out = ". Check that these are complete image files"
-    elif re.match(r"\w+: ", reason):  # the name of an error that is not ours
-        way_out = (
-            f". The data set's own code raises this when its item {i} is read; expected a photo"
+    result = pass_.collect()
+    if shard is not None:
+        places = (
+            {photo: place for place, photo in enumerate(order.tolist())} if result.skipped else {}
         )
-    else:
-        way_out = ""
-    return DatasetError(
-        f"none of the {total} photos of {pass_.dataset.name!r} could be read; "
-        f"the first, {path}: {reason}{way_out}"
-    )
+        result.part = part_of(
+            result.manifest(),
+            pass_.model.device.type,
+            shard,
+            pass_.statistics,
+            pass_.groups,
+            [places[i] for i, _ in pass_.skipped],
+        )
+    elif pass_.scanned == 0:
+        raise nothing_readable(total, result.dataset, result.skipped[0])
+    return result

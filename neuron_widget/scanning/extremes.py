@@ -8,6 +8,7 @@ photos and the size of the batches.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -149,50 +150,76 @@ def _from_ordered_bits(ordered: Tensor) -> Tensor:
 class Moments(_Running):
     """Mean and standard deviation of the scores, and the largest activation of each neuron.
 
-    Deviations are summed from the first photo's score: a plain sum of squares would lose the
-    digits of a neuron whose mean is large beside its spread.
+    The sums are exact, and so free of the order of the photos: every score is a whole number of
+    24 bits times a power of two, and numbers of one power are added as integers. Powers are taken
+    together eight at a time, each number shifted within its bin, so that 2^32 photos fit. Squares
+    have 48 bits, which are added in two halves.
     """
 
-    _state = ("_origin", "_sum", "_square", "_peak")
+    _state = ("_sum", "_square", "_rest", "_peak")
+    _BITS, _BIN = 24, 8  # of a float32's digits; powers of two in a bin
+    _LOWEST = -152  # a multiple of _BIN below the exponents of all float32 (frexp's)
+    _BINS = (128 - _LOWEST) // _BIN + 1
+    _HALF = _BITS // _BIN  # bins from one half of a square to the other
+    _SQUARE_BINS = 2 * (128 - _LOWEST) // _BIN + _HALF + 1
 
     def __init__(self, channels: int, device: torch.device):
-        # MPS has no float64.
-        dtype = torch.float32 if device.type == "mps" else torch.float64
         self.count = 0
-        self._origin = torch.zeros(channels, dtype=dtype, device=device)
-        self._sum = torch.zeros_like(self._origin)
-        self._square = torch.zeros_like(self._origin)
+        self._sum = torch.zeros((channels, self._BINS), dtype=torch.int64, device=device)
+        self._square = torch.zeros((channels, self._SQUARE_BINS), dtype=torch.int64, device=device)
+        self._rest = torch.zeros(channels, device=device)  # scores that are no finite numbers
         self._peak = torch.full((channels,), -torch.inf, device=device)
 
     def update(self, score: Tensor, peak: Tensor) -> None:
         """Take in photos: ``score`` and ``peak`` (N, C)."""
-        score = score.to(self._sum.dtype)
-        if self.count == 0:
-            self._origin = score[0].clone()
         self.count += len(score)
-        deviation = score - self._origin
-        self._sum += deviation.sum(dim=0)
-        self._square += deviation.square().sum(dim=0)
+        score = score.float()
+        finite = score.isfinite()
+        self._rest += score.masked_fill(finite, 0).sum(dim=0)
+        part, exponent = torch.frexp(score.masked_fill(~finite, 0).T)
+        digits = (part * (1 << self._BITS)).long()
+        place = exponent.long() - self._LOWEST
+        self._sum.scatter_add_(1, place // self._BIN, digits << place % self._BIN)
+        square, place = digits * digits, 2 * place
+        low, high = square & ((1 << self._BITS) - 1), square >> self._BITS
+        self._square.scatter_add_(1, place // self._BIN, low << place % self._BIN)
+        self._square.scatter_add_(1, place // self._BIN + self._HALF, high << place % self._BIN)
         self._peak = torch.maximum(self._peak, peak.float().amax(dim=0))
 
     def merge(self, other: Moments) -> None:
         """Take in another running state of other photos."""
-        if self.count == 0:
-            self._origin = other._origin.clone()
-        shift = other._origin - self._origin
-        self._square += other._square + 2 * shift * other._sum + other.count * shift.square()
-        self._sum += other._sum + other.count * shift
         self.count += other.count
+        self._sum += other._sum
+        self._square += other._square
+        self._rest += other._rest
         self._peak = torch.maximum(self._peak, other._peak)
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Mean, standard deviation (population) and largest activation, each ``(C,)``."""
         count = max(self.count, 1)
-        mean = self._sum / count
-        variance = (self._square / count - mean.square()).clamp(min=0)
-        found = (self._origin + mean, variance.sqrt(), self._peak)
-        mean_, std, peak = (value.float().cpu().numpy() for value in found)
-        return mean_, std, peak
+        sums, squares = _totals(self._sum, self._BIN), _totals(self._square, self._BIN)
+        # The integers are in units of 2^unit, squares in those of 2^(2 unit).
+        unit = self._LOWEST - self._BITS
+        mean = [math.ldexp(total / count, unit) for total in sums]
+        variance = [
+            math.ldexp((count * square - total * total) / (count * count), 2 * unit)
+            for total, square in zip(sums, squares, strict=True)
+        ]
+        rest = self._rest.cpu().numpy()
+        std = np.where(rest == 0, np.sqrt(variance), np.nan)
+        found = (np.array(mean) + rest).astype(np.float32), std.astype(np.float32)
+        return *found, self._peak.cpu().numpy()
+
+
+def _totals(bins: Tensor, width: int) -> list[int]:
+    """The exact sum of each row, whose bins are ``width`` powers of two apart."""
+    numbers = bins.cpu().numpy()
+    totals = [0] * len(numbers)
+    rows, columns = np.nonzero(numbers)
+    values = numbers[rows, columns]
+    for row, column, value in zip(rows.tolist(), columns.tolist(), values.tolist(), strict=True):
+        totals[row] += value << (width * column)
+    return totals
 
 
 class Histogram(_Running):
@@ -262,16 +289,16 @@ class QuantileSketch(_Running):
     RELATIVE_ERROR = 1 / 64
     _MANTISSA = 5
     _LOW, _HIGH = -20, 20
+    _SIDE = ((_HIGH - _LOW) << _MANTISSA) + 1  # bin 0 holds the zeros
+    BINS = 2 * _SIDE - 1  # of each neuron
 
     def __init__(self, channels: int, device: torch.device):
         self._shift = 23 - self._MANTISSA
         self._first = (127 + self._LOW) << self._MANTISSA
-        self._side = ((self._HIGH - self._LOW) << self._MANTISSA) + 1  # bin 0 holds the zeros
+        self._side = self._SIDE
         self._channels = channels
-        self._counts = torch.zeros(
-            channels * (2 * self._side - 1), dtype=torch.int64, device=device
-        )
-        self._row = torch.arange(channels, device=device, dtype=torch.int32) * (2 * self._side - 1)
+        self._counts = torch.zeros(channels * self.BINS, dtype=torch.int64, device=device)
+        self._row = torch.arange(channels, device=device, dtype=torch.int32) * self.BINS
 
     def update(self, activation: Tensor) -> None:
         """Take in activations ``(N, C, h, w)``."""

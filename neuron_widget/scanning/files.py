@@ -80,6 +80,8 @@ def read_scan(source: Path | Record) -> tuple[Manifest, dict[str, NDArray[Any]]]
 
 def _checked(record: Record) -> tuple[Manifest, dict[str, NDArray[Any]]]:
     facts = record.facts
+    if "shard" in facts:
+        raise Damaged("it is one part of a scan; all parts together make one: ScanResult.merge()")
     channels, height, width = (whole(n, 1) for n in facts["shape"])
     whole(facts["model"]["input_size"], 1, _LARGEST_SIDE)
     photos = whole(facts["dataset"]["photos"])
@@ -135,7 +137,7 @@ def _check_range(array: NDArray[np.int64], end: int) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[None]:
+def whole_file(path: str | Path) -> Iterator[None]:
     """Say of which file it was that reading a scan failed, as a StoreError."""
     try:
         yield
@@ -163,7 +165,10 @@ def save_scan(path: str | Path, arrays: Arrays, manifest: Mapping[str, Any]) -> 
 
 
 def check_model(
-    path: Path, manifest: Mapping[str, Any], identity: str, added: AddedDictionary | None = None
+    path: str | Path,
+    manifest: Mapping[str, Any],
+    identity: str,
+    added: AddedDictionary | None = None,
 ) -> None:
     """Raise StoreError unless the scan is of the network with this identity, and dictionary."""
     scanned = manifest["model"]["identity"]
@@ -181,7 +186,9 @@ def check_model(
         )
 
 
-def check_photos(path: Path, manifest: Mapping[str, Any], name: str, fingerprint: str) -> None:
+def check_photos(
+    path: str | Path, manifest: Mapping[str, Any], name: str, fingerprint: str
+) -> None:
     """Raise StoreError unless the scan is of the data set with this fingerprint."""
     scanned = manifest["dataset"]
     if fingerprint != scanned["fingerprint"]:

@@ -51,6 +51,7 @@ class GroupedDataset(ImageDataset):
         )
         self.name = photos.name
         self.note = photos.note
+        self.run = photos.run
         self.groups = check_groups(groups, len(photos))
 
     def __len__(self) -> int:

@@ -49,12 +49,16 @@ class ImageDataset(ABC):
         among its least. ``None``: no photo belongs to another.
     group_name
         What to call a group: ``"at most two of one photograph"``.
+    run
+        Neighbouring photos that are read one after the other, where that is much faster than each
+        alone: a scan goes through the photos in random order, run by run.
     """
 
     name: str
     note: str = ""
     groups: Sequence[Hashable] | None = None
     group_name: str = "group"
+    run: int = 1
 
     @abstractmethod
     def __len__(self) -> int: ...

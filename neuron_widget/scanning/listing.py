@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.photo_files import photo_suffixes
 
-__all__ = ["Listing", "Parts", "entries_of", "is_of_other_programs", "list_photos"]
+__all__ = ["Listing", "Parts", "entries_of", "is_of_other_programs", "left_out_note", "list_photos"]
 
 _SLICE = 500  # names looked at between two chances to stop
 _MOST_NAMES = 20_000_000  # more than any data set of single files has
@@ -53,16 +53,20 @@ class Listing:
     @property
     def note(self) -> str:
         """What a person should know of it, ``""`` for nothing."""
-        said = []
-        if self.left_out:
-            most = sorted(self.left_out.items(), key=lambda pair: (-pair[1], pair[0]))
-            named = [f"{ending} ({n:,})" for ending, n in most[:_MOST_NAMED]]
-            more = ", ..." if len(self.left_out) > _MOST_NAMED else ""
-            count = sum(self.left_out.values())
-            said.append(f"{_counted(count, 'file')} left out: {', '.join(named)}{more}")
+        said = [left_out_note(self.left_out)] if self.left_out else []
         if self.unreadable:
             said.append(f"{_counted(self.unreadable, 'folder')} could not be opened")
         return "; ".join(said)
+
+
+def left_out_note(left_out: Mapping[str, int]) -> str:
+    """What to say of files left out, by their endings; ``""`` for none."""
+    if not left_out:
+        return ""
+    most = sorted(left_out.items(), key=lambda pair: (-pair[1], pair[0]))
+    named = [f"{ending} ({n:,})" for ending, n in most[:_MOST_NAMED]]
+    more = ", ..." if len(left_out) > _MOST_NAMED else ""
+    return f"{_counted(sum(left_out.values()), 'file')} left out: {', '.join(named)}{more}"
 
 
 def _counted(count: int, thing: str) -> str:

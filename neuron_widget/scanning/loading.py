@@ -8,6 +8,7 @@ kernel full of running threads, and are gone when the generator is closed.
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,14 @@ from neuron_widget.scanning.foreign import inside_an_item
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.setting import check_int
 
-__all__ = ["Batch", "automatic_workers", "load_batches", "read_in_chunks", "to_images"]
+__all__ = [
+    "Batch",
+    "automatic_workers",
+    "load_batches",
+    "nothing_readable",
+    "read_in_chunks",
+    "to_images",
+]
 
 _CHUNK_PX = 4 * 224**2  # of all images that go through a network on a CPU side by side
 _AHEAD = 2  # batches decoded in advance: one in the making, one in reserve
@@ -57,8 +65,12 @@ def load_batches(
     workers: int | None = None,
     *,
     overlap: bool = True,
+    by_place: bool = False,
 ) -> Generator[Batch, None, None]:
     """Yield the photos in ``order`` in batches of ``batch_size`` readable ones.
+
+    ``by_place``: of the readable ones among every ``batch_size`` photos, so that it is known
+    without reading any which photos come together, and where a batch begins.
 
     What is in a batch does not depend on ``workers``. With ``workers=0`` photos are decoded in
     the calling thread. Closing the generator cancels what waits and ends the threads.
@@ -79,9 +91,15 @@ def load_batches(
     squares: list[NDArray[np.uint8]] = []
     skipped: list[tuple[int, str]] = []
     remaining = deque(order)
+
+    def missing() -> int:
+        """Photos that the present batch lacks, if all of them can be read."""
+        there = sum if by_place else max
+        return batch_size - there((len(squares), len(skipped)))
+
     try:
         while True:
-            wanted = ahead if overlap else batch_size - max(len(squares), len(skipped))
+            wanted = ahead if overlap else missing()
             while remaining and len(waiting) < wanted:
                 i = int(remaining.popleft())
                 load = partial(_load, dataset, i, input_size)
@@ -94,7 +112,7 @@ def load_batches(
                 else:
                     index.append(i)
                     squares.append(square)
-            full = batch_size in (len(squares), len(skipped))
+            full = missing() == 0
             last = not waiting and not remaining
             if full or (last and (squares or skipped)):
                 shape = (0, input_size, input_size, 3)
@@ -116,6 +134,21 @@ def _load(dataset: ImageDataset, i: int, input_size: int) -> NDArray[np.uint8] |
         return str(error)
     except Exception as error:  # noqa: BLE001  (a foreign data set raises anything; none is fatal)
         return f"{type(error).__name__}: {error}"
+
+
+def nothing_readable(photos: int, name: str, first: tuple[str, str]) -> DatasetError:
+    """The error of a scan that could read none of ``photos``; ``first``: a path, and why."""
+    path, reason = first
+    if os.path.isfile(path):
+        way_out = ". Check that these are complete image files"
+    elif re.match(r"\w+: ", reason):  # the name of an error that is not ours
+        way_out = ". The data set's own code raises this when that item is read; expected a photo"
+    else:
+        way_out = ""
+    return DatasetError(
+        f"none of the {photos} photos of {name!r} could be read; "
+        f"the first, {path}: {reason}{way_out}"
+    )
 
 
 def read_in_chunks(read: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

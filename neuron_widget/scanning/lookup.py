@@ -7,13 +7,20 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neuron_widget.errors import TargetError
+from neuron_widget.names import check_neuron
 from neuron_widget.scanning.found import TopKResult
+from neuron_widget.targets import Target, TargetLike, as_target
 
-__all__ = ["Lookup", "NeuronCache", "Row", "measured_row", "rows_of"]
+if TYPE_CHECKING:
+    from neuron_widget.networks.model import VisionModel
+
+__all__ = ["Lookup", "NeuronCache", "Row", "measured_row", "neuron_of", "rows_of"]
 
 Row = tuple[int, float, float, int]
 """Number of a photo, score, peak, and the peak's flat place in the map."""
@@ -77,6 +84,21 @@ class NeuronCache:
             raise
         future.set_result(made)
         return made
+
+
+def neuron_of(neuron: int | TargetLike, layer: str, model: VisionModel) -> int:
+    """Return the number of a neuron of this layer that a number or a target names."""
+    if isinstance(neuron, (Target, str, tuple)):
+        target = as_target(neuron)
+        if model.layer(target.layer).name != layer:
+            raise TargetError(f"{target} is of another layer; expected a neuron of {layer}")
+        if target.position is not None:
+            raise TargetError(
+                f"{target} is a single unit, and a scan ranks photos by whole neurons; its "
+                f"neuron is {target.channel}"
+            )
+        neuron = target.check(model).neuron
+    return check_neuron(neuron, model.layer(layer).channels, layer)
 
 
 def rows_of(photos: TopKResult, neuron: int) -> list[Row]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuron_widget.durable import Damaged
-from neuron_widget.errors import StoreError, TargetError
-from neuron_widget.names import as_path, check_neuron
-from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos, facts_beyond
+from neuron_widget.errors import StoreError
+from neuron_widget.names import as_path
+from neuron_widget.scanning.absent import AbsentModel, AbsentPhotos, photo_facts, scan_facts
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.examples import Example
 from neuron_widget.scanning.files import (
@@ -27,22 +27,24 @@ from neuron_widget.scanning.files import (
 from neuron_widget.scanning.found import occupied
 from neuron_widget.scanning.groups import group_numbers, within_groups
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, rows_of
+from neuron_widget.scanning.lookup import Lookup, NeuronCache, measured_row, neuron_of, rows_of
 from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.scanning.receptive import ReceptiveFields
 from neuron_widget.scanning.tables import ScanTables, scan_frame
 from neuron_widget.setting import check_int
-from neuron_widget.targets import Target, TargetLike, as_target
+from neuron_widget.targets import TargetLike
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.scanning.loading import Batch
+    from neuron_widget.scanning.part_files import ScanPart
 
 __all__ = ["ScanResult"]
 
 
+_Saved = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 StoredMaps = Callable[[int, list[int]], dict[int, NDArray[np.float32]] | None]
 
 
@@ -109,6 +111,8 @@ class ScanResult:
         self._looked_up = NeuronCache(self._look)
         # Maps made before, by (neuron, photos); None where they are not at hand.
         self.stored_maps: StoredMaps | None = None
+        # Of a shard scanned to its end.
+        self.part: ScanPart | None = None
 
     def __repr__(self) -> str:
         return (
@@ -119,8 +123,11 @@ class ScanResult:
     def save(self, path: str | Path) -> Path:
         """Write everything to a ``.safetensors`` file with a JSON manifest, and return its path.
 
+        The result of a shard is a part, for :meth:`merge`; in a folder it gets a name of its own.
         Raises ``StoreError`` for another ending or a disk error.
         """
+        if self.part is not None:
+            return self.part.save(as_path(path, "the part's file", StoreError, example="parts"))
         return save_scan(path, self.tables.arrays(), self.manifest())
 
     def manifest(self, *, photos: bool = True) -> dict[str, Any]:
@@ -128,40 +135,20 @@ class ScanResult:
 
         ``photos``: with paths and labels of the photos that any neuron names.
         """
-        info = self._model.layer(self.layer)
         named = self.tables.photos() if photos else []
         return {
-            "layer": self.layer,
-            "shape": (info.channels, info.height, info.width),
-            **facts_beyond(info, self._model.dictionary(self.layer)),
-            "model": {
-                "identity": self.model_identity,
-                "name": self._model.name,
-                "title": self._model.title,
-                "input_size": self._model.input_size,
-            },
-            "dataset": {
-                "name": self.dataset,
-                "fingerprint": self.fingerprint,
-                "photos": len(self._photos),
-            },
+            **scan_facts(self._model, self.layer, self.model_identity, self._photos),
             "scanned": self.scanned,
             "skipped": self.skipped,
             "settings": self.settings,
             "batch_size": self._batch_size,
-            "photos": {str(i): (self._photos.path(i), self._photos.label(i)) for i in named},
-            **self._grouped(named),
+            **photo_facts(self._photos, named, self._groups),
         }
-
-    def _grouped(self, photos: list[int]) -> dict[str, Any]:
-        """The manifest's groups of some photos; nothing where there are none."""
-        known = self._groups
-        return {} if known is None else {"groups": {str(i): int(known[i]) for i in photos}}
 
     @classmethod
     def from_manifest(
         cls,
-        saved: tuple[dict[str, Any], dict[str, NDArray[Any]]],
+        saved: _Saved,
         model: VisionModel | None = None,
         dataset: ImageDataset | None = None,
     ) -> ScanResult:
@@ -215,20 +202,44 @@ class ScanResult:
         StoreError
             A missing, torn or foreign file; another network or other photos than the scan's.
         """
+        path = as_path(path, "the scan's file", StoreError, example="scan.safetensors")
+        return cls._rebuilt(path, read_scan(path), model, dataset)
+
+    @classmethod
+    def _rebuilt(cls, path: str | Path, saved: _Saved, model: Any, dataset: Any) -> ScanResult:
+        """A scan out of its file, with the network and the photos that it is of."""
         from neuron_widget.networks.zoo import load_model
 
-        path = as_path(path, "the scan's file", StoreError, example="scan.safetensors")
         opened = load_model(model) if model is not None else None
-        manifest, arrays = read_scan(path)
         with whole_file(path):
-            found = cls.from_manifest((manifest, arrays), opened)
+            found = cls.from_manifest(saved, opened)
         if opened is not None:
-            check_model(path, manifest, opened.identity, opened.dictionary(found.layer))
+            check_model(path, saved[0], opened.identity, opened.dictionary(found.layer))
         if dataset is None:
             return found
         photos = open_dataset(dataset, split=found.settings["split"])
-        check_photos(path, manifest, photos.name, photos.fingerprint)
-        return cls.from_manifest((manifest, arrays), opened, photos)
+        check_photos(path, saved[0], photos.name, photos.fingerprint)
+        return cls.from_manifest(saved, opened, photos)
+
+    @classmethod
+    def merge(cls, parts: Any, model: Any = None, dataset: Any = None) -> ScanResult:
+        """Return the scan that parts make, equal in every bit to one that was never divided.
+
+        Parameters
+        ----------
+        parts
+            Results of ``scan(shard=(i, n))``, their files, or the folder of these; in any order.
+        model, dataset
+            As for :meth:`load`.
+
+        Raises
+        ------
+        StoreError
+            For parts of different scans, missing ones, and those that are there twice, by name.
+        """
+        from neuron_widget.scanning.shards import merged, parts_in
+
+        return cls._rebuilt("the merged scan", merged(parts_in(parts)), model, dataset)
 
     def to_frame(self, kind: str = "neurons") -> Any:
         """Return a pandas table with a row for each neuron, or of its ``"photos"``.
@@ -360,20 +371,7 @@ class ScanResult:
         return self._reader.receptive_fields
 
     def _check(self, neuron: int | TargetLike) -> int:
-        """The number of a neuron of this layer that a number or a target names."""
-        if isinstance(neuron, (Target, str, tuple)):
-            target = as_target(neuron)
-            if self._model.layer(target.layer).name != self.layer:
-                raise TargetError(
-                    f"{target} is of another layer; expected a neuron of {self.layer}"
-                )
-            if target.position is not None:
-                raise TargetError(
-                    f"{target} is a single unit, and a scan ranks photos by whole neurons; its "
-                    f"neuron is {target.channel}"
-                )
-            neuron = target.check(self._model).neuron
-        return check_neuron(neuron, self._model.layer(self.layer).channels, self.layer)
+        return neuron_of(neuron, self.layer, self._model)
 
     def _examples(self, neuron: int | TargetLike, side: str, k: int | None) -> list[Example]:
         neuron = self._check(neuron)

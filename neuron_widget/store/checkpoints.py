@@ -24,10 +24,21 @@ EVERY_S = 30.0
 
 
 def checkpoint_name(
-    key: str, *, top_k: int, batch_size: int, device: str, torch_version: str
+    key: str,
+    *,
+    top_k: int,
+    batch_size: int,
+    device: str,
+    torch_version: str,
+    shard: tuple[int, int, int] | None = None,
 ) -> str:
-    """Name of a checkpoint: of one scan on one kind of device, where every bit is the same."""
-    own = digest("checkpoint", {"scan": key, "device": device, "torch": torch_version})
+    """Name of a checkpoint: of one scan on one kind of device, where every bit is the same.
+
+    ``shard``: which of how many, and photos of all.
+    """
+    # The version counts up when the state of the statistics is another, or the batches are.
+    parts = {"scan": key, "device": device, "torch": torch_version, "version": 2}
+    own = digest("checkpoint", {**parts, **({"shard": shard} if shard is not None else {})})
     return f"{own}-k{top_k}-b{batch_size}.safetensors"
 
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from neuron_widget.scanning.shards import check_shard, share_of
 from neuron_widget.store.maps import LARGEST_MAPS, make_maps, maps_size
 from neuron_widget.store.reuse import find_begun, keep_begun, scan_steps
 from neuron_widget.store.sharing import Waiting, share
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.scanning import ScanResult
+    from neuron_widget.scanning.shards import Shard
     from neuron_widget.store.store import Store
 
 __all__ = ["Fill", "fill_images", "fill_photos"]
@@ -46,9 +48,12 @@ def fill_images(
     neurons: Sequence[int],
     *,
     batch_size: int | None = None,
+    shard: Shard | None = None,
     **settings: Any,
 ) -> Generator[Fill, None, int]:
     """Render and keep the images of the neurons that are not in the store; returns how many.
+
+    Of a ``shard`` those of its neurons alone, without the layer's tiles, which all have a part in.
 
     Raises ``StoreError`` if they cannot be kept. Images that another process is at work on are
     waited for, and made here if it is killed or does not move. Closed in the middle, it leaves what
@@ -61,6 +66,9 @@ def fill_images(
     size = settings.get("size") or default_size(model, layer)
     most = batch_size or default_batch_size(model, layer, size)
     store.model_key.forget(model)
+    if shard is not None:
+        # Not by batches: how large they are depends on the memory that a machine has free.
+        neurons = neurons[share_of(len(neurons), check_shard(shard))]
 
     def find(neuron: int) -> bool | None:
         # Read whole: an image of which a part has changed is made anew.
@@ -101,7 +109,8 @@ def fill_images(
         for part in work:
             yield Fill("images", total - len(left), total, part or 0.0, made, words.take())
     yield Fill("images", total, total, 0.0, made)
-    _fill_gallery(store, model, layer, settings)
+    if shard is None:
+        _fill_gallery(store, model, layer, settings)
     return made
 
 
@@ -126,8 +135,9 @@ def fill_photos(
 
     ``how`` is what :func:`.reuse.scan_steps` takes. What another process is at work on is waited
     for, as in :func:`fill_images`. Closed in the middle, the scan leaves its checkpoint. Returns
-    the scan.
+    the scan; of a ``shard`` that of its photos, without maps.
     """
+    maps = maps and how.get("shard") is None
     last, words = Fill("scan", 0, 0), _Words()
     with closing(scan_steps(store, model, layer, dataset, on_wait=words, **how)) as steps:
         while True:

@@ -38,6 +38,7 @@ LARGEST = {
     "images": 128 * 2**20,  # 4096 x 4096 px, incompressible: 50 MB
     "states": 1024 * 2**20,  # of 4096 px: 605 MB
     "scans": 1024 * 2**20,  # 4 kB a neuron, and 48 bytes for each of its photos
+    "parts": 1024 * 2**20,  # of scans: 8 kB a neuron
     "checkpoints": 2048 * 2**20,  # 25 kB a neuron
     "maps": 1024 * 2**20,  # .maps.LARGEST_MAPS, and what is beside them
     "vectors": 1024 * 2**20,  # 0.5 kB a photo for the embedded observer

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neuron_widget.rendering.result import RenderStep, Steps
     from neuron_widget.scanning import ImageDataset, ScanProgress, ScanResult
     from neuron_widget.scanning.running import Checkpoint
+    from neuron_widget.scanning.shards import Shard
     from neuron_widget.store.store import Store
 
 __all__ = ["find_begun", "keep_begun", "render_steps", "scan_steps"]
@@ -165,6 +166,7 @@ def scan_steps(
     workers: int | None = None,
     checkpoint: Checkpoint | None = None,
     every_photos: int | None = None,
+    shard: Shard | None = None,
     on_wait: None = None,
     **settings: Unpack[ScanOptions],
 ) -> Generator[ScanProgress, None, ScanResult]: ...
@@ -181,6 +183,7 @@ def scan_steps(
     workers: int | None = None,
     checkpoint: Checkpoint | None = None,
     every_photos: int | None = None,
+    shard: Shard | None = None,
     on_wait: OnWait,
     **settings: Unpack[ScanOptions],
 ) -> Generator[ScanProgress | None, None, ScanResult]: ...
@@ -196,6 +199,7 @@ def scan_steps(
     workers: int | None = None,
     checkpoint: Checkpoint | None = None,
     every_photos: int | None = None,
+    shard: Shard | None = None,
     on_wait: OnWait | None = None,
     **settings: Unpack[ScanOptions],
 ) -> Generator[Any, None, ScanResult]:
@@ -205,13 +209,18 @@ def scan_steps(
     30 s (or ``every_photos``), and is kept when it is complete; ``checkpoint`` is for where there
     is no store. With ``on_wait``, a scan that another process makes just now is waited for; see
     :func:`render_steps`.
+
+    What is found for a ``shard`` is kept as a part; once all parts are there, the whole scan is
+    made of them.
     """
     from neuron_widget.scanning import open_dataset
     from neuron_widget.scanning import scan_steps as scan_all
+    from neuron_widget.scanning.shards import check_shard
 
     options = check_settings(SCAN, settings, what="scan()")
     photos = open_dataset(dataset, split=options["split"])
     how: dict[str, Any] = {**options, "batch_size": batch_size, "workers": workers}
+    how["shard"] = check_shard(shard) if shard is not None else None
     if store is None:
         return scan_all(model, layer, photos, checkpoint=checkpoint, **how)
     store.model_key.forget(model)
@@ -230,22 +239,42 @@ def _scan(
     from neuron_widget.scanning import scan_steps as scan_all
 
     asked = {name: how[name] for name in ("top_k", "num_samples", "seed", "precision")}
-    known = store.find_scan(model, layer, photos, **asked)
+    begun, shard = {**asked, "batch_size": how["batch_size"]}, how["shard"]
+    if shard is None:
+        name = store.scan_name(model, layer, photos, **asked)
+    else:
+        name = store.part_name(model, layer, photos, shard, **begun)
+
+    def find(_: str) -> ScanResult | None:
+        if shard is not None:
+            return store.find_part(name, model, photos)
+        known = store.find_scan(model, layer, photos, **asked)
+        if known is None:
+            known = store.merged_scan(model, layer, photos, **begun)
+            if known is not None:
+                store.keep(model, known)
+        return known
+
+    known = find(layer)
     if known is not None:
         return known
 
     def make(_: list[str]) -> Generator[ScanProgress, None, dict[str, ScanResult]]:
-        begun = {name: how[name] for name in ("top_k", "seed", "precision", "batch_size")}
         # Opened only now: another process may have left it when it was stopped.
-        checkpoint = store.checkpoint(model, layer, photos, every_photos=every_photos, **begun)
+        checkpoint = store.checkpoint(
+            model, layer, photos, every_photos=every_photos, shard=shard, **begun
+        )
         made = yield from scan_all(model, layer, photos, checkpoint=checkpoint, **how)
-        store.keep(model, made)
+        if made.part is not None:
+            store.keep_part(name, made.part)
+        else:
+            store.keep(model, made)
         return {layer: made}
 
     shared = yield from share(
         store.locks,
-        {layer: store.scan_name(model, layer, photos, **asked)},
-        lambda _: store.find_scan(model, layer, photos, **asked),
+        {layer: name},
+        find,
         make,
         on_wait=on_wait,
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.scanning import ImageDataset, ScanResult
 
-__all__ = ["Scans"]
+__all__ = ["Scans", "photos_of"]
 
 
 class Scans(Folders):
@@ -86,7 +86,7 @@ class Scans(Folders):
         precision: str,
     ) -> list[str]:
         """Names of the files that hold a scan, the smallest that will do first."""
-        photos = len(dataset) if num_samples is None else min(num_samples, len(dataset))
+        photos = photos_of(dataset, num_samples)
         settings = {"seed": seed, "precision": precision, "input_size": model.input_size}
         key = self.scan_key(model, layer, dataset, settings)
         names = [
@@ -110,7 +110,7 @@ class Scans(Folders):
         """Return the name under which a scan is kept."""
         from neuron_widget.networks.arithmetic import scan_precision
 
-        photos = len(dataset) if num_samples is None else min(num_samples, len(dataset))
+        photos = photos_of(dataset, num_samples)
         settings = {
             "seed": seed,
             "precision": scan_precision(precision, model.device),
@@ -139,8 +139,7 @@ class Scans(Folders):
         from neuron_widget.scanning.files import scan_bytes
 
         dataset, settings = result._photos, result.settings
-        wanted = settings["num_samples"]
-        photos = len(dataset) if wanted is None else min(wanted, len(dataset))
+        photos = photos_of(dataset, settings["num_samples"])
         if result.scanned + len(result.skipped) != photos:
             return
         if result.model_identity != model.identity:
@@ -181,8 +180,13 @@ class Scans(Folders):
         precision: str = "exact",
         every_s: float = EVERY_S,
         every_photos: int | None = None,
+        num_samples: int | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> FileCheckpoint:
-        """Return the checkpoint of a scan, for :func:`neuron_widget.scan_steps`."""
+        """Return the checkpoint of a scan, for :func:`neuron_widget.scan_steps`.
+
+        Of a whole scan it serves every ``num_samples``.
+        """
         import torch
 
         from neuron_widget.networks.arithmetic import scan_precision
@@ -195,6 +199,7 @@ class Scans(Folders):
             batch_size=batch_size,
             device=model.device.type,
             torch_version=str(torch.__version__),
+            shard=(*shard, photos_of(dataset, num_samples)) if shard is not None else None,
         )
         return FileCheckpoint(self, name, every_s, every_photos)
 
@@ -205,3 +210,8 @@ class Scans(Folders):
         layer = model.layer(layer).name
         network = self.model_key(model, layer)
         return scan_key(network, layer, dataset.fingerprint, len(dataset), settings)
+
+
+def photos_of(dataset: ImageDataset, num_samples: int | None) -> int:
+    """Return how many photos a scan has, those that cannot be read included."""
+    return len(dataset) if num_samples is None else min(num_samples, len(dataset))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from neuron_widget.errors import StoreError
 from neuron_widget.store.catalogue import Catalogue
 from neuron_widget.store.package import PACKAGED
+from neuron_widget.store.parts import Parts
 from neuron_widget.store.renderings import Renderings
-from neuron_widget.store.scan_store import Scans
 from neuron_widget.store.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def open_store(where: StoreLike = None) -> Store | None:
     return Store(own, read_only=others, packaged=PACKAGED)
 
 
-class Store(Renderings, Scans, Vectors, Catalogue):
+class Store(Renderings, Parts, Vectors, Catalogue):
     """Rendered images, scans, checkpoints and observers' vectors on disk.
 
     Parameters

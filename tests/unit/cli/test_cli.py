@@ -37,7 +37,18 @@ from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.store import Store
 
 SIZE = 32
-COMMANDS = ["info", "layers", "render", "scan", "prerender", "analyze", "look", "export", "demo"]
+COMMANDS = [
+    "info",
+    "layers",
+    "render",
+    "scan",
+    "merge",
+    "prerender",
+    "analyze",
+    "look",
+    "export",
+    "demo",
+]
 STORE_COMMANDS = ["store info", "store verify", "store prune"]
 
 

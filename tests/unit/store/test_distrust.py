@@ -235,7 +235,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 # In safetensors the manifest is JSON within JSON, so that its quotation marks have a backslash.
 EDITS = [
-    ("checkpoints", r'(.)"scanned(.)": 12', r'\1"scanned\2": 13'),
+    ("checkpoints", r'(.)"scanned(.)": 11', r'\1"scanned\2": 13'),
     ("checkpoints", r'"done', r'"dond'),
     ("images", r'"activation": (-?)\d', r'"activation": \g<1>9'),
     ("images", r'"neuron": ', r'"neuron":1'),
