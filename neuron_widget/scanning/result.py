@@ -32,7 +32,7 @@ from neuron_widget.scanning.reading import PhotoReader
 from neuron_widget.scanning.receptive import ReceptiveFields
 from neuron_widget.scanning.tables import ScanTables, scan_frame
 from neuron_widget.setting import check_int
-from neuron_widget.targets import Target, TargetLike, as_target
+from neuron_widget.targets import Target, TargetLike, as_neuron
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -362,7 +362,7 @@ class ScanResult:
     def _check(self, neuron: int | TargetLike) -> int:
         """The number of a neuron of this layer that a number or a target names."""
         if isinstance(neuron, (Target, str, tuple)):
-            target = as_target(neuron)
+            target = as_neuron(neuron)
             if self._model.layer(target.layer).name != self.layer:
                 raise TargetError(
                     f"{target} is of another layer; expected a neuron of {self.layer}"
