@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from neuron_widget.errors import NeuronWidgetError
 from neuron_widget.networks.dictionaries import Dictionary
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.manifest import read_result
+from neuron_widget.rendering.result import RenderState
 from neuron_widget.store import Store
 from neuron_widget.store.reuse import render_steps as stored_steps
 from neuron_widget.targets import Channel, parse
@@ -167,16 +169,24 @@ def test_it_goes_on_as_it_was(text: str, model: VisionModel) -> None:
 
 
 def test_a_group_of_which_a_part_is_there_begins_anew(model: VisionModel) -> None:
-    whole = render(model, FACETS, progress=False, **HOW)
-    half = render(model, [FACETS, "first:0"], progress=False, **{**HOW, "steps": 5})
-    from neuron_widget.rendering.manifest import join, take
-
-    states = [render(model, "first:0", progress=False, **{**HOW, "steps": 5})]
-    assert states[0].state is not None
-    part = join([take(half, 0), take(half, 3)], half.targets[:1] + half.targets[3:])
-    assert part.state is None
-    rest = render(model, [FACETS, "first:0"], progress=False, **HOW)
-    assert np.array_equal(rest.images[:3], whole.images)
+    """And what is beside it goes on."""
+    both = [FACETS, "first:0"]
+    whole = render(model, both, progress=False, **HOW)
+    half = render(model, both, progress=False, **{**HOW, "steps": 5})
+    state, left = half.state, [0, 3]
+    assert state is not None
+    kept = RenderState(
+        state.spectra.each(lambda t: t[left]),
+        tuple(state.steps[i] for i in left),
+        tuple(state.history[i] for i in left),
+    )
+    part = replace(half, targets=tuple(half.targets[i] for i in left), state=kept)
+    work = render_steps(model, both, resume=part, **HOW)
+    assert next(work).total == HOW["steps"] + (HOW["steps"] - 5)
+    work.close()
+    rest = render(model, both, resume=part, progress=False, **HOW)
+    assert np.array_equal(rest.images, whole.images)
+    assert [step for step, _ in rest.history] == [step for step, _ in whole.history]
 
 
 def finish(work: Any) -> tuple[int, Any]:
