@@ -33,7 +33,8 @@ Targets = Annotated[
     list[str],
     typer.Argument(
         help="What to maximise: mixed4a:68, mixed4a:70-80, one unit mixed4a:68@7,7, a class "
-        "'logits:golden retriever'; or a layer, with --neurons."
+        "'logits:golden retriever', an expression 'mixed4a:68 - 0.5*mixed4b:3'; or a layer, with "
+        "--neurons."
     ),
 ]
 Layer = Annotated[

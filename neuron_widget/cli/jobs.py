@@ -22,7 +22,8 @@ from neuron_widget.cli.output import (
 from neuron_widget.durable import writable_folder
 from neuron_widget.errors import ModelError, StoreError, TargetError, UnknownLayer
 from neuron_widget.store import Store, open_store
-from neuron_widget.targets import Target, as_targets
+from neuron_widget.targets import Target, as_targets, works
+from neuron_widget.targets.grammar import looks_composed
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import LayerInfo, VisionModel
@@ -67,11 +68,12 @@ class Opened:
         except ModelError as error:  # the network is open: it is the argument that is wrong
             raise UnknownLayer(f"{error}, such as {usual}") from error
 
-    def sized(self, images: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings of pictures, with the size that they will have."""
+    def sized(self, images: Mapping[str, Any], targets: Sequence[Target] = ()) -> dict[str, Any]:
+        """Settings of pictures, of these targets or the layer, with the size they will have."""
         from neuron_widget.rendering.settings import default_size
 
-        return {**images, "size": images.get("size") or default_size(self.model, self.layer)}
+        layers = [layer for target in targets for layer in target.layers] or [self.layer]
+        return {**images, "size": images.get("size") or default_size(self.model, *layers)}
 
     @property
     def layer(self) -> str:
@@ -97,12 +99,20 @@ class Opened:
 
 
 def layer_of(text: str) -> str:
-    """The layer that the text of a target, or of a layer, names."""
+    """The layer that the text of a target, or of a layer, names; of an expression the first."""
+    if looks_composed(text):
+        return as_targets(text)[0].layer
     return text.rpartition(":")[0] or text
 
 
 def _groups(targets: Sequence[Target], size: int) -> list[Sequence[Target]]:
-    return [targets[i : i + size] for i in range(0, len(targets), size)]
+    """So many targets at a time; images that form together are not parted."""
+    found: list[list[Target]] = []
+    for work in works(targets):
+        if not found or len(found[-1]) + len(work) > size:
+            found.append([])
+        found[-1] += [targets[i] for i in work]
+    return [tuple(group) for group in found]
 
 
 def render_images(
@@ -117,7 +127,7 @@ def render_images(
     from neuron_widget.rendering.memory import default_batch_size
     from neuron_widget.store.reuse import render_steps
 
-    out, how = _folder(out), opened.sized(how)
+    out, how = _folder(out), opened.sized(how, chosen)
     size = batch_size or default_batch_size(opened.model, opened.layer, how["size"])
     files: list[dict[str, Any]] = []
     last: list[RenderStep] = []

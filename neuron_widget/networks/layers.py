@@ -26,8 +26,11 @@ __all__ = [
     "RedirectedReLU",
     "eval_mode",
     "first_tensor_of",
+    "keeping",
     "layer_output",
+    "layer_outputs",
     "layer_reader",
+    "outputs_of",
     "relu_top",
 ]
 
@@ -84,51 +87,94 @@ def layer_reader(
 
 def layer_output(module: nn.Module, name: str, *, stop: bool = True) -> Callable[[Tensor], Tensor]:
     """As :func:`layer_reader`, to what the layer itself gives."""
+    output = layer_outputs(module, (name,), stop=stop)
+
+    def read(x: Tensor) -> Tensor:
+        return output(x)[name]
+
+    return read
+
+
+def layer_outputs(
+    module: nn.Module, names: Sequence[str], *, stop: bool = True
+) -> Callable[[Tensor], dict[str, Tensor]]:
+    """What several layers give in one forward pass, which ends at the last of them."""
+
+    def read(x: Tensor) -> dict[str, Tensor]:
+        with keeping(module, names, stop=stop) as seen:
+            module(x)
+        return outputs_of(module, names, seen, x)
+
+    for name in names:
+        _hookable(module, name)
+    return read
+
+
+def _hookable(module: nn.Module, name: str) -> nn.Module:
     layer = module.get_submodule(name)
     if isinstance(layer, torch.jit.ScriptModule):
         raise ModelError(
             f"layer {name!r} is TorchScript (traced or scripted), which takes no hooks: choose a "
             "layer outside of it, or open the network with the Python module it was made from"
         )
+    return layer
 
-    def read(x: Tensor) -> Tensor:
-        seen: list[Tensor] = []
-        thread = threading.get_ident()
-        gradients = x.requires_grad and torch.is_grad_enabled()
 
+@contextmanager
+def keeping(
+    module: nn.Module, names: Sequence[str], *, stop: bool = True
+) -> Iterator[dict[str, Tensor]]:
+    """Keep what layers give in a forward pass inside; ``stop`` ends it at the last of them."""
+    seen: dict[str, Tensor] = {}
+    thread = threading.get_ident()
+
+    def kept(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-            # A network that cannot be copied may be in use in a thread of the user's.
-            if threading.get_ident() != thread:
+            # A network that cannot be copied may be in use in a thread of the user's. Of a layer
+            # that is called several times the first call counts, as in :func:`probe_layers`.
+            if threading.get_ident() != thread or name in seen:
                 return
-            seen.append(_first_tensor(output))
-            if stop:
+            seen[name] = _first_tensor(output)
+            if stop and len(seen) == len(names):
                 raise LayerReached
+            if len(names) > 1 or not stop:
+                # What comes behind may work in place.
+                seen[name] = seen[name].clone()
 
-        handle = layer.register_forward_hook(keep)
-        try:
-            module(x)
-        except LayerReached as reached:
-            # Generators that wait in the frames that were left (torch's checkpoint) end now, and
-            # not when the garbage is collected.
-            traceback.clear_frames(reached.__traceback__)
-        finally:
+        return keep
+
+    handles = [_hookable(module, n).register_forward_hook(kept(n)) for n in names]
+    try:
+        yield seen
+    except LayerReached as reached:
+        # Generators that wait in the frames that were left (torch's checkpoint) end now, and
+        # not when the garbage is collected.
+        traceback.clear_frames(reached.__traceback__)
+    finally:
+        for handle in handles:
             handle.remove()
-        if not seen:
+
+
+def outputs_of(
+    module: nn.Module, names: Sequence[str], seen: Mapping[str, Tensor], x: Tensor
+) -> dict[str, Tensor]:
+    """What was kept of each layer, in order; raise ModelError for what cannot be used."""
+    found = {}
+    for name in names:
+        if name not in seen:
             raise ModelError(
                 f"layer {name!r} was not reached in the forward pass of {type(module).__name__}; "
                 "choose a layer that the forward pass runs through"
             )
-        # Of a layer that is called several times the first call, as in :func:`probe_layers`.
-        if gradients and not seen[0].requires_grad:
+        if x.requires_grad and torch.is_grad_enabled() and not seen[name].requires_grad:
             raise ModelError(
                 f"no gradient leads from layer {name!r} of {type(module).__name__} to the image, "
                 "so it can be scanned, but not rendered: its forward pass switches gradients off "
                 "(torch.no_grad, detach, checkpoint(use_reentrant=True)) or computes in integers "
                 "(a quantised network: open the one it was made from)"
             )
-        return seen[0].dequantize() if seen[0].is_quantized else seen[0]
-
-    return read
+        found[name] = seen[name].dequantize() if seen[name].is_quantized else seen[name]
+    return found
 
 
 def first_tensor_of(output: Any) -> Tensor | None:

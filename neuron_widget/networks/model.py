@@ -9,31 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neuron_widget.errors import (
-    ModelError,
-    NeuronWidgetError,
-    UnknownLayer,
-)
+from neuron_widget.errors import ModelError, UnknownLayer
 from neuron_widget.names import resolve_layer
-from neuron_widget.networks.beyond import Beyond, WithBeyond
+from neuron_widget.networks.beyond import Beyond
 from neuron_widget.networks.identity import quick_look, weights_hash
 from neuron_widget.networks.known_layers import KnownLayers, base_of_token
 from neuron_widget.networks.layer_info import LayerInfo
 from neuron_widget.networks.layers import layer_reader
 from neuron_widget.networks.layouts import MAPS, Layout
-from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.prepared import PreparedNetworks, PreparedReader
 from neuron_widget.networks.private_copy import PrivateCopies
 from neuron_widget.networks.probing import (
     Probed,
     explaining,
-    its_own_failure,
     mixes_images,
     probe,
     probe_one,
     watching_output,
     why_not,
 )
+from neuron_widget.networks.reading import WithReading
 from neuron_widget.networks.sizes import USUAL_SIZES, Sizes
 
 __all__ = ["LayerInfo", "Preprocess", "VisionModel"]
@@ -41,7 +36,7 @@ __all__ = ["LayerInfo", "Preprocess", "VisionModel"]
 Preprocess = Callable[[Tensor], Tensor]
 
 
-class VisionModel(WithBeyond):
+class VisionModel(WithReading):
     """A network that is ready to be looked into.
 
     Made by :func:`neuron_widget.load_model`.
@@ -339,59 +334,6 @@ class VisionModel(WithBeyond):
         if prepared.dtype == torch.float32 and first.is_floating_point():
             return prepared.to(first.dtype)
         return prepared
-
-    def reader(self, layer: str) -> Callable[[Tensor], Tensor]:
-        """A function from images ``(N, 3, H, W)`` in 0..1 to the layer's ``(N, C, h, w)``.
-
-        The forward pass ends at the layer; nothing is left behind on the module.
-        """
-        name = self.layer(layer).name
-
-        def read_once(images: Tensor) -> Tensor:
-            with self._reading(name) as read:
-                return read(images)
-
-        return read_once
-
-    @contextmanager
-    def reading(self, layer: str) -> Iterator[Callable[[Tensor], Tensor]]:
-        """:meth:`reader` as a block, for backward passes inside it.
-
-        A network may compute again in the backward pass what it did not keep in the forward pass
-        (:func:`torch.utils.checkpoint.checkpoint`), and must not have changed until then.
-        """
-        with self._reading(self.layer(layer).name) as read:
-            yield read
-
-    @contextmanager
-    def _reading(self, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
-        if (added := self._beyond.added(name)) is not None:
-            with self._reading(added.source) as read_source:
-                yield lambda images: added.dictionary.read(read_source(images))
-            return
-        with self.private_copy() as network:
-            if self.module_of(name) is None:
-                read = self._beyond.read_output(network)
-            else:
-                module, layout = self._layers.place(name)
-                read = layer_reader(network, module, layout=layout)
-
-            def read_images(images: Tensor) -> Tensor:
-                try:
-                    if self.reads_alone and len(images) > 1:
-                        alone = (read(self.preprocess(image)) for image in torch.split(images, 1))
-                        return torch.cat(list(alone))
-                    return read(self.preprocess(images))
-                except NeuronWidgetError:
-                    raise
-                except Exception as error:
-                    if is_out_of_memory(error):
-                        raise
-                    if images.shape[-1] == images.shape[-2] != self.input_size:
-                        self.check_size(images.shape[-1], name)
-                    raise its_own_failure(self.title, images, name, error) from error
-
-            yield read_images
 
     @contextmanager
     def private_copy(self) -> Iterator[nn.Module]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import AugmentationStream, warp
 from neuron_widget.rendering.batch_invariant import BatchInvariantConvolutions
 from neuron_widget.rendering.captured import Captured
-from neuron_widget.rendering.objective import at_positions
+from neuron_widget.rendering.composed import layers_read, values_of
 from neuron_widget.rendering.param import FourierImage
 from neuron_widget.rendering.result import Spectra
 from neuron_widget.rendering.settings import REDIRECT_STEPS, RenderSettings
@@ -48,6 +48,7 @@ class Batch:
     """Images that are optimised side by side, each as if it were alone.
 
     Where the objective speaks of several images, they are one group, and nothing of it is apart.
+    So it is with a composed target: its images are a batch of their own.
 
     Parameters
     ----------
@@ -82,7 +83,9 @@ class Batch:
         self.targets = tuple(settings.targets[i] for i in places)
         self.neurons = tuple(target.neuron for target in self.targets)
         self.layer = self.targets[0].layer
-        self._info = model.layer(self.layer)
+        self._composed = self.targets[0].composed
+        self.layers = layers_read(settings.objective, self.targets)
+        self.one_work = self._composed or settings.objective.together
         options, device = settings.options, model.device
         if start is None:
             noise = torch.stack([image.start(options["seed"], *who) for who in self._who()])
@@ -108,7 +111,7 @@ class Batch:
             and options["precision"] == "float32"
         )
         most = len(places)
-        if device.type == "cpu" and not settings.objective.together:
+        if device.type == "cpu" and not self.one_work:
             at_once = _AT_ONCE if fast is None else fast.at_once
             most = max(1, at_once * 224**2 // (image.height * image.width))
         parts = math.ceil(len(places) / most)
@@ -181,7 +184,7 @@ class Batch:
         """Whether a step runs no code of a user's, which may be another one every time."""
         added = self.model.dictionary(self.layer)
         encodes = added is not None and added.dictionary.encoder is not None
-        plain = self.settings.objective.given is None and not encodes
+        plain = self.settings.objective.given is None and not (encodes or self._composed)
         return plain and (self._serving(len(self.places)) is not None or self.model.loaded_here)
 
     def _work(self, redirect: bool) -> None:
@@ -201,20 +204,27 @@ class Batch:
     def _ascend(self, part: slice, redirect: bool) -> Tensor:
         """Gradients of some of the images; their values."""
         spectrum = self._spectra.spectrum[part].detach().requires_grad_()
-        images = warp(self.image.decode(spectrum), self._matrices[part])
+        pictures = self.image.decode(spectrum)
+        images = warp(pictures, self._matrices[part])
         # The backward pass too runs where the forward pass did: a network that checkpoints its
         # activations computes them again there, and they must come out the same.
         fast = self._serving(len(images))
         # On a GPU the layer's last few operations cost less than going image by image.
         on_cpu = images.device.type == "cpu"
-        only_neurons = fast is not None and on_cpu and self.settings.objective.of_one_neuron
-        channels = self._channels[part]
+        of_one = self.settings.objective.of_one_neuron and not self._composed
+        only_neurons = fast is not None and on_cpu and of_one
         with self._reading(part, redirect, fast, only_neurons) as read:
             with self._modes(redirect, fast):
-                activation = read(images)
-            info = self._info
-            maps = at_positions(activation, self.targets[part], info.height, info.width)
-            values = self.settings.objective(maps, channels * 0 if only_neurons else channels)
+                found = read(images)
+            channels = self._channels[part]
+            values = values_of(
+                self.model,
+                self.settings.objective,
+                self.targets[part],
+                channels * 0 if only_neurons else channels,
+                pictures,
+                found,
+            )
             with self._modes(redirect, fast):
                 gradient = _gradient(-values.sum(), spectrum)
         if self._parameters[0].ndim == gradient.ndim:
@@ -227,16 +237,16 @@ class Batch:
     @contextmanager
     def _reading(
         self, part: slice, redirect: bool, fast: Reader | None, only_neurons: bool
-    ) -> Iterator[Callable[[Tensor], Tensor]]:
-        """From some of the images to the layer's activation, inside a block."""
+    ) -> Iterator[Callable[[Tensor], Mapping[str, Tensor]]]:
+        """From some of the images to the layers' activations, inside a block."""
         if fast is not None:
             neurons = self.neurons[part] if only_neurons else None
-            yield lambda images: fast(images, redirect, neurons)
+            yield lambda images: {self.layers[0]: fast(images, redirect, neurons)}
             return
         low = self.settings.options["precision"] == "bfloat16"
-        with self.model.reading(self.layer) as read:
+        with self.model.reading_each(self.layers) as read:
 
-            def read_in_precision(images: Tensor) -> Tensor:
+            def read_in_precision(images: Tensor) -> Mapping[str, Tensor]:
                 if self.model.loaded_here:
                     images = images.contiguous(memory_format=torch.channels_last)
                 with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):

@@ -23,7 +23,7 @@ from neuron_widget.rendering.run import RenderRun
 from neuron_widget.rendering.settings import RenderSettings, render_settings
 from neuron_widget.setting import check_int
 from neuron_widget.settings import RenderOptions, documented_options
-from neuron_widget.targets import TargetLike, as_targets
+from neuron_widget.targets import TargetLike, as_targets, works
 
 __all__ = ["render", "render_steps"]
 
@@ -50,7 +50,8 @@ def render(
     target, neurons
         A layer's name and one or many of its channels; or, without ``neurons``, one or many
         targets: ``"mixed4a:68"``, ``"mixed4a:70-80"``, ``["mixed4a:68", "mixed4b:3"]``, or
-        :class:`neuron_widget.targets.Target`. Targets may be of several layers.
+        :class:`neuron_widget.targets.Target`. Targets may be of several layers, and composed:
+        ``"mixed4a:68 - 0.5*mixed4b:3"``; see :mod:`neuron_widget.objectives`.
     steps, size, lr, seed
         Optimisation steps (1 to 100,000), side of the image in pixels (16 to 4096; default 224,
         or the nearest that the network takes), Adam's step size (above 0), random seed (0 or
@@ -151,6 +152,7 @@ def render_steps(
         if resume is not None:
             raise WrongValue("resume: engine 'lucent' cannot continue an earlier result")
         return lucent_steps(model, chosen)
+    works(chosen.targets)  # groups are whole
     _check_resume(chosen, resume)
     if chosen.objective.together:
         batch_size = _group_size(chosen, batch_size, resume)

@@ -233,7 +233,14 @@ def save_images(
 
 
 def _file_name(manifest: Manifest) -> str:
-    place = re.sub(r"[^\d]+", "_", str(manifest.get("target", "")).partition("@")[2])
+    text = str(manifest.get("target", ""))
+    plain = rf"{re.escape(manifest['layer'])}:{manifest['neuron']}(@[\d,]+)?"
+    if text and not re.fullmatch(plain, text):  # an expression
+        name = re.sub(r"[^\w.-]+", "_", text).strip("_")
+        # Two long expressions may begin alike.
+        own = f"_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return (name if len(name) <= 80 else name[:80] + own) + ".webp"
+    place = re.sub(r"[^\d]+", "_", text.partition("@")[2])
     name = f"{manifest['layer']}_neuron_{manifest['neuron']}{'_at_' + place if place else ''}"
     # A class is known by its name.
     called = manifest["settings"].get("names", {}).get(manifest.get("target"), "")[:60]

@@ -8,8 +8,8 @@ any function of the activation are accepted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,9 +27,12 @@ from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.objectives import OBJECTIVES, ImagesObjective, canonical_objective
 from neuron_widget.targets import Target
 
-__all__ = ["Given", "Objective", "as_objective", "at_positions", "number_of"]
+__all__ = ["Given", "Maps", "Objective", "as_objective", "at_positions", "lucents", "number_of"]
 
-Values = Callable[[Tensor, Tensor], Tensor]
+Maps = tuple[Tensor, ...]
+"""Activations ``(n, C, h, w)`` of one layer, or of each of several."""
+
+Values = Callable[[Maps, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,23 @@ class Given:
     name
         What it is called in settings and errors.
     value
-        From activations to a tensor.
+        From one activation of each layer to a tensor.
     of_batches
         Whether it was written for a whole batch (torch-lucent's), not for one image.
     together
         Whether it speaks of all images together; None where nobody said it.
+    layers
+        Whose activations it gets, in order; empty for the target's own.
+    theirs
+        The objective of torch-lucent that it is made of.
     """
 
     name: str
-    value: Callable[[Tensor], Any]
+    value: Callable[..., Any]
     of_batches: bool = False
     together: bool | None = None
+    layers: tuple[str, ...] = ()
+    theirs: Callable[..., Any] | None = None
 
 
 class Objective:
@@ -86,22 +95,35 @@ class Objective:
         self.together = together
         self._values = values
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that it reads; empty for the target's own."""
+        return self.given.layers if self.given is not None else ()
+
+    def of_layers(self, layers: tuple[str, ...]) -> Objective:
+        """The same, with activations of these layers."""
+        given = self.given
+        assert given is not None
+        value = lucents(given.theirs, layers) if given.theirs is not None else given.value
+        return _of_given(replace(given, value=value, layers=layers))
+
     def of_a_group(self) -> Objective:
         """The same, asked of all images together; each image's value is that of the group."""
         given = self.given
         assert given is not None
 
-        def values(activation: Tensor, _neurons: Tensor) -> Tensor:
-            return number_of(given, activation).expand(len(activation))
+        def values(maps: Maps, _neurons: Tensor) -> Tensor:
+            return number_of(given, *maps).expand(len(maps[0]))
 
         return Objective(self.name, values, given=given, together=True)
 
-    def __call__(self, activation: Tensor, neurons: Tensor) -> Tensor:
+    def __call__(self, maps: Tensor | Maps, neurons: Tensor) -> Tensor:
         """``(n, C, h, w)`` and the images' channels ``(n,)`` (int64) -> values ``(n,)``, float32.
 
-        The value of an image depends on that image alone, unless they are a group.
+        Of an objective across layers one activation of each. The value of an image depends on that
+        image alone, unless they are a group.
         """
-        return self._values(activation, neurons).float()
+        return self._values((maps,) if isinstance(maps, Tensor) else maps, neurons).float()
 
 
 def as_objective(objective: object, layer: str) -> Objective:
@@ -133,9 +155,10 @@ def as_objective(objective: object, layer: str) -> Objective:
             hint = nearest(objective, OBJECTIVES) or f"expected {known} or a function"
             raise WrongValue(f"unknown objective {objective!r}; {hint}")
         return Objective(name, _of_one_channel(OBJECTIVES[name].values), of_one_neuron=True)
-    said = None
+    said: bool | None = None
+    layers: tuple[str, ...] = ()
     if isinstance(objective, ImagesObjective):
-        said, objective = objective.together, objective.function
+        said, layers, objective = objective.together, objective.layers, objective.function
     if not callable(objective):
         raise WrongType(
             f"objective must be {known}, a torch-lucent objective or a function of the "
@@ -144,20 +167,23 @@ def as_objective(objective: object, layer: str) -> Objective:
     if type(objective).__module__.split(".")[0] == "lucent":
         description = getattr(objective, "description", "") or type(objective).__name__
         name = f"lucent {description}"
-        given = Given(name, _lucents(objective, layer), of_batches=True, together=said)
-    else:
-        qualified = getattr(objective, "__qualname__", type(objective).__qualname__)
-        name = f"{getattr(objective, '__module__', '')}.{qualified}"
-        given = Given(name, objective, together=said)
-    return Objective(name, _one_by_one(given), given=given)
+        value = lucents(objective, layers or (layer,))
+        return _of_given(Given(name, value, True, said, layers, objective))
+    qualified = getattr(objective, "__qualname__", type(objective).__qualname__)
+    name = f"{getattr(objective, '__module__', '')}.{qualified}"
+    return _of_given(Given(name, objective, together=said, layers=layers))
+
+
+def _of_given(given: Given) -> Objective:
+    return Objective(given.name, _one_by_one(given), given=given)
 
 
 def _of_one_channel(values: Callable[[Tensor], Tensor]) -> Values:
     """An objective of every channel, for the channel of each image."""
 
-    def chosen(activation: Tensor, neurons: Tensor) -> Tensor:
+    def chosen(maps: Maps, neurons: Tensor) -> Tensor:
         # Of every channel, then ours: gathering first would make the gradient a scatter.
-        return values(activation).gather(1, neurons[:, None])[:, 0]
+        return values(maps[0]).gather(1, neurons[:, None])[:, 0]
 
     return chosen
 
@@ -195,13 +221,14 @@ def at_positions(activation: Tensor, targets: Sequence[Target], height: int, wid
 def _one_by_one(given: Given) -> Values:
     """One call an image, so that no image can depend on its neighbours in the batch."""
 
-    def values(activation: Tensor, _neurons: Tensor) -> Tensor:
-        return torch.stack([number_of(given, one) for one in torch.split(activation, 1)])
+    def values(maps: Maps, _neurons: Tensor) -> Tensor:
+        each = zip(*(torch.split(one, 1) for one in maps), strict=True)
+        return torch.stack([number_of(given, *one) for one in each])
 
     return values
 
 
-def number_of(given: Given, activation: Tensor) -> Tensor:
+def number_of(given: Given, *maps: Tensor) -> Tensor:
     """What somebody's function makes of activations, as one number in float32.
 
     It is given them in float32: what else can be computed in bfloat16 differs from processor to
@@ -212,18 +239,19 @@ def number_of(given: Given, activation: Tensor) -> Tensor:
     RenderError
         If it fails, or returns what cannot be maximised.
     """
-    activation = activation.float()
+    maps = tuple(one.float() for one in maps)
     try:
-        number = given.value(activation)
+        number = given.value(*maps)
     except NeuronWidgetError:
         raise
     except Exception as error:
         if is_out_of_memory(error):
             raise
+        what = " and ".join(str(tuple(one.shape)) for one in maps)
+        whose = ", ".join(given.layers) or "the layer that is rendered"
         raise RenderError(
-            f"the objective {given.name} fails on activations {tuple(activation.shape)}: "
-            f"{first_line(error)}. It gets (images, channels, height, width) of the layer that is "
-            "rendered"
+            f"the objective {given.name} fails on activations {what}: "
+            f"{first_line(error)}. It gets (images, channels, height, width) of {whose}"
         ) from error
     if not isinstance(number, Tensor) or number.is_complex() or not number.numel():
         is_one = isinstance(number, Tensor)
@@ -232,7 +260,7 @@ def number_of(given: Given, activation: Tensor) -> Tensor:
             f"the objective {given.name} returned {got}, expected a tensor of real numbers "
             "computed from the activation it was given"
         )
-    if activation.requires_grad and not number.requires_grad:
+    if maps[0].requires_grad and not number.requires_grad:
         raise RenderError(
             f"the objective {given.name} has no gradient: what it returned ({number.dtype}) is not "
             "computed from the activation, or was cut off it (.detach(), .item(), numpy, argmax, a "
@@ -241,22 +269,29 @@ def number_of(given: Given, activation: Tensor) -> Tensor:
     return number.float().mean()
 
 
-def _lucents(objective: Callable[[Callable[[str], Tensor]], Tensor], layer: str) -> Any:
-    """A torch-lucent objective as a function to maximise.
+def lucents(objective: Callable[..., Any], layers: Sequence[str]) -> Callable[..., Tensor]:
+    """A torch-lucent objective as a function to maximise, of one activation of each layer.
 
     Lucent calls an objective with a function from a layer's name to its activation.
     """
-    spellings: Sequence[str] = (layer, layer.replace(".", "_"))
 
-    def value(activation: Tensor) -> Tensor:
+    def value(*maps: Tensor) -> Tensor:
+        by_name: Mapping[str, Tensor] = {
+            name: found
+            for layer, found in zip(layers, maps, strict=True)
+            for name in (layer.replace(".", "_"), layer)
+        }
+
         def hook(name: str) -> Tensor:
-            if name not in spellings:
+            if name not in by_name:
                 raise RenderError(
-                    f"the objective reads layer {name!r}, but layer {layer!r} is being rendered; "
-                    f"make it with lucent's objectives for {spellings[-1]!r}"
+                    f"the objective reads layer {name!r}, but layer {', '.join(map(repr, layers))} "
+                    "is being rendered; make it with lucent's objectives for "
+                    f"{layers[-1].replace('.', '_')!r}"
                 )
-            return activation
+            return by_name[name]
 
-        return -objective(hook)
+        found: Tensor = -objective(hook)
+        return found
 
     return value

@@ -142,8 +142,7 @@ class RenderResult:
     @property
     def layer(self) -> str:
         """Name of the layer; of several, all of them."""
-        layers = ", ".join(dict.fromkeys(target.layer for target in self.targets))
-        return layers or str(self.settings["layer"])
+        return _layers(self.targets) or str(self.settings["layer"])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -265,10 +264,14 @@ def settings_of(settings: Mapping[str, Any], targets: Sequence[Target]) -> dict[
     return {
         **{name: value for name, value in settings.items() if name != "names"},
         **({"names": own} if own else {}),
-        "layer": ", ".join(dict.fromkeys(target.layer for target in targets)),
+        "layer": _layers(targets),
         "neurons": tuple(target.neuron for target in targets),
         "targets": texts,
     }
+
+
+def _layers(targets: Sequence[Target]) -> str:
+    return ", ".join(dict.fromkeys(layer for target in targets for layer in target.layers))
 
 
 def as_history(each: Sequence[dict[int, float]]) -> History:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.pace import Pace
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
+from neuron_widget.rendering.composed import layers_read, values_of
 from neuron_widget.rendering.memory import free_memory, keep_blocks
-from neuron_widget.rendering.objective import Objective, at_positions
+from neuron_widget.rendering.objective import Objective
 from neuron_widget.rendering.param import FourierImage
 from neuron_widget.rendering.result import (
     RenderResult,
@@ -32,7 +34,7 @@ from neuron_widget.rendering.result import (
     to_host,
 )
 from neuron_widget.rendering.settings import RenderSettings
-from neuron_widget.targets import Target
+from neuron_widget.targets import Target, works
 
 __all__ = ["RenderRun", "clean_activation"]
 
@@ -81,7 +83,10 @@ class RenderRun:
         with torch.inference_mode(False):
             self._image = FourierImage.of(settings.options, model.device, grey=model.grey)
             precision = getattr(torch, str(settings.options["precision"]))
-            self._fast = {layer: fast_reader(model, layer, precision) for layer in settings.layers}
+            # Several layers are read of the network itself.
+            each = {layers_read(settings.objective, (target,)) for target in settings.targets}
+            alone = [layers[0] for layers in each if len(layers) == 1]
+            self._fast = {layer: fast_reader(model, layer, precision) for layer in alone}
         state_bytes = 12 * len(settings.targets) * int(np.prod(self._image.shape))
         self._keep_state = state_bytes <= _MAX_STATE_BYTES
         self._seconds = resume.seconds if resume is not None else 0.0
@@ -105,18 +110,31 @@ class RenderRun:
     def _plan(self, batch_size: int) -> Iterator[tuple[int, tuple[int, ...]]]:
         """``(first step, places)`` of each batch.
 
-        Images of one batch begin at one step, and one reading of one layer serves them all.
+        Images of one batch begin at one step, and one reading of one layer serves them all. What
+        is composed is a batch of its own, so that nothing beside it can matter to it.
         """
-        groups: dict[tuple[int, str, bool], list[int]] = {}
-        for place, target in enumerate(self.settings.targets):
-            first = 0
-            if self._resumed is not None and place in self._rows:
-                first = self._resumed.steps[self._rows[place]]
-            alike = (first, target.layer, target.position is not None)
-            groups.setdefault(alike, []).append(place)
-        for (first, *_), places in groups.items():
-            for i in range(0, len(places), batch_size):
-                yield first, tuple(places[i : i + batch_size])
+        groups: dict[tuple[int, Any, bool], list[int]] = {}
+        for work in works(self.settings.targets):
+            target, first = self.settings.targets[work[0]], self._first_step(work)
+            one: Any = work if target.composed else target.layer
+            if self.settings.objective.layers:  # the same of every target
+                one = ""
+            groups.setdefault((first, one, target.position is not None), []).extend(work)
+        for (first, one, _), places in groups.items():
+            at_once = len(places) if isinstance(one, tuple) else batch_size
+            for i in range(0, len(places), at_once):
+                yield first, tuple(places[i : i + at_once])
+
+    def _first_step(self, work: tuple[int, ...]) -> int:
+        """Where the images of a work go on: the images of a group only together."""
+        if self._resumed is None:
+            return 0
+        steps = {self._resumed.steps[self._rows[p]] if p in self._rows else 0 for p in work}
+        if len(steps) == 1:
+            return steps.pop()
+        for place in work:
+            self._rows.pop(place, None)
+        return 0
 
     def run(self) -> Steps:
         """Every step of every batch."""
@@ -148,7 +166,9 @@ class RenderRun:
             device = self.model.device
             start = Snapshot(first, self._resumed.spectra.each(lambda t: t[rows].to(device)))
         with torch.inference_mode(False):
-            fast = self._fast[self.settings.targets[places[0]].layer]
+            target = self.settings.targets[places[0]]
+            layers = layers_read(self.settings.objective, (target,))
+            fast = self._fast[layers[0]] if len(layers) == 1 else None
             return Batch(self.model, self.settings, self._image, places, start, fast)
 
     def _now(self, batch: Batch, done: int) -> RenderStep:
@@ -181,12 +201,12 @@ class RenderRun:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if len(batch.places) == 1 or self.settings.objective.together:
+            if len(batch.places) == 1 or batch.one_work:
                 size, count = self.settings.size, len(batch.places)
                 what = "a single image" if count == 1 else f"a group of {count} images"
                 raise self._error(
                     f"out of memory on {self.model.device} rendering {what} of {size} px "
-                    f"up to layer {batch.layer}: choose a smaller size (e.g. "
+                    f"up to layer {', '.join(batch.layers)}: choose a smaller size (e.g. "
                     f"size={max(16, size // 2)}) or an earlier layer, or close what else uses "
                     "the memory"
                 ) from error
@@ -291,22 +311,22 @@ def clean_activation(
 ) -> list[float]:
     """The objective on images ``(N, 3, H, W)`` as they are: one forward pass in float32.
 
-    ``targets``: one an image, of one layer, all with a position or none.
+    ``targets``: one an image, of one layer, all with a position or none; or composed, those of one
+    work.
     """
-    if len(images) > _MEASURED and not objective.together:
+    if len(images) > _MEASURED and not (objective.together or targets[0].composed):
         # More at once, in float32, may need more memory than the steps that made them.
         parts = range(0, len(images), _MEASURED)
         cuts = [slice(i, i + _MEASURED) for i in parts]
         each = (clean_activation(model, objective, images[cut], targets[cut]) for cut in cuts)
         return [value for part in each for value in part]
-    info = model.layer(targets[0].layer)
     if model.loaded_here:
         images = images.contiguous(memory_format=torch.channels_last)
     off = torch.autocast(images.device.type, enabled=False)
     exact = full_float32(images.device)
-    with torch.inference_mode(), model.reading(info.name) as read, off, exact:
-        maps = at_positions(read(images), targets, info.height, info.width)
+    layers = layers_read(objective, targets)
+    with torch.inference_mode(), model.reading_each(layers) as read, off, exact:
         channels = torch.tensor([t.neuron for t in targets], device=images.device)
-        values = objective(maps, channels)
+        values = values_of(model, objective, targets, channels, images, read(images))
     found: list[float] = values.tolist()
     return found

@@ -11,7 +11,7 @@ from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.objectives import canonical_objective
 from neuron_widget.rendering.movements import Movements
 from neuron_widget.settings import RENDER, RenderOptions, check_settings
-from neuron_widget.targets import Target
+from neuron_widget.targets import Target, check_alone
 
 if TYPE_CHECKING:
     from neuron_widget.networks.known import KnownNetwork
@@ -80,7 +80,7 @@ class RenderSettings:
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers that are read, each once."""
-        return tuple(dict.fromkeys(target.layer for target in self.targets))
+        return tuple(dict.fromkeys(layer for t in self.targets for layer in t.layers))
 
     @property
     def size(self) -> int:
@@ -157,11 +157,13 @@ def render_settings(
         )
     checked = tuple(target.check(model) for target in targets)
     objective = as_objective(given.get("objective", RENDER["objective"].default), checked[0].layer)
-    layers = {target.layer for target in checked}
-    if len(layers) > 1 and not objective.of_one_neuron:
+    _check_composed(checked, objective, given.get("engine"))
+    layers = {layer for target in checked for layer in target.layers}
+    if len(layers) > 1 and not (objective.of_one_neuron or objective.layers):
         raise WrongValue(
             f"an objective of your own reads one layer, and the targets are of "
-            f"{', '.join(sorted(layers))}: render each layer by itself"
+            f"{', '.join(sorted(layers))}: render each layer by itself, or name the layers that it "
+            "reads: neuron_widget.objectives.each(objective, layers=[...])"
         )
     plain = {name: value for name, value in given.items() if name != "objective"}
     options = check_settings(RENDER, plain, what="render()")
@@ -169,7 +171,7 @@ def render_settings(
     if options["redirect_relu"] is None:
         options["redirect_relu"] = model.redirect_relu
     if options["size"] is None:
-        options["size"] = default_size(model, *sorted(layers))
+        options["size"] = default_size(model, *sorted({*layers, *objective.layers}))
     for layer in sorted(layers):
         model.check_size(options["size"], layer)
     objective = settle(objective, model, checked, options["size"])
@@ -177,6 +179,11 @@ def render_settings(
         raise WrongValue(
             f"objective {objective.name} speaks of several images together, and engine 'lucent' "
             "makes one at a time: use engine='fast'"
+        )
+    if objective.layers and options["engine"] == "lucent":
+        raise WrongValue(
+            f"objective {objective.name} reads {', '.join(objective.layers)}, and engine 'lucent' "
+            "reads one layer: use engine='fast'"
         )
     options["precision"] = _precision(model, options["engine"], options["precision"])
     dictionaries = [model.dictionary(layer) for layer in sorted(layers)]
@@ -187,8 +194,29 @@ def render_settings(
         objective=objective,
         device=model.device.type,
         dictionary=" ".join(added.dictionary.key for added in dictionaries if added),
-        names={str(t): names[t.neuron] for t in checked if (names := model.layer(t.layer).names)},
+        names={
+            str(t): names[t.neuron]
+            for t in checked
+            if not t.composed and (names := model.layer(t.layer).names)
+        },
     )
+
+
+def _check_composed(targets: tuple[Target, ...], objective: Objective, engine: object) -> None:
+    """Raise for what does not go with a composed target."""
+    composed = [target for target in targets if target.composed]
+    for target in composed:
+        check_alone(target)
+    if composed and objective.name != RENDER["objective"].default:
+        raise WrongValue(
+            f"{composed[0].title} says by itself what is maximised: leave objective="
+            f"{objective.name!r} out (a unit of a neuron is {composed[0].channel}@centre)"
+        )
+    if composed and engine == "lucent":
+        raise WrongValue(
+            f"{composed[0].title}: engine 'lucent' renders neurons and units only: use "
+            "engine='fast'"
+        )
 
 
 def known_settings(

@@ -42,7 +42,19 @@ def settle(
     given = objective.given
     if given is None:
         return objective
-    maps = _made_up(model, targets[0], size)
+    layers = tuple(model.layer(name).name for name in _layers_of(given, model))
+    if given.layers or (layers and layers != (targets[0].layer,)):
+        if any(target.position is not None for target in targets):
+            raise WrongValue(
+                f"objective {objective.name} reads {', '.join(layers)}, whole maps of them: name "
+                "neurons, not single units"
+            )
+        for layer in layers:
+            model.check_size(size, layer)
+        objective = objective.of_layers(layers)
+        given = objective.given
+        assert given is not None
+    maps = _made_up(model, targets[0], layers or (targets[0].layer,), size)
     _check(given, maps)
     if given.together is not None:
         several = given.together
@@ -79,32 +91,59 @@ def settle(
     return objective.of_a_group()
 
 
-def _made_up(model: VisionModel, target: Target, size: int) -> Tensor:
-    """Activations of as many images as are tried, of the shape that the target's will have."""
+def _layers_of(given: Given, model: VisionModel) -> tuple[str, ...]:
+    """The layers that an objective reads; torch-lucent's says it when it is asked for a value."""
+    if given.layers or given.theirs is None:
+        return given.layers
+    asked: list[str] = []
+
+    def hook(name: str) -> Tensor:
+        info = model.layer(name)
+        if info.name not in asked:
+            asked.append(info.name)
+        return torch.zeros((2, info.channels, info.height, info.width), device=model.device)
+
+    try:
+        with torch.no_grad():
+            given.theirs(hook)
+    except Exception:  # noqa: BLE001  # what is wrong with it is told when it is checked
+        return ()
+    return tuple(asked)
+
+
+def _made_up(
+    model: VisionModel, target: Target, layers: tuple[str, ...], size: int
+) -> tuple[Tensor, ...]:
+    """Activations of as many images as are tried, of the shapes that the layers' will have."""
     noise = torch.Generator().manual_seed(0)
     image = torch.rand((1, 3, size, size), generator=noise).to(model.device)
-    with torch.inference_mode(False), torch.no_grad():
-        shape = list(model.reader(target.layer)(image).shape[1:])
-        if target.position is not None:
-            shape[1:] = [1, 1]
-        return torch.rand((_TRIED, *shape), generator=noise).to(model.device)
+    found = []
+    with torch.inference_mode(False), torch.no_grad(), model.reading_each(layers) as read:
+        seen = read(image)
+        for layer in layers:
+            shape = list(seen[layer].shape[1:])
+            if target.position is not None:
+                shape[1:] = [1, 1]
+            found.append(torch.rand((_TRIED, *shape), generator=noise).to(model.device))
+    return tuple(found)
 
 
-def _check(given: Given, maps: Tensor) -> None:
+def _check(given: Given, maps: tuple[Tensor, ...]) -> None:
     """Raise what is wrong with it before the first step."""
     with torch.inference_mode(False), torch.enable_grad():
-        wanted = maps.clone().requires_grad_()
+        wanted = [one.clone().requires_grad_() for one in maps]
         try:
-            number_of(given, wanted)
+            number_of(given, *wanted)
         except RenderError:  # it may take no more than one image
-            number_of(given, wanted[:1])
+            number_of(given, *(one[:1] for one in wanted))
 
 
-def _speaks_of_several(value: Callable[[Tensor], object], maps: Tensor) -> tuple[bool, bool]:
+def _speaks_of_several(value: Callable[..., object], maps: tuple[Tensor, ...]) -> tuple[bool, bool]:
     """Whether images together are another thing than each; whether it needs several."""
     with torch.inference_mode(False), torch.no_grad():
         together = _finite(value, maps)
-        each = [_finite(value, one) for one in torch.split(maps, 1)]
+        split = zip(*(torch.split(one, 1) for one in maps), strict=True)
+        each = [_finite(value, one) for one in split]
     if together is None:
         return False, False
     alone = [one for one in each if one is not None]
@@ -115,12 +154,12 @@ def _speaks_of_several(value: Callable[[Tensor], object], maps: Tensor) -> tuple
     return not any(near), False
 
 
-def _finite(value: Callable[[Tensor], object], maps: Tensor) -> float | None:
+def _finite(value: Callable[..., object], maps: tuple[Tensor, ...]) -> float | None:
     """Its value; None where it has none for so many images."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a mean of nothing, say
         try:
-            number = value(maps)
+            number = value(*maps)
         except RenderError:
             raise
         except Exception:  # noqa: BLE001  # somebody's function, asked what it may not expect

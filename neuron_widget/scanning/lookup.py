@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neuron_widget.errors import TargetError
 from neuron_widget.names import check_neuron
 from neuron_widget.scanning.found import TopKResult
-from neuron_widget.targets import Target, TargetLike, as_target
+from neuron_widget.targets import Target, TargetLike, as_neuron
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -89,7 +89,7 @@ class NeuronCache:
 def neuron_of(neuron: int | TargetLike, layer: str, model: VisionModel) -> int:
     """Return the number of a neuron of this layer that a number or a target names."""
     if isinstance(neuron, (Target, str, tuple)):
-        target = as_target(neuron)
+        target = as_neuron(neuron)
         if model.layer(target.layer).name != layer:
             raise TargetError(f"{target} is of another layer; expected a neuron of {layer}")
         if target.position is not None:

@@ -22,7 +22,7 @@ from neuron_widget.names import (
     resolve_layer,
 )
 from neuron_widget.session.settings import WIDGET, Settings
-from neuron_widget.targets import Named, Target, as_target
+from neuron_widget.targets import Named, Target, as_neuron
 
 __all__ = ["check_arguments", "reject_unknown"]
 
@@ -61,7 +61,7 @@ def check_arguments(
     """
     target: Target | None = None
     if isinstance(layer, Target) or (isinstance(layer, str) and ":" in layer):
-        target = as_target(layer)
+        target = as_neuron(layer)
         layer, neuron = target.layer, target.neuron
     if layer is not None and not isinstance(layer, str):
         kind = type(layer).__name__

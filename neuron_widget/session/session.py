@@ -22,7 +22,7 @@ from neuron_widget.session.settings import Fit, Settings
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
 from neuron_widget.settings import RENDER
-from neuron_widget.targets import Channel, Target, TargetLike, as_target
+from neuron_widget.targets import Channel, Target, TargetLike, as_neuron
 
 __all__ = ["Session"]
 
@@ -126,7 +126,7 @@ class Session:
         """The target that is meant, not yet checked against the network."""
         state = self.state
         if target is not None:
-            return as_target(target)
+            return as_neuron(target)
         if layer is None and neuron is None:
             return state.target
         name = layer or state.layer
@@ -231,7 +231,7 @@ class Session:
         """
         state = self.state
         state.check_open()
-        pins = list(dict.fromkeys(as_target(target) for target in targets))
+        pins = list(dict.fromkeys(as_neuron(target) for target in targets))
         if len(pins) > MAX_PINS:
             raise WrongValue(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
         postponed = self._opening.postpones("pin", lambda: self.pin(pins))

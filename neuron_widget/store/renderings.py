@@ -105,7 +105,7 @@ class Renderings(Folders):
         if wanted.options["engine"] != "fast":
             return None
         own = wanted.targets[0].key_parts()
-        network = self.model_key(model, wanted.targets[0].layer)
+        network = self._network(model, wanted.targets[0])
         key = image_key(network, wanted.as_dict(), own)
         if key is None:
             return None
@@ -150,7 +150,7 @@ class Renderings(Folders):
         if result.settings["model"] != model.identity:
             return  # the network has been changed since
         for i, target in enumerate(result.targets):
-            network = self.model_key(model, target.layer)
+            network = self._network(model, target)
             key = image_key(network, result.settings, target.key_parts())
             steps = result.state.steps[i] if result.state is not None else result.steps
             if key is None or steps < 1:
@@ -190,7 +190,7 @@ class Renderings(Folders):
         """
         facts = record.facts
         settings = facts["settings"]
-        network = self.model_key(model, target.layer)
+        network = self._network(model, target)
         key = image_key(network, settings, target.key_parts())
         if (
             facts["name"] != f"{key}-s{facts['steps']}.webp"
@@ -200,6 +200,12 @@ class Renderings(Folders):
         ):
             raise Damaged("it is not what its name says")
         return record
+
+    def _network(self, model: Network, target: Target) -> dict[str, str]:
+        """The network's part of a key, with the dictionaries that the target reads."""
+        each = [self.model_key(model, layer) for layer in target.layers]
+        contents = dict.fromkeys(one["dictionary"] for one in each if "dictionary" in one)
+        return {**each[0], **({"dictionary": " ".join(contents)} if contents else {})}
 
     def _keys(
         self,
@@ -214,7 +220,7 @@ class Renderings(Folders):
         """
         wanted = _checked(model, target, settings)
         checked = target.check(model)
-        own, network = parts or checked.key_parts(), self.model_key(model, checked.layer)
+        own, network = parts or checked.key_parts(), self._network(model, checked)
         named = settings.get("precision") is not None
         first = [wanted["precision"]] if wanted["precision"] is not None else []
         for precision in dict.fromkeys([*first, *(() if named else PRECISIONS)]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from neuron_widget.errors import NeuronWidgetError
 from neuron_widget.settings import SCAN, ScanOptions, check_settings
 from neuron_widget.store.sharing import OnWait, share
-from neuron_widget.targets import Target, TargetLike, as_targets
+from neuron_widget.targets import Target, TargetLike, as_targets, works
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from neuron_widget.store.store import Store
 
 __all__ = ["find_begun", "keep_begun", "render_steps", "scan_steps"]
+
+Work = tuple[Target, ...]
+"""What is rendered as one: a target, or all images of a group."""
 
 
 @overload
@@ -94,32 +97,42 @@ def _render(
     from neuron_widget.rendering.manifest import join, take
 
     resume = settings.pop("resume", None)
-    found = {t: store.find_render(model, t, **settings) for t in dict.fromkeys(targets)}
-    there = [result for result in found.values() if result is not None]
-    missing = [target for target, result in found.items() if result is None]
+
+    def find(work: Work) -> list[RenderResult] | None:
+        """The images of what is rendered as one: all of them, or it is not there."""
+        found = [store.find_render(model, target, **settings) for target in work]
+        there = [result for result in found if result is not None]
+        return there if len(there) == len(work) else None
+
+    each: list[Work] = [tuple(targets[i] for i in work) for work in works(targets)]
+    found = {work: find(work) for work in dict.fromkeys(each)}
+    there = [result for results in found.values() for result in results or ()]
+    missing = [work for work, results in found.items() if results is None]
     if not missing:
         return join(there, targets)
     together: list[RenderResult] = []
 
-    def make(some: list[Target]) -> Generator[RenderStep, None, dict[Target, RenderResult]]:
-        begun = resume or find_begun(store, model, some, settings)
-        work = render_all(model, some, batch_size=batch_size, resume=begun, **settings)
-        made = yield from keep_begun(store, model, work)
+    def make(some: list[Work]) -> Generator[RenderStep, None, dict[Work, list[RenderResult]]]:
+        flat = [target for work in some for target in work]
+        begun = resume or find_begun(store, model, flat, settings)
+        steps = render_all(model, flat, batch_size=batch_size, resume=begun, **settings)
+        made = yield from keep_begun(store, model, steps)
         store.keep(model, made, keep_state=keep_state)
         together.append(made)
-        return {target: take(made, i) for i, target in enumerate(made.targets)}
+        single = {target: take(made, i) for i, target in enumerate(made.targets)}
+        return {work: [single[target] for target in work] for work in some}
 
-    names = {target: store.render_name(model, target, **settings) for target in missing}
+    names = {work: store.render_name(model, work[0], **settings) for work in missing}
     shared = yield from share(
         store.locks,
         names,
-        lambda target: store.find_render(model, target, **settings),
+        find,
         make,
         on_wait=on_wait if resume is None else None,
     )
     if len(together) == 1 and together[0].targets == targets:
         return together[0]
-    return join([*there, *shared.values()], targets)
+    return join([*there, *(one for results in shared.values() for one in results)], targets)
 
 
 def find_begun(

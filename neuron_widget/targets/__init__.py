@@ -14,30 +14,50 @@ Python:
 ``(layer, neuron)`` is the short form of the commonest kind. Further kinds are subclasses of
 :class:`Target`, listed in :data:`.kinds.KINDS`.
 
-This module imports no torch.
+Targets are also composed: added, subtracted, multiplied by numbers (:mod:`.target`), written with
+words such as ``direction(...)`` (:mod:`.terms`) and ``diversity(...)`` (:mod:`.comparing`), and
+rendered as a group of images (:mod:`.groups`). What is composed is a target, with one canonical
+text (:mod:`.grammar`); :mod:`neuron_widget.objectives` has a function for each part.
 """
 
 from __future__ import annotations
 
-from neuron_widget.targets.kinds import KINDS, Channel, Named, Target, Unit, from_dict
+from neuron_widget.targets.grammar import TERMS
+from neuron_widget.targets.groups import GroupImage, check_alone, group, works
+from neuron_widget.targets.kinds import KINDS, Centre, Channel, Named, Unit
 from neuron_widget.targets.reading import (
     TargetLike,
+    as_neuron,
     as_target,
     as_targets,
+    from_dict,
     parse,
     parse_targets,
 )
+from neuron_widget.targets.target import Activations, Sum, Target, combine
+from neuron_widget.targets.term import Term
 
 __all__ = [
     "KINDS",
+    "TERMS",
+    "Activations",
+    "Centre",
     "Channel",
+    "GroupImage",
     "Named",
+    "Sum",
     "Target",
     "TargetLike",
+    "Term",
     "Unit",
+    "as_neuron",
     "as_target",
     "as_targets",
+    "check_alone",
+    "combine",
     "from_dict",
+    "group",
     "parse",
     "parse_targets",
+    "works",
 ]

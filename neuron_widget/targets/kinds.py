@@ -3,121 +3,55 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from neuron_widget.errors import NeuronOutOfRange, TargetError, nearest, shown
+from neuron_widget.errors import NeuronOutOfRange, TargetError
 from neuron_widget.names import OUTPUT, check_neuron
+from neuron_widget.targets.regions import Region, layer_text, quoted
+from neuron_widget.targets.target import Activations, LayerLike, ModelLike, Target
 
-__all__ = ["KINDS", "Channel", "Named", "Target", "Unit", "from_dict"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-
-class _LayerInfo(Protocol):
-    """What a target has to know of a layer."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def channels(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-
-    def title(self, neuron: int) -> str:
-        """Return how people call a neuron."""
-
-    def find(self, name: str) -> int:
-        """Return the neuron of a name; raise TargetError."""
+__all__ = ["KINDS", "Centre", "Channel", "Named", "Neuron", "Unit"]
 
 
-class _Model(Protocol):
-    """What a target asks of a network; :class:`neuron_widget.VisionModel` is one."""
-
-    def layer(self, name: str) -> Any:
-        """Return the layer; raise UnknownLayer."""
-
-
-class Target(ABC):
-    """A value of the network that is read and maximised.
-
-    Attributes
-    ----------
-    kind : str
-        Name of the kind of target, as in messages.
-    form : str
-        How its text looks, for error messages.
-    layer : str
-        The layer that has to be read.
-    neuron : int
-        The channel of the layer that it belongs to.
-    position : (int, int) or None
-        Row and column of its unit on the layer's map; None for the whole map.
-    """
-
-    kind: ClassVar[str]
-    form: ClassVar[str]
-    layer: str
-    neuron: int
-    position: tuple[int, int] | None = None
-
-    @abstractmethod
-    def __str__(self) -> str:
-        """Return the canonical text, which :func:`parse` reads."""
-
-    @classmethod
-    @abstractmethod
-    def read(cls, text: str) -> Target | None:
-        """Return the target that a text names; None if it is of another kind."""
-
-    @abstractmethod
-    def check(self, model: _Model) -> Target:
-        """Return the target with the layer's own name.
-
-        Raises
-        ------
-        UnknownLayer, NeuronOutOfRange
-            With the valid range and the nearest names.
-        """
-
-    @abstractmethod
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for a message; :func:`from_dict` is the way back."""
-
-    @abstractmethod
-    def key_parts(self) -> dict[str, Any]:
-        """Return what of it goes into the key of a stored result."""
+class Neuron(Target):
+    """What is of one neuron of one layer; all of the kinds in :data:`KINDS` are."""
 
     @property
-    def random_stream(self) -> str:
-        """Names the target's own random numbers: with the seed they give one picture a target."""
-        return str(self)
+    def composed(self) -> bool:
+        """It is what the page calls a neuron or a unit."""
+        return False
 
     @property
     def channel(self) -> Channel:
         """The channel that it belongs to: whose tile and photos are shown with it."""
         return Channel(self.layer, self.neuron)
 
+    @property
+    def summand(self) -> str:
+        """Its text as a part of another one: a layer of an odd name stands in quotes."""
+        return layer_text(self.layer) + str(self)[len(self.layer) :]
+
     def in_layer(self, layer: str) -> Target:
         """The same target of another layer."""
-        return from_dict({**self.as_dict(), "layer": layer})
+        return replace(self, layer=layer)  # type: ignore[type-var]
 
-    @property
-    def title(self) -> str:
-        """How people call it, where no more is known of its layer than the name."""
-        return self.title_in(None)
-
-    def title_in(self, layer: _LayerInfo | None) -> str:
+    def title_in(self, layer: LayerLike | None) -> str:
         """How people call it: "mixed4a neuron 68, unit 7,7", "logits class tabby"."""
         place = "" if self.position is None else ", unit {},{}".format(*self.position)
         name = f"{self.layer} neuron {self.neuron}" if layer is None else layer.title(self.neuron)
         return f"{name}{place}"
 
+    def values(self, seen: Activations) -> Tensor:
+        """The mean of its map, or its unit."""
+        return Region(self.layer).of(seen)[:, self.neuron].flatten(1).mean(1)
+
 
 @dataclass(frozen=True)
-class Channel(Target):
+class Channel(Neuron):
     """A neuron: one channel of a layer's map, ``mixed4a:68``.
 
     Examples
@@ -142,9 +76,9 @@ class Channel(Target):
         found = re.fullmatch(r"(.+):(\d+)", text)
         return cls(found[1], int(found[2])) if found else None
 
-    def check(self, model: _Model) -> Channel:
+    def check(self, model: ModelLike) -> Channel:
         """Return it with the layer's own name; raise UnknownLayer or NeuronOutOfRange."""
-        info: _LayerInfo = model.layer(self.layer)
+        info: LayerLike = model.layer(self.layer)
         return Channel(info.name, check_neuron(self.neuron, info.channels, info.name))
 
     def as_dict(self) -> dict[str, Any]:
@@ -167,7 +101,7 @@ class Channel(Target):
 
 
 @dataclass(frozen=True)
-class Unit(Target):
+class Unit(Neuron):
     """One unit of a neuron: a single position of its map, ``mixed4a:68@7,7``.
 
     Row and column count on the layer's map at the network's own input size. On an image of another
@@ -195,9 +129,9 @@ class Unit(Target):
         found = re.fullmatch(r"(.+):(\d+)@(\d+),\s*(\d+)", text)
         return cls(found[1], *(int(n) for n in found.groups()[1:])) if found else None
 
-    def check(self, model: _Model) -> Unit:
+    def check(self, model: ModelLike) -> Unit:
         """Return it with the layer's own name; raise UnknownLayer or NeuronOutOfRange."""
-        info: _LayerInfo = model.layer(self.layer)
+        info: LayerLike = model.layer(self.layer)
         neuron = check_neuron(self.neuron, info.channels, info.name)
         for what, value, most in (
             ("row", self.row, info.height),
@@ -219,9 +153,55 @@ class Unit(Target):
         """Return ``layer``, ``neuron`` and ``position``."""
         return {"layer": self.layer, "neuron": self.neuron, "position": [self.row, self.column]}
 
+    def values(self, seen: Activations) -> Tensor:
+        """What the unit is worth."""
+        place = Region.at(self.layer, self.row, self.column)
+        return place.of(seen)[:, self.neuron, 0, 0]
+
 
 @dataclass(frozen=True)
-class Named(Target):
+class Centre(Neuron):
+    """The unit in the middle of a neuron's map, ``mixed4a:68@centre``; lucent's ``neuron``.
+
+    Of an even number of positions the one right and below the middle. Which one it is, its layer
+    knows: :meth:`check` gives the :class:`Unit`.
+    """
+
+    kind: ClassVar[str] = "centre"
+    form: ClassVar[str] = "LAYER:NEURON@centre"
+    layer: str
+    neuron: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.neuron}@centre"
+
+    @classmethod
+    def read(cls, text: str) -> Centre | None:
+        """Return the unit that ``LAYER:NEURON@centre`` names."""
+        found = re.fullmatch(r"(.+):(\d+)@cent(?:re|er)", text)
+        return cls(found[1], int(found[2])) if found else None
+
+    def check(self, model: ModelLike) -> Unit:
+        """Return the unit; raise UnknownLayer or NeuronOutOfRange."""
+        info: LayerLike = model.layer(self.layer)
+        neuron = check_neuron(self.neuron, info.channels, info.name)
+        return Unit(info.name, neuron, info.height // 2, info.width // 2)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what stands for it in messages until it is checked: its channel."""
+        return self.channel.as_dict()
+
+    def key_parts(self) -> dict[str, Any]:
+        """Raise TargetError: a result is kept under numbers."""
+        raise TargetError(f"{self} was not checked against a network: where is its centre?")
+
+    def values(self, seen: Activations) -> Tensor:
+        """What the unit is worth."""
+        return Region(self.layer, centre=True).of(seen)[:, self.neuron, 0, 0]
+
+
+@dataclass(frozen=True)
+class Named(Neuron):
     """A neuron by its name, ``logits:golden retriever``.
 
     Which one it is, its layer knows: :meth:`check` gives the channel. Until then it stands for the
@@ -246,52 +226,32 @@ class Named(Target):
         found = re.fullmatch(rf"({OUTPUT}):\s*(.*[^\W\d_].*)", text)
         return cls(found[1], found[2]) if found else None
 
-    def check(self, model: _Model) -> Channel:
+    def check(self, model: ModelLike) -> Channel:
         """Return the channel; raise UnknownLayer, or TargetError with the nearest names."""
-        info: _LayerInfo = model.layer(self.layer)
+        info: LayerLike = model.layer(self.layer)
         return Channel(info.name, info.find(self.name))
-
-    def in_layer(self, layer: str) -> Named:
-        """The same name in another layer."""
-        return Named(layer, self.name)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what stands for it in messages until it is checked: the layer's first channel."""
         return self.channel.as_dict()
 
+    def values(self, _seen: Activations) -> Tensor:
+        """Raise TargetError: which neuron it is, only its layer knows."""
+        raise TargetError(f"{self} was not checked against a network: which neuron is it?")
+
     def key_parts(self) -> dict[str, Any]:
         """Raise TargetError: a result is kept under a number."""
         raise TargetError(f"{self} was not checked against a network: which neuron is it?")
 
-    def title_in(self, _layer: _LayerInfo | None) -> str:
+    @property
+    def summand(self) -> str:
+        """Its text as a part of another one."""
+        return f"{self.layer}:{quoted(self.name)}"
+
+    def title_in(self, _layer: LayerLike | None) -> str:
         """How people call it."""
         return f"{self.layer} {self.name}"
 
 
 # A text is offered to each in turn.
-KINDS: tuple[type[Target], ...] = (Unit, Channel, Named)
-
-
-def from_dict(values: Mapping[str, Any]) -> Target:
-    """Return the target that a message names; what :meth:`Target.as_dict` gave.
-
-    Raises
-    ------
-    TargetError
-    """
-    kinds = {kind.kind: kind for kind in KINDS if kind is not Named}
-    kind = kinds.get(str(values.get("kind"))) if isinstance(values, Mapping) else None
-    if kind is None:
-        given = values.get("kind") if isinstance(values, Mapping) else values
-        hint = nearest(str(given), kinds) or f"expected {', '.join(map(repr, kinds))}"
-        raise TargetError(f"unknown kind of target {given!r}; {hint}")
-    fields = {name: value for name, value in values.items() if name != "kind"}
-    for name, value in fields.items():
-        if name == "layer" and not isinstance(value, str):
-            raise TargetError(f"the layer of a target must be a text, got {shown(value)}")
-        if name != "layer" and (isinstance(value, bool) or not isinstance(value, int)):
-            raise TargetError(f"{name} of a target must be an integer, got {shown(value)}")
-    try:
-        return kind(**fields)
-    except TypeError as error:
-        raise TargetError(f"{fields} is no target of kind {kind.kind!r}: {error}") from error
+KINDS: tuple[type[Neuron], ...] = (Unit, Centre, Channel, Named)

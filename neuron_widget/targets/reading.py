@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from neuron_widget.errors import NeuronOutOfRange, TargetError, shown
-from neuron_widget.targets.kinds import KINDS, Channel, Target
+from neuron_widget.errors import NeuronOutOfRange, TargetError, nearest, shown
+from neuron_widget.targets.grammar import looks_composed, read_expression
+from neuron_widget.targets.groups import group, group_of
+from neuron_widget.targets.kinds import KINDS, Centre, Channel, Named
+from neuron_widget.targets.target import Target
 
-__all__ = ["TargetLike", "as_target", "as_targets", "parse", "parse_targets"]
+__all__ = [
+    "TargetLike",
+    "as_neuron",
+    "as_target",
+    "as_targets",
+    "from_dict",
+    "parse",
+    "parse_targets",
+]
 
 TargetLike = Any
 """A target, its text (``"mixed4a:68"``), or a pair ``(layer, neuron)``."""
@@ -18,6 +29,8 @@ _FORMS = (
     "LAYER:NEURON (mixed4a:68), LAYER:NEURON@ROW,COLUMN (mixed4a:68@7,7) or logits:NAME "
     "(logits:tabby)"
 )
+
+_EXPRESSIONS = ", or an expression of several (mixed4a:68 - 0.5*mixed4b:3)"
 
 
 def parse(text: str) -> Target:
@@ -33,19 +46,43 @@ def parse(text: str) -> Target:
     >>> from neuron_widget.targets import parse
     >>> parse("mixed4a:68@7,7")
     Unit(layer='mixed4a', neuron=68, row=7, column=7)
+    >>> str(parse("0.5*mixed4a:68+mixed3b:12 - mixed4a:68"))
+    'mixed3b:12 - 0.5*mixed4a:68'
     """
     if not isinstance(text, str):
         raise TargetError(f"a target is named by a text such as 'mixed4a:68', got {text!r}")
+    if (of_group := group_of(text)) is not None:
+        target, images, image = of_group
+        if image is None:
+            raise TargetError(
+                f"{text!r} names {images} images, and one target was expected: one of them is "
+                f"'{target} [image 0 of {images}]'"
+            )
+        return group(parse(target), images)[image]
+    if looks_composed(text):
+        try:
+            return read_expression(text)
+        except TargetError:
+            # A class may be called so.
+            named = Named.read(text.strip())
+            if named is None or text.count(":") > 1 or re.search(r"[-+*/]\s*$", text):
+                raise
+            return named
     for kind in KINDS:
         found = kind.read(text.strip())
         if found is not None:
             return found
-    raise TargetError(f"cannot read {text!r} as a target; expected {_FORMS}")
+    raise TargetError(f"cannot read {text!r} as a target; expected {_FORMS}{_EXPRESSIONS}")
 
 
 def parse_targets(text: str) -> list[Target]:
-    """Return the targets that a text names, also ``mixed4a:70-80`` and ``mixed4a:1,5,70-80``."""
+    """Return the targets that a text names: also ``mixed4a:70-80``, ``mixed4a:1,5,70-80``.
+
+    And the images of a group, ``mixed4a:68 - 100*diversity(mixed4a) [4 images]``.
+    """
     text = text.strip()
+    if (of_group := group_of(text)) is not None and of_group[2] is None:
+        return list(group(parse(of_group[0]), of_group[1]))
     found = re.fullmatch(r"(.+):([\d\s,-]*[,-][\d\s,-]*)", text)
     if not found or "@" in text:
         return [parse(text)]
@@ -120,7 +157,7 @@ def as_targets(given: TargetLike, neurons: object = None) -> tuple[Target, ...]:
             raise NeuronOutOfRange(f"no neuron of layer {given} is named; expected at least one")
         return found
     if isinstance(given, str):
-        if ":" not in given:
+        if ":" not in given and not looks_composed(given):
             raise TargetError(
                 f"{given!r} names a layer and no neuron; expected {_FORMS}, or the layer and its "
                 f"neurons: ({given!r}, [0, 1])"
@@ -134,7 +171,57 @@ def as_targets(given: TargetLike, neurons: object = None) -> tuple[Target, ...]:
             return (as_target(given),)
         if ":" not in layer and isinstance(own, Iterable) and not isinstance(own, str):
             return as_targets(layer, own)
-    many = tuple(as_target(one) for one in given)
+    many: list[Target] = []
+    for one in given:
+        if isinstance(one, str) and (of_group := group_of(one)) and of_group[2] is None:
+            many += parse_targets(one)
+        elif isinstance(one, tuple) and one and all(isinstance(t, Target) for t in one):
+            many += one  # a group of several
+        else:
+            many.append(as_target(one))
     if not many:
         raise TargetError(f"no target is named; expected at least one, such as {_FORMS}")
-    return many
+    return tuple(many)
+
+
+def as_neuron(given: TargetLike) -> Target:
+    """As :func:`as_target`, where only a neuron or a unit of one layer will do.
+
+    Raises
+    ------
+    TargetError
+    """
+    target = as_target(given)
+    if target.composed or isinstance(target, Centre):
+        raise TargetError(
+            f"{target.title} is an expression: neuron_widget.render(model, '...') makes its "
+            f"pictures; here a neuron or a unit was expected, such as {target.channel}"
+        )
+    return target
+
+
+def from_dict(values: Mapping[str, Any]) -> Target:
+    """Return the target that a message names; what :meth:`Target.as_dict` gave.
+
+    Raises
+    ------
+    TargetError
+    """
+    kinds = {kind.kind: kind for kind in KINDS if kind.kind in ("channel", "unit")}
+    if isinstance(values, Mapping) and values.get("kind") == "expression":
+        return parse(values.get("text", ""))
+    kind = kinds.get(str(values.get("kind"))) if isinstance(values, Mapping) else None
+    if kind is None:
+        given = values.get("kind") if isinstance(values, Mapping) else values
+        hint = nearest(str(given), kinds) or f"expected {', '.join(map(repr, kinds))}"
+        raise TargetError(f"unknown kind of target {given!r}; {hint}")
+    fields = {name: value for name, value in values.items() if name != "kind"}
+    for name, value in fields.items():
+        if name == "layer" and not isinstance(value, str):
+            raise TargetError(f"the layer of a target must be a text, got {shown(value)}")
+        if name != "layer" and (isinstance(value, bool) or not isinstance(value, int)):
+            raise TargetError(f"{name} of a target must be an integer, got {shown(value)}")
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        raise TargetError(f"{fields} is no target of kind {kind.kind!r}: {error}") from error

@@ -122,6 +122,9 @@ WRONG = [
     (["render", "two", "--neurons", "1", "--out", "OUT"], 2, "no layer 'two'"),
     (["render", "2", "--neurons", "1", "--out", "OUT/image.webp"], 5, "folder"),
     (["render", "2", "--neurons", "1", "--out", "OUT", "--steps", "0"], 2, "--steps"),
+    (["render", "2:1 +", "--out", "OUT"], 2, "at its end: expected a target"),
+    (["render", "2:1 - 7:1", "--out", "OUT"], 2, "no layer '7'"),
+    (["render", "2:1 - diversity(2)", "--out", "OUT"], 2, "[4 images]"),
     (["render", "2", "--neurons", "1", "--out", "OUT", "--lr", "99"], 2, "lr must be"),
     (["render", "2", "--neurons", "1"], 2, "--out"),
     (["render", "2", "-n", "1", "-o", "OUT", "-m", "nonsense"], 3, "unknown model"),
@@ -227,6 +230,20 @@ def test_render(tmp_path: Path, network: VisionModel) -> None:
         assert image["activation"] == float(plain.activation[i])
     lines = run("render", "2", "-n", "1", "-o", tmp_path, *FAST).stdout.splitlines()
     assert lines[-1].startswith(str(tmp_path / "2_neuron_1.webp"))
+
+
+def test_render_expressions(tmp_path: Path, network: VisionModel) -> None:
+    texts = ["2:1 - 0.5*0:3", "2:4", "0:1 - 10*diversity(0) [3 images]"]
+    where = ("-o", tmp_path, "--batch-size", 2, "--store", tmp_path / "store")
+    found = answer("render", *texts, *where, *FAST)
+    plain = render(network, texts, steps=3, size=SIZE, progress=False)
+    assert [image["target"] for image in found["images"]] == [str(t) for t in plain.targets]
+    for i, image in enumerate(found["images"]):
+        saved = read_result(Path(image["file"]))
+        assert saved.targets == plain.targets[i : i + 1]
+        assert np.array_equal(np.asarray(saved.to_pil()), np.asarray(plain.to_pil(i)))
+    done = run("render", *where, *FAST, "--", "-2:1")
+    assert done.exit_code == 0, done.output
 
 
 def test_scan(tmp_path: Path, folder: Path) -> None:

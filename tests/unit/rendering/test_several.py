@@ -217,3 +217,67 @@ def test_one_image_of_an_objective_that_compares_is_told(
     with caplog.at_level(logging.WARNING, "neuron_widget"):
         render(model, "conv:1", objective=CHANNEL - lucent.diversity("conv"), **HOW)
     assert "compares images, and there is one target" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def deep() -> VisionModel:
+    torch.manual_seed(0)
+    module = nn.Sequential()
+    module.add_module("conv", nn.Conv2d(3, 6, 7, padding=3))
+    module.add_module("late", nn.Conv2d(6, 4, 3, stride=2))
+    return load_model(module, preprocess=((0.5,) * 3, (0.5,) * 3), input_size=32)
+
+
+def early_less_late(early: Tensor, late: Tensor) -> Tensor:
+    return early[:, 1].mean() - late[:, 2].mean()
+
+
+def late_differ(early: Tensor, late: Tensor) -> Tensor:
+    return early[:, 1].mean() + late.std(dim=0).mean()
+
+
+@pytest.mark.parametrize(
+    ("objective", "group"),
+    [
+        (each(early_less_late, layers=["conv", "late"]), False),
+        (together(late_differ, layers=["conv", "late"]), True),
+        (CHANNEL - lucent.channel("late", 2), False),
+        (CHANNEL - 100 * lucent.diversity("late"), True),
+        (lucent.channel("late", 2), False),  # the target only says whose picture it is
+    ],
+)
+def test_an_objective_across_layers(objective: Any, group: bool, deep: VisionModel) -> None:
+    targets = ["conv:1"] * 3
+    settled = settle(as_objective(objective, "conv"), deep, as_targets(targets), 32)
+    assert settled.together is group
+    result = render(deep, targets, objective=objective, **HOW)
+    begun = render(deep, targets, objective=objective, **{**HOW, "steps": 1})
+    assert (result.activation > begun.activation).all()
+    with torch.inference_mode(), deep.reading_each(("conv", "late")) as read:
+        maps = read(torch.from_numpy(result.images).permute(0, 3, 1, 2))
+    if hasattr(objective, "function"):
+        expected = float(objective.function(maps["conv"], maps["late"]))
+    else:
+        expected = -float(objective(lambda name: maps[name]))
+    assert float(result.activation.mean()) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"objective": each(early_less_late, layers=["conv", "lat"])}, "did you mean 'late'"),
+        ({"objective": each(early_less_late, layers=["conv"])}, "fails on activations .*of conv"),
+        ({"target": "conv:1@3,3"}, "whole maps of them: name neurons"),
+        ({"engine": "lucent"}, "reads conv, late, and engine 'lucent' reads one layer"),
+    ],
+)
+def test_what_is_wrong_with_an_objective_across_layers(
+    arguments: dict[str, Any], says: str, deep: VisionModel
+) -> None:
+    across = each(early_less_late, layers=["conv", "late"])
+    how = {"target": "conv:1", "objective": across, **HOW, **arguments}
+    del how["progress"]
+    with pytest.raises((ValueError, RenderError), match=says):
+        render_steps(deep, **how)
+    with pytest.raises(TypeError, match="layers must be a list of names"):
+        each(early_less_late, layers="conv")

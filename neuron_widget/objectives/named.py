@@ -1,4 +1,4 @@
-"""What of a target is maximised: a registry of objectives by name.
+"""What of a neuron is maximised: a registry of objectives by name, and functions of one's own.
 
 An objective turns activation maps into one number for each image and channel. A new one is one
 entry here: the page's menu, the command line, the checks and the store's keys read this list.
@@ -11,9 +11,11 @@ This module imports no torch: the widget checks a cell's arguments with it at on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from neuron_widget.errors import WrongType, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,25 +59,43 @@ class NamedObjective:
 
 @dataclass(frozen=True)
 class ImagesObjective:
-    """A function of the activation, with what it speaks of: each image, or all together."""
+    """A function of activations, with what it speaks of: each image, or all together.
 
-    function: Callable[[Tensor], Tensor]
+    ``layers`` are those whose activations it gets, in order; empty for the target's own.
+    """
+
+    function: Callable[..., Tensor]
     together: bool
+    layers: tuple[str, ...] = ()
 
 
-def each(function: Callable[[Tensor], Tensor]) -> ImagesObjective:
+def each(function: Callable[..., Tensor], *, layers: Sequence[str] = ()) -> ImagesObjective:
     """An objective that is asked of each image alone.
 
-    ``function`` gets one image's activation ``(1, C, h, w)``.
+    ``function`` gets one image's activation ``(1, C, h, w)``. With ``layers`` it gets one of each
+    of them, in order, from one forward pass.
+
+    Examples
+    --------
+    A neuron of one layer that fires where the layer behind it is silent:
+
+    >>> from neuron_widget import load_model, render
+    >>> from neuron_widget.objectives import each
+    >>> def unheard(early, late):
+    ...     return early[:, 3].mean() - late.abs().mean()
+    >>> model = load_model("efficientnet_lite0")
+    >>> across = each(unheard, layers=["blocks.1", "blocks.2"])
+    >>> result = render(model, "blocks.1:3", objective=across, steps=2, size=64, progress=False)
     """
-    return ImagesObjective(function, together=False)
+    return ImagesObjective(function, together=False, layers=_names(layers))
 
 
-def together(function: Callable[[Tensor], Tensor]) -> ImagesObjective:
+def together(function: Callable[..., Tensor], *, layers: Sequence[str] = ()) -> ImagesObjective:
     """An objective that is asked of all images of one call together, and may compare them.
 
     ``function`` gets the activation ``(n, C, h, w)`` of all images, in the order of the targets.
-    The images form as one group, so each depends on the others.
+    With ``layers`` it gets one of each of them. The images form as one group, so each depends on
+    the others.
 
     Examples
     --------
@@ -93,7 +113,13 @@ def together(function: Callable[[Tensor], Tensor]) -> ImagesObjective:
     >>> len(result.images)
     4
     """
-    return ImagesObjective(function, together=True)
+    return ImagesObjective(function, together=True, layers=_names(layers))
+
+
+def _names(layers: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(layers, str) or not all(isinstance(name, str) for name in layers):
+        raise WrongType(f"layers must be a list of names such as ['mixed4a'], got {shown(layers)}")
+    return tuple(layers)
 
 
 OBJECTIVES: dict[str, NamedObjective] = {}
