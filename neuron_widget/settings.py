@@ -96,6 +96,47 @@ class RenderOptions(TypedDict, total=False):
             alias=canonical_objective,
         ),
     ]
+    param: Annotated[
+        str,
+        Setting(
+            "fourier",
+            "What an image is made of.",
+            choices=(
+                Choice(
+                    "fourier",
+                    "Fourier",
+                    "Waves of any strength: the clearest and strongest pictures.",
+                ),
+                Choice(
+                    "maco",
+                    "MACO",
+                    "Waves as strong as in photos, of which only the places change: scenes in "
+                    "photos' colours, without noise in deep layers.",
+                ),
+                Choice("pixel", "pixels", "Each pixel by itself: shows why nobody does so."),
+            ),
+            page=PageControl("Form"),
+        ),
+    ]
+    decay: Annotated[
+        float,
+        Setting(
+            1.0,
+            "Of Fourier images: how much slower fine waves grow than coarse ones, as a power of "
+            "the frequency.",
+            low=0,
+            high=4,
+        ),
+    ]
+    spectrum: Annotated[
+        Any,  # a file; for Python also what photo_spectrum() returns
+        Setting(
+            None,
+            "Of MACO images: how strong waves are in photos of yours, a file of photo_spectrum(). "
+            "Default: in photos that come with the package.",
+            optional=True,
+        ),
+    ]
     engine: Annotated[
         str,
         Setting(
