@@ -102,18 +102,9 @@ class RenderOptions(TypedDict, total=False):
             "fourier",
             "What an image is made of.",
             choices=(
-                Choice(
-                    "fourier",
-                    "Fourier",
-                    "Waves of any strength: the clearest and strongest pictures.",
-                ),
-                Choice(
-                    "maco",
-                    "MACO",
-                    "Waves as strong as in photos, of which only the places change: scenes in "
-                    "photos' colours, without noise in deep layers.",
-                ),
-                Choice("pixel", "pixels", "Each pixel by itself: shows why nobody does so."),
+                Choice("fourier", "Fourier", "Waves of any strength: the strongest pictures."),
+                Choice("maco", "MACO", "Waves as strong as in photos: only their places change."),
+                Choice("pixel", "pixels", "Each pixel by itself: mostly noise."),
             ),
             page=PageControl("Form"),
         ),

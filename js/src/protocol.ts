@@ -843,17 +843,17 @@ export const SETTINGS: readonly Setting[] = [
 			{
 				name: "fourier",
 				label: "Fourier",
-				help: "Waves of any strength: the clearest and strongest pictures."
+				help: "Waves of any strength: the strongest pictures."
 			},
 			{
 				name: "maco",
 				label: "MACO",
-				help: "Waves as strong as in photos, of which only the places change: scenes in photos' colours, without noise in deep layers."
+				help: "Waves as strong as in photos: only their places change."
 			},
 			{
 				name: "pixel",
 				label: "pixels",
-				help: "Each pixel by itself: shows why nobody does so."
+				help: "Each pixel by itself: mostly noise."
 			}
 		]
 	},

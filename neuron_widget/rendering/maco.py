@@ -22,7 +22,7 @@ __all__ = ["MacoImage"]
 
 # Radians of one unit of what Adam works on, whose steps are of about `lr`: so one default of that
 # setting serves all parameterisations.
-_PACE = 4.0
+_PACE = 8.0
 
 
 class MacoImage(Parameterisation):
