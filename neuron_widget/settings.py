@@ -117,6 +117,7 @@ class RenderOptions(TypedDict, total=False):
             "the frequency.",
             low=0,
             high=4,
+            only_with=("param", "fourier"),
         ),
     ]
     spectrum: Annotated[
@@ -126,6 +127,7 @@ class RenderOptions(TypedDict, total=False):
             "Of MACO images: how strong waves are in photos of yours, a file of photo_spectrum(). "
             "Default: in photos that come with the package.",
             optional=True,
+            only_with=("param", "maco"),
         ),
     ]
     engine: Annotated[

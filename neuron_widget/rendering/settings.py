@@ -216,30 +216,29 @@ def known_settings(
     }
 
 
-# Of one parameterisation alone.
-_ONLY_OF = {"decay": "fourier", "spectrum": "maco"}
-
-
 def _check_param(options: dict[str, Any]) -> Spectrum | None:
     """Check what depends on the parameterisation; the spectrum, by its key from now on."""
     param, fourier = options["param"], RENDER["param"].default
+    spectrum = None
+    if options["spectrum"] is not None:
+        from neuron_widget.rendering.natural import as_spectrum
+
+        spectrum = as_spectrum(options["spectrum"])
+        options["spectrum"] = spectrum.key
     if options["engine"] == "lucent" and param != fourier:
         raise WrongValue(
             f"param {param!r}: engine 'lucent' makes Fourier images only; use engine='fast', or "
             f"param={fourier!r}"
         )
-    for name, only in _ONLY_OF.items():
-        if options[name] != RENDER[name].default and param != only:
+    for name, setting in RENDER.items():
+        if setting.only_with is None or options[name] == setting.default:
+            continue
+        other, value = setting.only_with
+        if options[other] != value:
             raise WrongValue(
-                f"{name} is a setting of images with param={only!r}, and these have "
-                f"param={param!r}; leave {name} out"
+                f"{name} is a setting of images with {other}={value!r}, and these have "
+                f"{other}={options[other]!r}; leave {name} out"
             )
-    if options["spectrum"] is None:
-        return None
-    from neuron_widget.rendering.natural import as_spectrum
-
-    spectrum = as_spectrum(options["spectrum"])
-    options["spectrum"] = spectrum.key
     return spectrum
 
 
