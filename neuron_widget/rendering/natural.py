@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neuron_widget.durable import write_atomically
-from neuron_widget.errors import WrongType, WrongValue, shown
+from neuron_widget.errors import WrongType, WrongValue, first_line, shown
 from neuron_widget.names import as_path
 from neuron_widget.rendering.colour import COLOUR
 
@@ -105,7 +105,7 @@ class Spectrum:
     def load(file: str | Path) -> Spectrum:
         """Read what :meth:`save` wrote. Raises ValueError."""
         path = as_path(file, "the spectrum's file", WrongValue, example="photos.npy")
-        makes = "photo_spectrum(photos).save(file) makes one"
+        makes = "make one with photo_spectrum(photos).save(file)"
         try:
             if path.stat().st_size > _LARGEST_FILE:
                 raise WrongValue(f"{path.name!r} is too large to be a spectrum of photos; {makes}")
@@ -113,8 +113,9 @@ class Spectrum:
         except (OSError, ValueError, EOFError) as error:
             if isinstance(error, WrongValue):
                 raise
+            why = getattr(error, "strerror", None) or first_line(error)
             raise WrongValue(
-                f"spectrum: {path.name!r} cannot be read as one of photos ({error}); {makes}"
+                f"spectrum: {path.name!r} cannot be read as one of photos ({why}); {makes}"
             ) from error
         shape = (3, len(_RADII) + 1, _ANGLES)
         good = isinstance(amplitudes, np.ndarray) and amplitudes.dtype == np.float16
