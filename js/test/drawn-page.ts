@@ -3,7 +3,11 @@ import factory from "../src/index";
 import { TestModel } from "./helpers";
 
 /** Time for the page to draw what it was told. */
-export const drawn = (): Promise<void> => new Promise((done) => setTimeout(done, 30));
+export const drawn = async (): Promise<void> => {
+	// Drawing, what is done after it, and what that draws: each waits for a frame, and then a turn.
+	for (let i = 0; i < 3; i++)
+		await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 10)));
+};
 
 /** A widget that is drawn anew for every test of the block that calls this. */
 export class DrawnPage {

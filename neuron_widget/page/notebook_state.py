@@ -15,6 +15,7 @@ names are added to it that are no traits, so that only what has changed is sent:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -121,7 +122,9 @@ class NotebookState:
     def _submit(self, delay: float, *, priority: int, share: float) -> Job:
         def packed(_: None) -> None:
             if self.watched:
-                self.send()
+                # Shiny takes nothing from a worker; nor is there a file that would hold it.
+                with contextlib.suppress(RuntimeError):
+                    self.send()
             if self._again:
                 self._again = False
                 self.heard(NEWS[0])

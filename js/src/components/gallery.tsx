@@ -310,6 +310,7 @@ function Tile({ layer, neuron, entry }: { layer: string; neuron: number; entry: 
 			aria-label={`${nameOf(target, info)}, ${states.join(", ")}`}
 			title={name ? `${name} (${neuron})` : `${neuron}`}
 			data-neuron={neuron}
+			data-says={name}
 		>
 			{thumb && !dead && <img src={thumb.url} alt="" decoding="async" />}
 		</div>

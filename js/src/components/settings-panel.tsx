@@ -63,7 +63,8 @@ export function SettingsPanel() {
 					</span>
 				</div>
 			</form>
-			<DictionaryForm />
+			{/* Classes have names of their own, and are no features to be read in another way. */}
+			{!state.layerInfo.value?.names && <DictionaryForm />}
 		</>
 	);
 }

@@ -46,7 +46,7 @@ class Host:
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
         self.asked_by_host: list[str] = []
-        # Seconds from the cell to the first picture that moved or was finished.
+        # Seconds from opening the page to the first picture that moved or was finished.
         self.first_picture = 0.0
         page.on("console", self._on_console)
         page.on("pageerror", self._on_page_error)
@@ -54,8 +54,11 @@ class Host:
 
     # ------------------------------------------------------------------ what an adapter says
 
+    def prepare(self) -> None:
+        """What a person does before the page is opened; not in the time to the first picture."""
+
     def show(self) -> None:
-        """Run the cell."""
+        """Open the page and run the cell."""
         raise NotImplementedError
 
     def root(self, view: int = 0) -> Locator:

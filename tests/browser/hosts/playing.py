@@ -36,6 +36,7 @@ def play_and_compare(host: Host) -> None:
         came = play(host)
     finally:
         if shots:
+            host.heard(15)  # what was under way is done: a picture of it says more
             host.page.screenshot(path=Path(shots) / f"{type(host).__name__}.png", full_page=True)
     print(f"  first picture after {host.first_picture:.1f} s")
     if os.environ.get("NEURON_WIDGET_HOSTS_TABLE"):

@@ -27,6 +27,8 @@ class Program(Host):
 
     file: ClassVar[str]
     package: ClassVar[str]
+    # What it serves without running the file: who asks for the page starts a widget of their own.
+    alive: ClassVar[str] = "/"
 
     def __init__(self, page: Page, home: Path, cell: str):
         super().__init__(page, importlib.metadata.version(self.package))
@@ -41,7 +43,7 @@ class Program(Host):
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        until_it_answers(self.address, self._server, home / "server.log")
+        until_it_answers(self.address + self.alive, self._server, home / "server.log")
 
     def text(self, cell: str) -> str:
         """The file that the server shows."""
@@ -66,6 +68,7 @@ class Voila(Program):
 
     title = "Voila"
     file, package = "app.ipynb", "voila"
+    alive = "/voila/static/voila.js"
     strict = False
     asks: ClassVar = (r"fontawesome",)
 
@@ -132,6 +135,7 @@ class Panel(Program):
 
     title = "Panel"
     file, package = "app.py", "panel"
+    alive = "/liveness"
     strict = False
     # It has modules of widgets from a CDN, and the icons of its own; here they lie on the disk.
     asks: ClassVar = (r"font-awesome", r"/anywidget@")
@@ -150,6 +154,7 @@ class Panel(Program):
             "panel",
             "serve",
             self.file,
+            "--liveness",
             "--address",
             "127.0.0.1",
             "--port",
@@ -230,9 +235,8 @@ class Hub(JupyterLab):
         page.locator("#login_submit").click()
         page.wait_for_url("**/user/**/lab**", timeout=180_000)
 
-    def show(self) -> None:
+    def prepare(self) -> None:
         self.log_in(self.page, "one")
-        super().show()
 
     def join(self, page: Page, cell: str) -> JupyterLab:
         """Another user, logged in, with a notebook of their own."""

@@ -42,6 +42,7 @@ def finished(root: Locator, neuron: int) -> None:
 
 def view(host: Host) -> None:
     """The widget is drawn in its output, with its network, its layer and a picture."""
+    host.prepare()
     began = time.monotonic()
     host.show()
     root = host.root()
@@ -162,7 +163,9 @@ def at_home(host: Host) -> None:
 
 
 def calm(host: Host) -> None:
-    """Nothing is wrong in the console."""
+    """Nothing is wrong on the page, nor in the console."""
+    host.heard(3)  # what a notebook is to hold is packed a moment after the work
+    expect(host.root().get_by_role("alert")).to_have_count(0)
     assert not host.errors, "\n".join(host.errors)
 
 

@@ -32,6 +32,7 @@ def test_two_users_of_a_hub_have_widgets_of_their_own(
 ) -> None:
     cell = widget_cell(folder, previews=False)
     with opened(browser, lambda page: closing(Hub(page, tmp_path, cell))) as one:
+        one.prepare()
         one.show()
         finished(one.root(), 7)
         context = browser.new_context(viewport={"width": 1400, "height": 1100})

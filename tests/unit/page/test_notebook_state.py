@@ -167,3 +167,20 @@ def test_the_latest_stay_when_there_is_too_much(
     pack(session, saved)
     assert page.state["_saved"]["holds"] == [2]
     assert page.state["_saved_1"] is None
+
+
+def test_a_host_that_takes_nothing_from_a_worker_is_no_fault_of_the_work(
+    make: Callable[[], Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, saved, _page = make()
+
+    def refuse(news: dict[str, Any]) -> None:
+        raise RuntimeError("Cannot send outside of a session")
+
+    monkeypatch.setattr(saved, "_send", refuse)
+    saved.watched = True
+    render(session, 3)
+    assert saved.packing().finished.wait(LIMIT)
+    kinds = [m["kind"] for m in session.state.snapshot()[0]["messages"]]
+    assert "image" in kinds
+    assert "error" not in kinds
