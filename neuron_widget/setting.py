@@ -71,6 +71,8 @@ class Setting:
         Whether None is a value: "choose for me".
     usual
         What None comes to for most networks.
+    only_with
+        Name and value of the setting that it belongs to: with another value it has its default.
     """
 
     default: Any
@@ -83,6 +85,7 @@ class Setting:
     page: PageControl | None = None
     optional: bool = False
     usual: Any = None
+    only_with: tuple[str, str] | None = None
     alias: Callable[[Any], Any] | None = None
     name: str = ""
     type: type = object

@@ -96,6 +96,40 @@ class RenderOptions(TypedDict, total=False):
             alias=canonical_objective,
         ),
     ]
+    param: Annotated[
+        str,
+        Setting(
+            "fourier",
+            "What an image is made of.",
+            choices=(
+                Choice("fourier", "Fourier", "Waves of any strength: the strongest pictures."),
+                Choice("maco", "MACO", "Waves as strong as in photos: only their places change."),
+                Choice("pixel", "pixels", "Each pixel by itself: mostly noise."),
+            ),
+            page=PageControl("Form"),
+        ),
+    ]
+    decay: Annotated[
+        float,
+        Setting(
+            1.0,
+            "Of Fourier images: how much slower fine waves grow than coarse ones, as a power of "
+            "the frequency.",
+            low=0,
+            high=4,
+            only_with=("param", "fourier"),
+        ),
+    ]
+    spectrum: Annotated[
+        Any,  # a file; for Python also what photo_spectrum() returns
+        Setting(
+            None,
+            "Of MACO images: how strong waves are in photos of yours, a file of photo_spectrum(). "
+            "Default: in photos that come with the package.",
+            optional=True,
+            only_with=("param", "maco"),
+        ),
+    ]
     engine: Annotated[
         str,
         Setting(

@@ -75,7 +75,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
     store : folder or False, optional
         Where images and scans are kept and looked for first; ``False`` for nowhere. Default the
         folder that ``NEURON_WIDGET_STORE`` names, else the platform's cache folder.
-    steps, size, lr, seed, objective, engine, redirect_relu, precision
+    steps, size, lr, seed, objective, param, decay, spectrum, engine, redirect_relu, precision
         How images are made; see :func:`neuron_widget.render`.
     top_k : int
         How many photos to show most and least activating, 1 to 50.

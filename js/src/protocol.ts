@@ -833,6 +833,31 @@ export const SETTINGS: readonly Setting[] = [
 		]
 	},
 	{
+		name: "param",
+		type: "choice",
+		label: "Form",
+		help: "What an image is made of.",
+		default: "fourier",
+		remakes: true,
+		choices: [
+			{
+				name: "fourier",
+				label: "Fourier",
+				help: "Waves of any strength: the strongest pictures."
+			},
+			{
+				name: "maco",
+				label: "MACO",
+				help: "Waves as strong as in photos: only their places change."
+			},
+			{
+				name: "pixel",
+				label: "pixels",
+				help: "Each pixel by itself: mostly noise."
+			}
+		]
+	},
+	{
 		name: "redirect_relu",
 		type: "choice",
 		label: "Redirected ReLU",

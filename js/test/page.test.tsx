@@ -506,7 +506,10 @@ describe("the page", () => {
 			new Event("submit", { bubbles: true, cancelable: true }),
 		);
 		expect(model.of("configure")).toEqual([
-			{ kind: "configure", settings: { ...MADE, redirect_relu: "auto", previews: true, seed: 7 } },
+			{
+				kind: "configure",
+				settings: { ...MADE, param: "fourier", redirect_relu: "auto", previews: true, seed: 7 },
+			},
 		]);
 		model.tell(configured({ seed: 7 }));
 		await drawn();

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from neuron_widget.networks.gpu_kernels import have_kernels, sampled_gradient
-from neuron_widget.rendering.movements import Movements
+from neuron_widget.rendering.movements import MOVEMENTS, Movements
 from neuron_widget.rendering.param import generator_for
 from neuron_widget.targets import Target
 
@@ -40,6 +40,11 @@ class Augmentation(Movements):
     and only in the corners).
     """
 
+    @classmethod
+    def of(cls, param: str) -> Augmentation:
+        """That of a parameterisation."""
+        return cls(**vars(MOVEMENTS[param]))
+
     def matrices(self, draws: Tensor, height: int, width: int) -> Tensor:
         """Uniform numbers ``(..., 6)`` in 0..1 -> matrices ``(..., 2, 3)`` for :func:`warp`.
 
@@ -48,8 +53,12 @@ class Augmentation(Movements):
         """
         u = draws.double()
         before = (u[..., 0:2] - 0.5) * max(self.jitter - 1, 0)
-        low, high = self.scale
+        low, high = self.crop or self.scale
         scale = low + (high - low) * u[..., 2]
+        if self.crop is not None:
+            room = torch.stack([(1 - scale) * width, (1 - scale) * height], dim=-1)
+            before = before + (u[..., 0:2] - 0.5) * room
+            scale = 1 / scale
         angle = torch.deg2rad((2 * u[..., 3] - 1) * self.rotate)
         after = (u[..., 4:6] - 0.5) * max(self.jitter_after - 1, 0)
         cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
@@ -115,6 +124,25 @@ class AugmentationStream:
             self._matrices = matrices.to(self.device, non_blocking=True)
             self._block = block
         return self._matrices[row]
+
+    def noise(self, step: int) -> Tensor | None:
+        """``(N, 3, H, W)`` float32 on the device, to be added at this step; None without noise."""
+        most = self.augmentation.noise
+        if not most:
+            return None
+        drawn = [
+            torch.rand(
+                (3, self.height, self.width),
+                generator=generator_for("noise", self.seed, target, step),
+                dtype=torch.float32,
+                device="cpu",
+            )
+            for target in self.targets
+        ]
+        noise = torch.stack(drawn).sub_(0.5).mul_(2 * most)
+        if self.device.type == "cuda":
+            noise = noise.pin_memory()
+        return noise.to(self.device, non_blocking=True)
 
 
 def warp(images: Tensor, matrices: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from neuron_widget.rendering.augment import AugmentationStream, warp
 from neuron_widget.rendering.batch_invariant import BatchInvariantConvolutions
 from neuron_widget.rendering.captured import Captured
 from neuron_widget.rendering.composed import layers_read, values_of
-from neuron_widget.rendering.param import FourierImage
+from neuron_widget.rendering.param import Parameterisation
 from neuron_widget.rendering.result import Spectra
 from neuron_widget.rendering.settings import REDIRECT_STEPS, RenderSettings
 from neuron_widget.targets import Target
@@ -72,7 +72,7 @@ class Batch:
         self,
         model: VisionModel,
         settings: RenderSettings,
-        image: FourierImage,
+        image: Parameterisation,
         places: tuple[int, ...],
         start: Snapshot | None = None,
         fast: Reader | None = None,
@@ -90,7 +90,10 @@ class Batch:
         if start is None:
             noise = torch.stack([image.start(options["seed"], *who) for who in self._who()])
             zero = torch.zeros_like(noise)
-            start = Snapshot(0, Spectra(noise, zero, zero))
+            alpha = None
+            if image.marks_alpha:
+                alpha = torch.zeros((len(places), image.height, image.width), device=device)
+            start = Snapshot(0, Spectra(noise, zero, zero, alpha))
         self.step = start.step
         self.saved = start
         self._spectra = start.spectra.each(torch.clone)
@@ -122,6 +125,7 @@ class Batch:
         self.samples: list[tuple[int, Tensor]] = []
         # What a step reads and leaves lies where it lay in the step before: see Captured.
         self._matrices = torch.zeros((len(places), 2, 3), device=device)
+        self._noise: Tensor | None = None
         self._steps_made = torch.full((), float(start.step), device=device)
         self._values = torch.zeros(len(places), device=device)
         self._captured = Captured(model.module, device)
@@ -142,7 +146,7 @@ class Batch:
         spectra, device = self._spectra, self.model.device
         one_kernel = device.type in ("cpu", "cuda", "mps")
         # Each image is a parameter of its own, a view of the batch: on the CPU the last bit of an
-        # element depends on the size of the tensor it is updated in, see FourierImage.decode.
+        # element depends on the size of the tensor it is updated in, see Parameterisation.decode.
         all_three = (spectra.spectrum, spectra.exp_avg, spectra.exp_avg_sq)
         apart = device.type != "cuda"
         parts = list(zip(*(t.unbind() if apart else (t,) for t in all_three), strict=True))
@@ -172,6 +176,7 @@ class Batch:
             scope.enter_context(torch.autocast(self.model.device.type, enabled=False))
             redirect = bool(settings.options["redirect_relu"]) and step < REDIRECT_STEPS
             self._matrices.copy_(self._augmentation.matrices(step))
+            self._draw_noise(step)
             if redirect or not self._is_ours():
                 self._work(redirect)
             else:
@@ -179,6 +184,13 @@ class Batch:
         self.step = step + 1
         if self.step == 1 or self.step % SAMPLE_EVERY == 0:
             self.samples.append((self.step, self.values))
+
+    def _draw_noise(self, step: int) -> None:
+        noise = self._augmentation.noise(step)
+        if self._noise is None or noise is None:
+            self._noise = noise
+        else:
+            self._noise.copy_(noise)
 
     def _is_ours(self) -> bool:
         """Whether a step runs no code of a user's, which may be another one every time."""
@@ -206,6 +218,8 @@ class Batch:
         spectrum = self._spectra.spectrum[part].detach().requires_grad_()
         pictures = self.image.decode(spectrum)
         images = warp(pictures, self._matrices[part])
+        if self._noise is not None:
+            images = images + self._noise[part]
         # The backward pass too runs where the forward pass did: a network that checkpoints its
         # activations computes them again there, and they must come out the same.
         fast = self._serving(len(images))
@@ -213,6 +227,7 @@ class Batch:
         on_cpu = images.device.type == "cpu"
         of_one = self.settings.objective.of_one_neuron and not self._composed
         only_neurons = fast is not None and on_cpu and of_one
+        marks = self._spectra.alpha is not None
         with self._reading(part, redirect, fast, only_neurons) as read:
             with self._modes(redirect, fast):
                 found = read(images)
@@ -226,7 +241,10 @@ class Batch:
                 found,
             )
             with self._modes(redirect, fast):
-                gradient = _gradient(-values.sum(), spectrum)
+                gradient, *cared = _gradient(-values.sum(), spectrum, *([pictures] * marks))
+        if self._spectra.alpha is not None:
+            red, green, blue = cared[0].abs().unbind(1)
+            self._spectra.alpha[part].add_(red + green + blue)
         if self._parameters[0].ndim == gradient.ndim:
             self._parameters[0].grad = gradient
             return values.detach()
@@ -315,16 +333,16 @@ class Batch:
         return parts[0], parts[1]
 
 
-def _gradient(value: Tensor, of: Tensor) -> Tensor:
-    """Only this gradient: none for the weights, whatever their flags say.
+def _gradient(value: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
+    """Only these gradients: none for the weights, whatever their flags say.
 
     As ``torch.autograd.grad``, which is itself a function that a mode may replace, and therefore
     runs outside of the modes it is called in.
     """
     engine = torch.autograd.Variable._execution_engine
     try:
-        (found,) = engine.run_backward(
-            (value,), (torch.ones_like(value),), False, False, (of,), False, accumulate_grad=False
+        found = engine.run_backward(
+            (value,), (torch.ones_like(value),), False, False, of, False, accumulate_grad=False
         )
     except Exception as error:
         if is_out_of_memory(error):
@@ -340,5 +358,4 @@ def _gradient(value: Tensor, of: Tensor) -> Tensor:
             "gradient of an image: pass use_reentrant=False to torch.utils.checkpoint.checkpoint, "
             "or leave checkpoints out in evaluation mode (if self.training: ...)"
         ) from error
-    assert isinstance(found, Tensor)
-    return found
+    return tuple(found)

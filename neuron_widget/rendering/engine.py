@@ -62,6 +62,16 @@ def render(
         activation; see :mod:`neuron_widget.rendering.objective`. One that compares images
         (torch-lucent's ``diversity``; :func:`neuron_widget.objectives.together`) makes those of
         the call as one group.
+    param
+        What an image is made of: ``"fourier"``, its spectrum; ``"maco"``, the phases of a spectrum
+        whose magnitudes are those of photos (Fel et al., NeurIPS 2023), seen in random crops with
+        noise; ``"pixel"``, its pixels, for teaching.
+    decay
+        Of Fourier images: the power of the frequency by which fine waves grow slower.
+    spectrum
+        Of MACO images: a :class:`.natural.Spectrum`, or its file, as
+        :func:`neuron_widget.analysis.photo_spectrum.photo_spectrum` makes it of photos of yours.
+        Default: one of the photos that come with the package.
     engine
         ``"fast"``, or ``"lucent"``: torch-lucent's own ``render_vis``, to compare with.
     batch_size

@@ -51,7 +51,7 @@ __all__ = [
 Manifest = Mapping[str, Any]
 
 SPECTRA = ("spectrum", "exp_avg", "exp_avg_sq")
-"""The arrays of a state, each ``(3, size, size // 2 + 1, 2)`` float32."""
+"""The arrays of a state, each of the shape that the image's parameterisation says, float32."""
 
 _SOFTWARE = 0x0131  # Exif's Software
 # What a rendering can be; nothing beyond it is read or decoded.
@@ -186,9 +186,11 @@ def state_bytes(arrays: Arrays, manifest: Manifest) -> bytes:
     return pack_arrays(arrays, {"kind": "state", **manifest})
 
 
-def read_state(record: Record, size: int) -> tuple[Arrays, dict[str, Any]]:
-    """Return arrays and manifest of the state of an image of ``size`` px; raises Damaged."""
-    record.expect(**dict.fromkeys(SPECTRA, ("<f4", (3, size, size // 2 + 1, 2))))
+def read_state(
+    record: Record, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[Arrays, dict[str, Any]]:
+    """Return arrays, of these shapes by name, and manifest of an image's state; raises Damaged."""
+    record.expect(**{name: ("<f4", shape) for name, shape in shapes.items()})
     return record.arrays(), record.facts
 
 

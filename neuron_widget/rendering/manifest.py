@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from neuron_widget.rendering.result import (
     settings_of,
 )
 from neuron_widget.targets import Channel, Target, parse
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "join",
@@ -97,15 +100,14 @@ def state_size(result: RenderResult) -> int:
     """Bytes of the optimiser's state of one image; 0 if the result carries none."""
     if result.state is None:
         return 0
-    spectrum = result.state.spectra.spectrum
-    return 3 * spectrum[0].numel() * spectrum.element_size()
+    return sum(t[0].numel() * t.element_size() for t in _arrays(result.state).values())
 
 
 def state_parts(result: RenderResult, i: int = 0) -> tuple[Arrays, dict[str, Any]]:
     """Return arrays and manifest of what is needed to go on with image ``i``."""
     state = result.state
     assert state is not None
-    arrays = {name: getattr(state.spectra, name)[i].numpy() for name in SPECTRA}
+    arrays = {name: tensor[i].numpy() for name, tensor in _arrays(state).items()}
     manifest = {
         "neuron": result.neurons[i],
         "target": str(result.targets[i]),
@@ -115,6 +117,11 @@ def state_parts(result: RenderResult, i: int = 0) -> tuple[Arrays, dict[str, Any
     return arrays, manifest
 
 
+def _arrays(state: RenderState) -> dict[str, Tensor]:
+    found = {name: getattr(state.spectra, name) for name in (*SPECTRA, "alpha")}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
 def state_from_arrays(arrays: Arrays, manifest: dict[str, Any]) -> RenderState:
     """Return the state of one image from :func:`state_parts`; raises Damaged."""
     import torch
@@ -122,9 +129,9 @@ def state_from_arrays(arrays: Arrays, manifest: dict[str, Any]) -> RenderState:
     try:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("it holds numbers that are not finite")
-        tensors = (torch.from_numpy(arrays[name].copy())[None] for name in SPECTRA)
+        tensors = {name: torch.from_numpy(a.copy())[None] for name, a in arrays.items()}
         steps = whole(manifest["steps"], 1, _LARGEST_STEP)
-        return RenderState(Spectra(*tensors), (steps,), (_history(manifest),))
+        return RenderState(Spectra(**tensors), (steps,), (_history(manifest),))
     except MALFORMED as error:
         raise Damaged(f"not the state of a rendering ({error})") from error
 
@@ -143,6 +150,7 @@ def take(result: RenderResult, i: int) -> RenderResult:
         seconds=result.seconds / len(result),
         settings=settings_of(result.settings, result.targets[i : i + 1]),
         state=None,
+        alpha=result.alpha[i : i + 1] if result.alpha is not None else None,
     )
 
 
@@ -156,6 +164,7 @@ def join(results: Sequence[RenderResult], targets: Sequence[Target]) -> RenderRe
     histories = [{step: float(values[0]) for step, values in one.history} for one in chosen]
     states = [one.state for one in chosen if one.state is not None]
     names = {t: name for one in chosen for t, name in one.settings.get("names", {}).items()}
+    alphas = [one.alpha for one in chosen if one.alpha is not None]
     return replace(
         chosen[0],
         images=np.concatenate([one.images for one in chosen]),
@@ -166,4 +175,5 @@ def join(results: Sequence[RenderResult], targets: Sequence[Target]) -> RenderRe
         settings=settings_of({**chosen[0].settings, "names": names}, targets),
         steps=min(one.steps for one in chosen),
         state=RenderState.join(states) if len(states) == len(chosen) else None,
+        alpha=np.concatenate(alphas) if len(alphas) == len(chosen) else None,
     )

@@ -1,4 +1,4 @@
-"""What an image is made of: a Fourier spectrum and decorrelated colour.
+"""What an image is made of, in the usual way: a Fourier spectrum and decorrelated colour.
 
 After lucid's and torch-lucent's ``param.image(size, fft=True, decorrelate=True)`` (Olah,
 Mordvintsev, Schubert, *Feature Visualization*, Distill 2017): gradient steps on the spectrum,
@@ -9,20 +9,19 @@ in natural images, lead to pictures without the high-frequency noise that steps 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from neuron_widget.settings import RenderOptions
+from neuron_widget.rendering.colour import COLOUR
 from neuron_widget.targets import Target
 
-__all__ = ["FourierImage", "generator_for"]
+__all__ = ["FourierImage", "Parameterisation", "generator_for"]
 
 START_SD = 0.01
 """Standard deviation of the starting spectrum."""
-
-# Square root of the colour covariance of ImageNet, as lucid ships it; rows are R, G, B.
-_COLOUR_SVD_SQRT = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
 def generator_for(purpose: str, seed: int, target: Target, part: int = 0) -> torch.Generator:
@@ -38,71 +37,123 @@ def generator_for(purpose: str, seed: int, target: Target, part: int = 0) -> tor
     return torch.Generator(device="cpu").manual_seed(number)
 
 
-class FourierImage:
-    """Images of one size, parameterised by their spectra.
+class Parameterisation(ABC):
+    """Images of one size, each made of an array that gradient steps change.
+
+    A new one is a subclass, an entry in :mod:`.parameterisations` and a choice in ``settings.py``.
 
     Parameters
     ----------
     height, width
         Size of the images in pixels; odd sizes work.
     device
-        Where spectra and images live.
+        Where arrays and images live.
     grey
         Whether the images have no colours: for networks that cannot see them.
 
     Attributes
     ----------
     shape
-        Shape of one spectrum: ``(3, height, width // 2 + 1, 2)``, the last axis real and
-        imaginary part.
+        Shape of the array of one image.
     """
+
+    marks_alpha: ClassVar[bool] = False
+    """Whether it is noted where the gradient cared: see :attr:`.RenderResult.alpha`."""
 
     def __init__(
         self, height: int, width: int, device: torch.device | str = "cpu", *, grey: bool = False
     ):
         self.height, self.width, self.grey = height, width, grey
         self.device = torch.device(device)
-        self.shape = (3, height, width // 2 + 1, 2)
+        self.shape = self.shape_for(height, width)
+        self._colour = torch.from_numpy(COLOUR).float().to(self.device)
+
+    @staticmethod
+    @abstractmethod
+    def shape_for(height: int, width: int) -> tuple[int, ...]:
+        """:attr:`shape` of an image of this size."""
+
+    @abstractmethod
+    def start(self, seed: int, target: Target, part: int = 0) -> Tensor:
+        """The starting array of one image, :attr:`shape`, noise of its own generator.
+
+        ``part``: which of several images of one target.
+        """
+
+    @abstractmethod
+    def decode(self, arrays: Tensor) -> Tensor:
+        """Arrays ``(N, *shape)`` -> images ``(N, 3, H, W)`` in 0..1, float32, differentiable.
+
+        An image does not depend on how many others there are, not in its last bit: in a batch of
+        another size that bit would grow into another picture within 50 steps.
+        """
+
+    def _noise(self, seed: int, target: Target, part: int) -> Tensor:
+        """Normal noise of its own generator, on the CPU."""
+        generator = generator_for("start", seed, target, part)
+        return torch.randn(self.shape, generator=generator, dtype=torch.float32, device="cpu")
+
+    def _coloured(self, image: Tensor) -> Tensor:
+        """From decorrelated colours ``(N, 3, H, W)`` to what a sigmoid makes RGB."""
+        with torch.autocast(self.device.type, enabled=False):  # the caller's is not ours
+            mixed = torch.matmul(self._colour, image.flatten(2)).view_as(image)
+            return self._grey(mixed)
+
+    def _grey(self, image: Tensor) -> Tensor:
+        return image.mean(dim=1, keepdim=True).expand_as(image) if self.grey else image
+
+    def _valid(self, image: Tensor) -> Tensor:
+        """Into 0..1."""
+        if self.device.type == "cpu" and len(image) > 1:
+            # One call an image: the CPU's vector and scalar code differ in the last bit, and where
+            # one gives way to the other depends on the size of the whole batch.
+            return torch.stack([torch.sigmoid(one) for one in image.unbind()])
+        return torch.sigmoid(image)
+
+
+class FourierImage(Parameterisation):
+    """Images that are parameterised by their spectra.
+
+    The last axis of :attr:`shape`, ``(3, height, width // 2 + 1, 2)``, is real and imaginary part.
+
+    Parameters
+    ----------
+    height, width, device, grey
+        As those of :class:`Parameterisation`.
+    decay
+        With which power of the frequency the steps get smaller: at 1 natural images' own.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        device: torch.device | str = "cpu",
+        *,
+        grey: bool = False,
+        decay: float = 1.0,
+    ):
+        super().__init__(height, width, device, grey=grey)
         fy = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")[:, None]
         fx = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")[None, :]
         frequency = torch.sqrt(fx * fx + fy * fy).clamp(min=1.0 / max(height, width))
         # Lucid divides the image by 4 ("reduces saturation"): folded into the scale.
         # Twice, for real and imaginary part: a broadcast along the last axis is not vectorised.
-        scale = (0.25 / frequency).float()[..., None].expand(-1, -1, 2).contiguous()
+        scale = 0.25 / (frequency if decay == 1 else frequency**decay)
+        scale = scale.float()[..., None].expand(-1, -1, 2).contiguous()
         self._scale = scale.to(self.device)
-        colour = torch.tensor(_COLOUR_SVD_SQRT, dtype=torch.float64, device="cpu")
-        colour = colour / colour.norm(dim=0).max()
-        self._colour = colour.float().to(self.device)
 
-    @classmethod
-    def of(
-        cls, options: RenderOptions, device: torch.device | str = "cpu", *, grey: bool = False
-    ) -> FourierImage:
-        """The parameterisation that the settings of a rendering ask for."""
-        size = options["size"]
-        assert size is not None
-        return cls(size, size, device, grey=grey)
+    @staticmethod
+    def shape_for(height: int, width: int) -> tuple[int, ...]:
+        """Real and imaginary parts of half a spectrum."""
+        return (3, height, width // 2 + 1, 2)
 
     def start(self, seed: int, target: Target, part: int = 0) -> Tensor:
-        """The starting spectrum of one image, :attr:`shape`, noise of its own generator.
+        """Little noise."""
+        return (self._noise(seed, target, part) * START_SD).to(self.device)
 
-        ``part``: which of several images of one target.
-        """
-        generator = generator_for("start", seed, target, part)
-        noise = torch.randn(self.shape, generator=generator, dtype=torch.float32, device="cpu")
-        return (noise * START_SD).to(self.device)
-
-    def decode(self, spectrum: Tensor) -> Tensor:
-        """Spectra ``(N, *shape)`` -> images ``(N, 3, H, W)`` in 0..1, float32, differentiable."""
-        waves = torch.view_as_complex(spectrum * self._scale)
+    def decode(self, arrays: Tensor) -> Tensor:
+        """Spectra -> images."""
+        waves = torch.view_as_complex(arrays * self._scale)
         image = torch.fft.irfft2(waves, s=(self.height, self.width), norm="ortho")
-        with torch.autocast(self.device.type, enabled=False):  # the caller's is not ours
-            mixed = torch.matmul(self._colour, image.flatten(2)).view_as(image)
-            if self.grey:
-                mixed = mixed.mean(dim=1, keepdim=True).expand_as(mixed)
-        if self.device.type == "cpu" and len(mixed) > 1:
-            # One call an image: the CPU's vector and scalar code differ in the last bit, and where
-            # one gives way to the other depends on the size of the whole batch. In a batch of
-            # another size the bit would grow into another picture within 50 steps.
-            return torch.stack([torch.sigmoid(one) for one in mixed.unbind()])
-        return torch.sigmoid(mixed)
+        return self._valid(self._coloured(image))

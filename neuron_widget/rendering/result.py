@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ __all__ = [
     "Spectra",
     "Steps",
     "as_history",
+    "relative",
     "settings_of",
     "to_host",
 ]
@@ -34,26 +35,35 @@ History = list[tuple[int, NDArray[np.float32]]]
 
 @dataclass(frozen=True)
 class Spectra:
-    """What Adam works on: spectra and their moments, each ``(N, *shape)`` float32."""
+    """What Adam works on and its moments, each ``(N, *shape)`` float32.
+
+    Spectra, or whatever else images are made of: see :class:`.param.Parameterisation`. ``alpha``:
+    the sum over the steps of the absolute gradient at each pixel, ``(N, H, W)`` float32, where it
+    is noted.
+    """
 
     spectrum: Tensor
     exp_avg: Tensor
     exp_avg_sq: Tensor
+    alpha: Tensor | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Spectra:
-        """The same change (a copy, a choice of rows, a device) of all three."""
-        return Spectra(change(self.spectrum), change(self.exp_avg), change(self.exp_avg_sq))
+        """The same change (a copy, a choice of rows, a device) of all."""
+        return self.joined([self], lambda tensors: change(tensors[0]))
 
     @staticmethod
     def stack(each: Sequence[Spectra]) -> Spectra:
         """Those of single images, ``(*shape)``, one above the other."""
         import torch
 
-        return Spectra(
-            torch.stack([one.spectrum for one in each]),
-            torch.stack([one.exp_avg for one in each]),
-            torch.stack([one.exp_avg_sq for one in each]),
-        )
+        return Spectra.joined(each, torch.stack)
+
+    @staticmethod
+    def joined(each: Sequence[Spectra], how: Callable[[list[Tensor]], Tensor]) -> Spectra:
+        """One of several of the same kind."""
+        names = [field.name for field in fields(Spectra)]
+        found = {name: [getattr(one, name) for one in each] for name in names}
+        return Spectra(**{name: how(t) for name, t in found.items() if t[0] is not None})
 
 
 @dataclass(frozen=True)
@@ -72,10 +82,7 @@ class RenderState:
         """The images of all, in order."""
         import torch
 
-        def both(name: str) -> Tensor:
-            return torch.cat([getattr(state.spectra, name) for state in each])
-
-        spectra = Spectra(both("spectrum"), both("exp_avg"), both("exp_avg_sq"))
+        spectra = Spectra.joined([state.spectra for state in each], torch.cat)
         steps = tuple(step for state in each for step in state.steps)
         return RenderState(spectra, steps, tuple(h for s in each for h in s.history))
 
@@ -106,6 +113,10 @@ class RenderResult:
         Steps that every image has had: fewer than ``settings["steps"]`` if it was stopped.
     state
         Pass the result as ``resume=`` to continue; ``None`` where that is not possible.
+    alpha
+        ``(N, H, W)`` float32 in 0..1, of images made with ``param="maco"``: where the gradient
+        cared, its mean absolute value over all steps relative to the largest. None for others, and
+        for an image that was read from a file.
     packaged
         Whether the images came with the package: nothing was rendered here, and they were stored
         with loss (nothing that the eye sees).
@@ -128,6 +139,7 @@ class RenderResult:
     settings: dict[str, Any]
     steps: int
     state: RenderState | None = field(default=None, repr=False)
+    alpha: NDArray[np.float32] | None = field(default=None, repr=False)
     packaged: bool = False
 
     def __repr__(self) -> str:
@@ -281,6 +293,13 @@ def as_history(each: Sequence[dict[int, float]]) -> History:
         (step, np.array([one.get(step, np.nan) for one in each], dtype=np.float32))
         for step in steps
     ]
+
+
+def relative(sums: Tensor) -> NDArray[np.float32]:
+    """Maps ``(N, H, W)`` of at least 0, each relative to its largest value; a host read."""
+    most = sums.amax(dim=(1, 2), keepdim=True).clamp(min=1e-30)
+    shares: NDArray[np.float32] = (sums / most).cpu().numpy()
+    return shares
 
 
 def to_host(images: Tensor) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
 from neuron_widget.rendering.composed import layers_read, values_of
 from neuron_widget.rendering.memory import free_memory, keep_blocks
 from neuron_widget.rendering.objective import Objective
-from neuron_widget.rendering.param import FourierImage
+from neuron_widget.rendering.parameterisations import parameterisation
 from neuron_widget.rendering.result import (
     RenderResult,
     RenderState,
@@ -31,6 +31,7 @@ from neuron_widget.rendering.result import (
     Spectra,
     Steps,
     as_history,
+    relative,
     to_host,
 )
 from neuron_widget.rendering.settings import RenderSettings
@@ -55,6 +56,7 @@ class _Image:
     step: int
     history: dict[int, float]
     spectra: Spectra | None
+    alpha: NDArray[np.float32] | None
 
 
 class RenderRun:
@@ -81,7 +83,7 @@ class RenderRun:
         keep_blocks(model.device)
         self._pace = Pace(model.device)
         with torch.inference_mode(False):
-            self._image = FourierImage.of(settings.options, model.device, grey=model.grey)
+            self._image = parameterisation(settings, model.device, grey=model.grey)
             precision = getattr(torch, str(settings.options["precision"]))
             # Several layers are read of the network itself.
             each = {layers_read(settings.objective, (target,)) for target in settings.targets}
@@ -264,6 +266,7 @@ class RenderRun:
             values = clean_activation(self.model, self.settings.objective, images, batch.targets)
         pixels = to_host(images)
         spectra = kept.spectra.each(Tensor.cpu) if self._keep_state else None
+        alpha = relative(kept.spectra.alpha) if kept.spectra.alpha is not None else None
         samples = [(step, v.tolist()) for step, v in batch.samples if step <= kept.step]
         found = []
         for i, place in enumerate(batch.places):
@@ -272,7 +275,8 @@ class RenderRun:
                 history.update(self._resumed.history[self._rows[place]])
             history.update((step, v[i]) for step, v in samples)
             one = spectra.each(lambda t, i=i: t[i]) if spectra is not None else None  # type: ignore[misc]
-            found.append(_Image(place, pixels[i], values[i], kept.step, history, one))
+            own = alpha[i] if alpha is not None else None
+            found.append(_Image(place, pixels[i], values[i], kept.step, history, one, own))
         return found
 
     def result(self) -> RenderResult:
@@ -286,6 +290,7 @@ class RenderRun:
         targets = tuple(settings.targets[image.place] for image in images)
         pixels = [image.pixels for image in images]
         history = tuple(image.history for image in images)
+        alphas = [image.alpha for image in images if image.alpha is not None]
         state = None
         kept = [image.spectra for image in images if image.spectra is not None]
         if kept:
@@ -299,6 +304,7 @@ class RenderRun:
             settings=settings.as_dict_of(targets),
             steps=min((image.step for image in images), default=0),
             state=state,
+            alpha=np.stack(alphas) if alphas else None,
         )
 
 

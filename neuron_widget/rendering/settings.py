@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.objectives import canonical_objective
-from neuron_widget.rendering.movements import Movements
+from neuron_widget.rendering.movements import MOVEMENTS
 from neuron_widget.settings import RENDER, RenderOptions, check_settings
 from neuron_widget.targets import Target, check_alone
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neuron_widget.networks.known import KnownNetwork
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering.augment import Augmentation
+    from neuron_widget.rendering.natural import Spectrum
     from neuron_widget.rendering.objective import Objective
 
 __all__ = [
@@ -36,12 +37,6 @@ ALGORITHM = 5
 
 REDIRECT_STEPS = 16
 """ReLU gradients are redirected in the first steps only, as lucid does: to leave a dead start."""
-
-
-def _augmentation() -> Augmentation:
-    from neuron_widget.rendering.augment import Augmentation
-
-    return Augmentation()
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,8 @@ class RenderSettings:
         Random movements of the image.
     dictionary
         What tells the dictionaries from others whose features the targets are; "" for none.
+    spectrum
+        Magnitudes of photos that somebody gave.
     names
         Names of targets that have one, by their text.
     """
@@ -73,8 +70,9 @@ class RenderSettings:
     options: RenderOptions
     objective: Objective
     device: str
-    augmentation: Augmentation = field(default_factory=_augmentation)
+    augmentation: Augmentation
     dictionary: str = ""
+    spectrum: Spectrum | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -147,6 +145,7 @@ def render_settings(
         From the model; a size that it does not take, with one that it does.
     """
     from neuron_widget.networks.model import VisionModel
+    from neuron_widget.rendering.augment import Augmentation
     from neuron_widget.rendering.objective import as_objective
     from neuron_widget.rendering.several import settle
 
@@ -168,6 +167,7 @@ def render_settings(
     plain = {name: value for name, value in given.items() if name != "objective"}
     options = check_settings(RENDER, plain, what="render()")
     options["objective"] = objective.name
+    spectrum = _check_param(options)
     if options["redirect_relu"] is None:
         options["redirect_relu"] = model.redirect_relu
     if options["size"] is None:
@@ -193,12 +193,14 @@ def render_settings(
         options=cast(RenderOptions, options),
         objective=objective,
         device=model.device.type,
+        augmentation=Augmentation.of(options["param"]),
         dictionary=" ".join(added.dictionary.key for added in dictionaries if added),
         names={
             str(t): names[t.neuron]
             for t in checked
             if not t.composed and (names := model.layer(t.layer).names)
         },
+        spectrum=spectrum,
     )
 
 
@@ -231,14 +233,41 @@ def known_settings(
         options["redirect_relu"] = network.redirect_relu
     if options["size"] is None:
         options["size"] = network.usual_size
+    _check_param(options)
     return {
         "model": network.identity,
         "layer": target.layer,
         **options,
         "objective": canonical_objective(options["objective"]),
-        "augmentation": Movements().as_dict(),
+        "augmentation": MOVEMENTS[options["param"]].as_dict(),
         "algorithm": ALGORITHM,
     }
+
+
+def _check_param(options: dict[str, Any]) -> Spectrum | None:
+    """Check what depends on the parameterisation; the spectrum, by its key from now on."""
+    param, fourier = options["param"], RENDER["param"].default
+    spectrum = None
+    if options["spectrum"] is not None:
+        from neuron_widget.rendering.natural import as_spectrum
+
+        spectrum = as_spectrum(options["spectrum"])
+        options["spectrum"] = spectrum.key
+    if options["engine"] == "lucent" and param != fourier:
+        raise WrongValue(
+            f"param {param!r}: engine 'lucent' makes Fourier images only; use engine='fast', or "
+            f"param={fourier!r}"
+        )
+    for name, setting in RENDER.items():
+        if setting.only_with is None or options[name] == setting.default:
+            continue
+        other, value = setting.only_with
+        if options[other] != value:
+            raise WrongValue(
+                f"{name} is a setting of images with {other}={value!r}, and these have "
+                f"{other}={options[other]!r}; leave {name} out"
+            )
+    return spectrum
 
 
 def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:

@@ -79,6 +79,10 @@ def check_arguments(
         layer = _check_layer(layer, neuron, model)
     # What the page can show of a setting is what a widget takes.
     checked = {name: WIDGET[name].check(value, on_page=True) for name, value in options.items()}
+    if checked.get("spectrum") is not None:
+        from neuron_widget.rendering.natural import as_spectrum
+
+        checked["spectrum"] = as_spectrum(checked["spectrum"])
     return Settings(
         model=model,
         weights=weights,

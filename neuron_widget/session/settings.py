@@ -168,6 +168,10 @@ class Settings:
     def recipe(self) -> Recipe:
         """What pictures depend on."""
         made = {name: self.options[name] for name in RENDER if name != "steps"}
+        for name in made:
+            only = RENDER[name].only_with
+            if only is not None and made[only[0]] != only[1]:
+                made[name] = RENDER[name].default
         usual = self.fit.usual
         return Recipe(tuple((n, usual.get(n) if v is None else v) for n, v in made.items()))
 

@@ -99,6 +99,7 @@ class Renderings(Folders):
         """
         from neuron_widget.rendering.files import read_state
         from neuron_widget.rendering.manifest import read_result, state_from_arrays
+        from neuron_widget.rendering.parameterisations import state_shapes
         from neuron_widget.rendering.settings import render_settings
 
         wanted = render_settings(model, (as_target(target, neuron),), settings)
@@ -109,6 +110,7 @@ class Renderings(Folders):
         key = image_key(network, wanted.as_dict(), own)
         if key is None:
             return None
+        shapes = state_shapes(wanted)
         had = sorted((number_in(name, "s") for name in self.names("states", key)), reverse=True)
         for steps in had:
             if steps >= wanted.options["steps"]:
@@ -121,7 +123,7 @@ class Renderings(Folders):
             state: RenderState | None = self.find(
                 "states",
                 f"{key}-s{steps}.safetensors",
-                lambda record: state_from_arrays(*read_state(record, wanted.size)),
+                lambda record: state_from_arrays(*read_state(record, shapes)),
             )
             if state and (state.steps[0], result.steps) == (steps, steps):
                 return replace(result, state=state)

@@ -130,6 +130,9 @@ RENDER: dict[str, list[tuple[Any, str]]] = {
     "objective": choice(
         ("chanel", "'chanel'; did you mean 'channel'"), (3, "got 3|int"), (None, "None")
     ),
+    "param": choice(("furrier", "'furrier'; did you mean 'fourier'"), (3, "got 3")),
+    "decay": [(v, "at least 0 and at most 4, such as 1") for v in (-1, math.nan, 5, "x", True)],
+    "spectrum": [(3, "got 3"), ("/no/x.npy", "x.npy"), ("a\0b", "null character")],
     "engine": choice(("fsat", "'fsat'; did you mean 'fast'"), (3, "'fast', 'lucent', got 3")),
     "precision": choice(("float", "'float'; did you mean 'float32'"), (16, "got 16")),
     "redirect_relu": [(1, "True, False or None, got 1"), ("yes", "got 'yes'")],
@@ -352,6 +355,8 @@ CASES = cases(
             "lr": number("0.05"),
             "seed": integer(0, 2**31 - 1)[:5],
             "objective": RENDER["objective"],
+            "param": RENDER["param"],
+            "spectrum": RENDER["spectrum"],
             "engine": RENDER["engine"],
             "precision": RENDER["precision"],
             "redirect_relu": RENDER["redirect_relu"],

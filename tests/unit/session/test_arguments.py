@@ -55,6 +55,10 @@ DEFAULTS: dict[str, Any] = {
         ({"lr": 0}, ValueError, "lr must be above 0"),
         ({"lr": "fast"}, TypeError, "lr must be a number"),
         ({"objective": "layer"}, ValueError, "unknown objective 'layer'"),
+        ({"param": "furrier"}, ValueError, "unknown param 'furrier'; did you mean 'fourier'"),
+        ({"decay": 9}, ValueError, "decay must be at least 0 and at most 4"),
+        ({"spectrum": 3}, TypeError, "spectrum must be what photo_spectrum(photos) returns"),
+        ({"spectrum": "/none.npy"}, ValueError, "'none.npy' cannot be read"),
         ({"weights": 3}, TypeError, "weights must be the path of a file, got int"),
         ({"dataset": 7}, DatasetError, "'samples' or 'imagenette'; got 7"),
         ({"dataset": "sampels"}, DatasetError, "did you mean 'samples'"),
@@ -66,6 +70,16 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], says: 
     with pytest.raises(error) as raised:
         check_arguments(**(DEFAULTS | arguments))
     assert says in str(raised.value)
+
+
+def test_what_belongs_to_another_form_has_no_effect() -> None:
+    """The page changes the form, and what was said of the other one waits."""
+    settings = check_arguments(**DEFAULTS, decay=2.0)
+    assert settings.recipe.as_options()["decay"] == 2.0
+    maco = settings.configured({"param": "maco"})
+    assert maco.recipe.as_options()["decay"] == 1.0
+    assert maco.recipe.as_options()["param"] == "maco"
+    assert maco.configured({"param": "fourier"}).recipe == settings.recipe
 
 
 def test_the_widget_raises_in_the_cell() -> None:
