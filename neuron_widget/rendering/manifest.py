@@ -37,6 +37,9 @@ __all__ = [
 
 _LARGEST_STEP = 10**6
 
+# What came since the first files, as it was when nobody could say so.
+_FIRST = {"param": "fourier", "spectrum": None, "decay": 1.0}
+
 
 def read_result(source: Path | Record) -> RenderResult:
     """Return the result in a picture (see :func:`.files.read_image`), without optimiser state.
@@ -81,8 +84,8 @@ def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
         return value
 
     plain: dict[str, Any] = tuples(settings)
-    # A unit's objective had another name in the first files.
-    return {**plain, "objective": canonical_objective(plain["objective"])}
+    # A unit's objective had another name in the first files, which knew one form only.
+    return {**_FIRST, **plain, "objective": canonical_objective(plain["objective"])}
 
 
 def _target(manifest: Mapping[str, Any]) -> Target:

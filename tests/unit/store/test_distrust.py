@@ -103,7 +103,7 @@ class Filled:
                 _plain_image(begun),
                 begun.state.steps,
                 begun.state.history,
-                [t.numpy().tobytes() for t in vars(begun.state.spectra).values()],
+                [t.numpy().tobytes() for t in vars(begun.state.spectra).values() if t is not None],
             )
         tiles = store.find_gallery(self.model, "2", **HOW)
         found["gallery"] = tiles or None
