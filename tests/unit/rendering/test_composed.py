@@ -279,3 +279,18 @@ def test_the_widget_says_what_it_does_not_show() -> None:
     for given in (ACROSS, Channel("mixed4a", 3) - Channel("mixed4a", 4), "mixed4a:3@centre"):
         with pytest.raises(NeuronWidgetError, match=r"expression: .*render.* such as \w+:\d"):
             NeuronWidget(given)
+
+
+@pytest.mark.parametrize("param", ["fourier", "maco", "pixel"])
+@pytest.mark.parametrize("text", [f"{ACROSS} - 0.1*tv(image)", FACETS])
+def test_every_form_is_composed_and_gone_on_with(model: VisionModel, text: str, param: str) -> None:
+    how = {**HOW, "param": param, "progress": False}
+    whole = render(model, text, **how)
+    begun = render(model, text, **{**how, "steps": 5})
+    more = render(model, text, resume=begun, **how)
+    assert np.array_equal(more.images, whole.images)
+    assert np.isfinite(whole.activation).all()
+    assert (whole.alpha is not None) == (param == "maco")
+    if whole.alpha is not None:
+        assert np.array_equal(more.alpha, whole.alpha)
+        assert (whole.alpha > 0).any()
