@@ -390,7 +390,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
             self._outbox.end()
         elif self._outbox.poll():
             self._outbox.pulse()
-            self._outbox.send(*self._session.state.snapshot())
+            self._session.state.send_snapshot()
         self._outbox.send({"kind": "polled"}, [])
 
     def _send_message(self, message: dict[str, Any], buffers: list[bytes]) -> None:

@@ -103,7 +103,8 @@ export class Commands {
 		this.state.inView.tell(this.state.selection.layer.value, neurons);
 	}
 
-	dismiss(where: Where): void {
+	dismiss(where: Exclude<Where, "network">): void {
 		this.state.errors.remove(where);
+		this.connection.send({ kind: "dismiss", where });
 	}
 }

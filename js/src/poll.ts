@@ -62,6 +62,8 @@ export class Poll {
 
 	#tick(): void {
 		if (!this.wanted()) {
+			// Else the kernel would hold what it says next, for questions that do not come.
+			if (this.#on) this.ask(false);
 			this.#on = false;
 			this.dispose();
 			return;

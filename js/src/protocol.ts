@@ -244,6 +244,12 @@ export interface OpenEmbedded {
 	kind: "open_embedded";
 }
 
+/** The person put an error, or a question, away: no later view is told of it. */
+export interface Dismiss {
+	kind: "dismiss";
+	where: "render" | "scan" | "select" | "save" | "photo";
+}
+
 /** Frame ``index`` was drawn; so were, or never will be, those before it. */
 export interface Ack {
 	kind: "ack";
@@ -656,6 +662,7 @@ export type FromPage =
 	| StartScan
 	| MakeDictionary
 	| OpenEmbedded
+	| Dismiss
 	| Ack
 	| Poll
 	| InView

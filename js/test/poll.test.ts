@@ -57,6 +57,17 @@ describe("Poll", () => {
 		expect(asked).toEqual([true, false, true]);
 	});
 
+	it("says so when it rests: the kernel holds nothing for it any more", () => {
+		vi.advanceTimersByTime(SILENCE_MS + 250);
+		wanted = false;
+		vi.advanceTimersByTime(250);
+		// Too late for an answer: it asks no more.
+		poll.heard("pulse");
+		expect(asked).toEqual([true, false]);
+		vi.advanceTimersByTime(5000);
+		expect(asked).toHaveLength(2);
+	});
+
 	it("rests when nothing is under way, and where it is sure asks at once the next time", () => {
 		vi.advanceTimersByTime(SILENCE_MS + 250);
 		for (let i = 0; i < 9; i++) {

@@ -208,6 +208,27 @@ describe("a widget", () => {
 			}
 		});
 
+		it("tells the kernel of an error that was put away, so that no snapshot brings it back", () => {
+			const error: P.Error = {
+				kind: "error",
+				where: "scan",
+				title: "t",
+				message: "m",
+				traceback: "",
+				action: "",
+				dataset: "",
+			};
+			model.tell(error);
+			commands.dismiss("scan");
+			expect(state.errors.all.value).toEqual({});
+			expect(model.of("dismiss")).toEqual([{ kind: "dismiss", where: "scan" }]);
+			// One that was on its way: the kernel's answer takes it away.
+			model.tell(...snapshot([[error, []]]));
+			expect(state.errors.at("scan")).toBeDefined();
+			model.tell({ ...error, message: "" });
+			expect(state.errors.all.value).toEqual({});
+		});
+
 		it("forgets errors and progress of before", () => {
 			model.tell(progress("scan", "running"));
 			model.tell({

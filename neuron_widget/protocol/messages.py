@@ -302,6 +302,13 @@ class OpenEmbedded(TypedDict):
     kind: Literal["open_embedded"]
 
 
+class Dismiss(TypedDict):
+    """The person put an error, or a question, away: no later view is told of it."""
+
+    kind: Literal["dismiss"]
+    where: Literal["render", "scan", "select", "save", "photo"]
+
+
 class Ack(TypedDict):
     """Frame ``index`` was drawn; so were, or never will be, those before it."""
 
@@ -736,6 +743,7 @@ FromPage = (
     | StartScan
     | MakeDictionary
     | OpenEmbedded
+    | Dismiss
     | Ack
     | Poll
     | InView

@@ -34,7 +34,7 @@ def handle_message(
     match m["kind"]:
         case "ready":
             session.view(m["view"], visible=True)
-            session.state.send(*session.state.snapshot())
+            session.state.send_snapshot()
         case "visible":
             session.view(m["view"], visible=m["visible"], gone=m["gone"])
         case "select":
@@ -66,6 +66,8 @@ def handle_message(
             make_dictionary(session.state, session.scanning.dataset, session.select, m["wish"])
         case "open_embedded":
             session.open_embedded()
+        case "dismiss":
+            session.state.no_error(m["where"])
         case "ack":
             session.state.frames.acknowledged(m["index"])
         case "in_view":

@@ -203,8 +203,8 @@ class State:
         """Send a message that a later view needs too."""
         with self.lock:
             self._shown[key] = message
-        if not self.closed:
-            self.send(message, [])
+            if not self.closed:
+                self.send(message, [])
 
     def show_layer(self) -> None:
         """Have the page know the selected layer, if it is not one of the menu."""
@@ -284,12 +284,20 @@ class State:
     def no_error(self, where: str) -> None:
         """Take an error off the page."""
         with self.lock:
-            there = self._shown.pop(f"error {where}", None)
-        if there is not None:
-            self.send(messages.no_error(where), [])
+            if self._shown.pop(f"error {where}", None) is not None:
+                self.send(messages.no_error(where), [])
+
+    def send_snapshot(self) -> None:
+        """Send everything a new view needs, as one message.
+
+        Under the lock: what another thread says meanwhile comes after it. A page forgets what it
+        knew when a snapshot comes, so one that is older than what went before it loses that.
+        """
+        with self.lock:
+            self.send(*self.snapshot())
 
     def snapshot(self) -> Part:
-        """Everything a new view needs, as one message."""
+        """Everything a new view needs, as it is now."""
         first = ("network", "selected", "configured", "dataset", "pins")
         with self.lock:
             parts: list[Part] = [(self._shown[key], []) for key in first if key in self._shown]
