@@ -14,7 +14,7 @@ import textwrap
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -281,6 +281,25 @@ def run_axe() -> Callable[[Page], list[tuple[str, str, str]]]:
 
 
 OpenNotebook = Callable[..., Notebook]
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
+def _tell(notebook: Notebook) -> None:
+    """Print what a person would read in the widget: a test that failed may fail nowhere else."""
+    try:
+        for widget in notebook.page.locator(".neuron-widget").all():
+            print(f"\nThe widget says:\n{widget.inner_text(timeout=5_000)}")
+    except Exception as error:  # noqa: BLE001  # the page may be gone: the test's own failure counts
+        print(f"\nThe widget cannot be read: {error}")
+    print("\n".join(notebook.problems))
 
 
 @pytest.fixture
@@ -308,6 +327,9 @@ def open_notebook(browser: Browser, request: pytest.FixtureRequest) -> Iterator[
         return notebook
 
     yield open_it
+    if request.node.stash.get(_FAILED, False):
+        for notebook in opened:
+            _tell(notebook)
     for context in contexts:
         context.close()
     for url in {notebook.lab.url for notebook in opened}:
