@@ -69,6 +69,9 @@ export function applyMessage(
 		case "photo":
 			state.media.addLarge(message, buffers);
 			return;
+		case "panels":
+			void state.onDemand.apply(buffers[0]);
+			return;
 		case "error":
 			applyError(state, message);
 			return;
@@ -90,6 +93,7 @@ function applySnapshot(
 		applyMessage(state, message as unknown as P.ToPage, buffers.slice(from, to));
 		from = to;
 	});
+	state.onDemand.soon();
 }
 
 function applyFrame(

@@ -1,4 +1,5 @@
 import type { Model } from "./model";
+import { runModule } from "./run-module";
 
 declare global {
 	/** What stands in for the kernel where there is none. */
@@ -7,17 +8,11 @@ declare global {
 
 /**
  * A widget out of a notebook file: another model stands in for the kernel, and the code for it is in
- * the file too. It is run as a module in a blob, as the notebook loads the widget itself.
+ * the file too, and that of the panels.
  */
 export async function fromFile(model: Model, become: (model: Model) => void): Promise<void> {
-	const script = document.createElement("script");
-	script.type = "module";
 	const { code } = model.get("_saved") as { code: string };
-	script.src = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-	await new Promise((done) => {
-		script.onload = script.onerror = done;
-		document.head.append(script);
-	});
+	await runModule(code);
 	const saved = globalThis.neuronWidgetSaved?.(model);
 	if (!saved) return;
 	become(saved);

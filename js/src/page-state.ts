@@ -8,6 +8,7 @@ import { Frames, type LiveFrame } from "./frames";
 import { InView } from "./in-view";
 import { Looking } from "./looking";
 import { type Group, type LargeShot, Media } from "./media";
+import { OnDemand } from "./on-demand";
 import { Pins } from "./pins";
 import type * as P from "./protocol";
 import { RenderSettings } from "./render-settings";
@@ -57,6 +58,7 @@ export class PageState {
 	readonly exports: Exports;
 	readonly media: Media;
 	readonly looking: Looking;
+	readonly onDemand: OnDemand;
 	/** The page was saved: there is no kernel, and nothing is on its way. */
 	readonly saved: boolean;
 	readonly #ends: (() => void)[] = [];
@@ -69,10 +71,10 @@ export class PageState {
 		this.contact = connection.contact;
 		this.selection = new Selection(ask, (layer) => this.layerOf({ layer })?.channels);
 		this.inView = new InView(send);
-		this.frames = new Frames(
-			(index) => send({ kind: "ack", index }),
-			() => globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false,
-		);
+		const ack = (index: number): void => send({ kind: "ack", index });
+		const still = (): boolean =>
+			globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
+		this.frames = new Frames(ack, still);
 		this.renderSettings = new RenderSettings(ask);
 		this.pins = new Pins(ask);
 		this.exports = new Exports(ask);
@@ -80,6 +82,7 @@ export class PageState {
 			(message, buffers) => connection.ask(message, buffers),
 			this.tasks.news,
 		);
+		this.onDemand = new OnDemand((message, quietly) => (quietly ? send : ask)(message));
 		this.media = new Media((key) => this.pins.holds(key));
 		this.saved = connection.model.get("saved") === true;
 		this.renderRow = this.#beat.follow(this.#renderRow, sameRun);

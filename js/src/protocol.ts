@@ -134,6 +134,11 @@ export interface Visible {
 	gone: boolean;
 }
 
+/** The page has drawn itself, and wants what is seldom opened: the kernel sends ``panels``. */
+export interface AskPanels {
+	kind: "panels";
+}
+
 /**
  * The person chose a layer, a neuron or steps.
  *
@@ -335,6 +340,15 @@ export interface AskAnswer {
 	targets: Target[];
 	mean: boolean;
 	times: number;
+}
+
+/**
+ * What is seldom opened: ``static/panels.js``. Buffers: its text.
+ *
+ * It belongs to the ``widget.js`` of the same version, and is kept for all widgets of the page.
+ */
+export interface Panels {
+	kind: "panels";
 }
 
 /** What is selected now (``seq`` of the ``select`` that caused it, -1 if Python did). */
@@ -649,6 +663,7 @@ export interface Snapshot {
 export type FromPage =
 	| Ready
 	| Visible
+	| AskPanels
 	| Select
 	| Start
 	| More
@@ -675,6 +690,7 @@ export type FromPage =
 	| AskAnswer;
 
 export type ToPage =
+	| Panels
 	| Selected
 	| Opening
 	| Opened

@@ -77,6 +77,13 @@ export class FakeModel {
 		setTimeout(() => this[`on_${message.kind}`]?.(message), 2);
 	}
 
+	/** What comes on demand. `options.panels: 0` never sends it. */
+	async on_panels() {
+		if (this.options.panels === 0) return;
+		const answer = await fetch(new URL("../../neuron_widget/static/panels.js", import.meta.url));
+		this.tell({ kind: "panels" }, [new DataView(await answer.arrayBuffer())]);
+	}
+
 	/** The settings that make pictures. */
 	get making() {
 		const { previews: _, ...making } = this.settings;

@@ -1,6 +1,10 @@
 import type { Model } from "../src/model";
+import { panels } from "../src/panels";
 import type * as P from "../src/protocol";
 import { channelTarget } from "../src/target";
+
+// As on a page whose panels have come.
+globalThis.neuronWidgetPanels = { test: () => panels };
 
 /** A model that remembers what was sent and lets a test speak for the kernel. */
 export class TestModel implements Model {

@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["bundle_bytes", "page_html"]
 
 _STATIC = Path(__file__).parents[1] / "static"
-_SCRIPTS = ("widget.js", "page.js")
+_SCRIPTS = ("panels.js", "widget.js", "page.js")
 _STYLES = ("widget.css", "page.css")
 
 
@@ -34,8 +34,9 @@ def page_html(
     Text of any origin is escaped, and the policy admits exactly these scripts and styles, by their
     hashes, and no request: a name that got through as markup could still do nothing.
     """
-    bundle, own = ((_STATIC / name).read_text("utf-8") for name in _SCRIPTS)
-    widget, page = _script(_as_global(bundle)), _script(own)
+    panels, bundle, own = ((_STATIC / name).read_text("utf-8") for name in _SCRIPTS)
+    # The panels, which a kernel would send, come first: a widget looks for them when it is made.
+    widget, page = _script(panels + _as_global(bundle)), _script(own)
     styles = [(_STATIC / name).read_text("utf-8") for name in _STYLES]
     policy = "; ".join(
         [

@@ -4,7 +4,8 @@ A notebook file may hold the *state* of its widgets: names and JSON, as the page
 names are added to it that are no traits, so that only what has changed is sent:
 
 ``_saved``
-    what holds for the layer, the names of the other parts, and the code that reads them;
+    what holds for the layer, the names of the other parts, and the code that reads them, with
+    that of the panels;
 ``_saved_12``
     neuron 12: its image, its photos with their maps;
 ``_saved_tiles_0``
@@ -322,4 +323,6 @@ def _line(settings: Any, layer: str, steps: int) -> Json:
 
 
 def _code() -> str:
-    return (Path(__file__).parents[1] / "static" / "saved.js").read_text("utf-8")
+    """What stands in for the kernel; and the panels, which a kernel would send."""
+    static = Path(__file__).parents[1] / "static"
+    return "\n".join((static / name).read_text("utf-8") for name in ("saved.js", "panels.js"))

@@ -185,6 +185,12 @@ class Visible(TypedDict):
     gone: bool
 
 
+class AskPanels(TypedDict):
+    """The page has drawn itself, and wants what is seldom opened: the kernel sends ``panels``."""
+
+    kind: Literal["panels"]
+
+
 class Select(TypedDict):
     """The person chose a layer, a neuron or steps.
 
@@ -404,6 +410,15 @@ class AskAnswer(TypedDict):
 
 
 # ------------------------------------------------------------------ kernel -> page
+
+
+class Panels(TypedDict):
+    """What is seldom opened: ``static/panels.js``. Buffers: its text.
+
+    It belongs to the ``widget.js`` of the same version, and is kept for all widgets of the page.
+    """
+
+    kind: Literal["panels"]
 
 
 class Selected(TypedDict):
@@ -730,6 +745,7 @@ class Snapshot(TypedDict):
 FromPage = (
     Ready
     | Visible
+    | AskPanels
     | Select
     | Start
     | More
@@ -756,7 +772,8 @@ FromPage = (
     | AskAnswer
 )
 ToPage = (
-    Selected
+    Panels
+    | Selected
     | Opening
     | Opened
     | Configured

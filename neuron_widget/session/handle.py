@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from neuron_widget.protocol.check import check_message
-from neuron_widget.session import export
+from neuron_widget.session import export, messages
 from neuron_widget.session.dictionaries import make_dictionary
 from neuron_widget.targets import from_dict
 
@@ -37,6 +37,8 @@ def handle_message(
             session.state.send_snapshot()
         case "visible":
             session.view(m["view"], visible=m["visible"], gone=m["gone"])
+        case "panels":
+            session.state.send(*messages.panels())
         case "select":
             target = from_dict(m["target"])
             session.select(target, m["steps"], seq=m["seq"], settled=m["settled"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,12 @@ TOP_CLASSES = 3
 
 
 # ------------------------------------------------------------------ state
+
+
+def panels() -> Part:
+    """See :class:`.protocol.Panels`."""
+    code = Path(__file__).parents[1] / "static" / "panels.js"
+    return {"kind": "panels"}, [code.read_bytes()]
 
 
 def selected(seq: int, target: Target, steps: int) -> Message:

@@ -7,11 +7,9 @@ import { ErrorPanel } from "./error-panel";
 import { Gallery } from "./gallery";
 import { Header } from "./header";
 import { Histogram } from "./histogram";
-import { PhotoDialog } from "./photo-dialog";
+import { Panel } from "./panel";
 import { PhotoTabs } from "./photo-tabs";
 import { PicturePanel } from "./picture-panel";
-import { Pinned } from "./pins";
-import { SettingsPanel } from "./settings-panel";
 import { WhatToLookFor } from "./what-to-look-for";
 
 /** The shape of what comes, so that nothing jumps when the network is there. */
@@ -36,19 +34,24 @@ function Skeleton() {
 }
 
 export function App() {
-	const { state, open } = useView();
+	const { state, open, settingsOpen } = useView();
+	// Until the large view is there, the page stays as it is.
+	const large = open.value !== null;
+	const here = state.onDemand.panels.value !== null;
 	const network = state.network.value;
 	return (
 		<div class="nw-frame">
 			{/* While a photo is open large, the rest must not take the focus. */}
-			<div class="nw-page" inert={open.value !== null}>
+			<div class="nw-page" inert={large && here}>
 				<Header />
 				<ContactNote />
 				<ErrorPanel where="network" />
 				{!network && <ErrorPanel where="select" />}
 				{!network && <ErrorPanel where="scan" />}
 				{network && <DatasetPanel />}
-				{network && <SettingsPanel />}
+				{network && (
+					<Panel name="SettingsPanel" what="The settings panel" wanted={settingsOpen.value} />
+				)}
 				{network && (
 					<div class="nw-columns">
 						<div class="nw-main">
@@ -57,7 +60,12 @@ export function App() {
 							<ErrorPanel where="render" />
 							<ErrorPanel where="save" />
 							<PicturePanel />
-							<Pinned />
+							<Panel
+								name="Pinned"
+								what="The pinned neuron"
+								wanted={state.pins.list.value.length > 0}
+							/>
+							{!here && <Panel name="PhotoDialog" what="The large view" wanted={large} />}
 							<PhotoTabs />
 							<Histogram />
 						</div>
@@ -67,7 +75,7 @@ export function App() {
 				{!network && state.opening.value && <Skeleton />}
 				<WhatToLookFor />
 			</div>
-			<PhotoDialog />
+			{here && <Panel name="PhotoDialog" what="The large view" wanted={large} />}
 			<Announcer />
 		</div>
 	);

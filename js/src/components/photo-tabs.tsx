@@ -1,7 +1,7 @@
 import { useLayoutEffect } from "preact/hooks";
 import { useView } from "../view-context";
+import { Panel } from "./panel";
 import { Photos } from "./photos";
-import { YourPhoto } from "./your-photo";
 
 /** The photos of the data set, and the one that the person brings. */
 export function PhotoTabs() {
@@ -36,7 +36,7 @@ export function PhotoTabs() {
 					</button>
 				))}
 			</div>
-			{tab.value ? <YourPhoto /> : <Photos />}
+			{tab.value ? <Panel name="YourPhoto" what="This tab" wanted /> : <Photos />}
 		</>
 	);
 }

@@ -29,18 +29,3 @@ export function PredictedLine() {
 		</p>
 	);
 }
-
-/** The distribution over each layer that was measured, one below the other. */
-export function Distributions() {
-	const { state } = useView();
-	return (
-		<>
-			{[...state.predicted.value].map(([name, p]) => (
-				<p key={name} class="nw-caption">
-					{name} {p.summary}
-					<span class="nw-chart">{p.chart}</span>
-				</p>
-			))}
-		</>
-	);
-}

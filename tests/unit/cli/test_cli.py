@@ -413,7 +413,9 @@ def test_the_wheel_has_what_the_commands_need(tmp_path: Path) -> None:
     subprocess.run(command, cwd=root, check=True, capture_output=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    static = {f"neuron_widget/static/{name}" for name in ("widget.js", "page.js", "page.css")}
+    static = {
+        f"neuron_widget/static/{name}" for name in ("widget.js", "panels.js", "page.js", "page.css")
+    }
     assert names >= {*static, "neuron_widget/static/quickstart.ipynb"}
     assert not [name for name in names if not name.startswith("neuron_widget")]
 
