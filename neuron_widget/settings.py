@@ -220,6 +220,18 @@ class ViewOptions(TypedDict, total=False):
             in_key="never",
         ),
     ]
+    facets: Annotated[
+        int,
+        Setting(
+            1,
+            "So many images that are to differ, side by side under the neuron's own: what else it "
+            "answers to. 1: none.",
+            low=1,
+            high=6,
+            in_key="never",
+            page=PageControl("Facets", low=1, high=6, step=1),
+        ),
+    ]
     previews: Annotated[
         bool,
         Setting(

@@ -77,8 +77,8 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         folder that ``NEURON_WIDGET_STORE`` names, else the platform's cache folder.
     steps, size, lr, seed, objective, param, decay, spectrum, engine, redirect_relu, precision
         How images are made; see :func:`neuron_widget.render`.
-    top_k : int
-        How many photos to show most and least activating, 1 to 50.
+    top_k, facets : int
+        Photos to show most and least activating, 1 to 50; images that are to differ, 1 (none) to 6.
     auto : bool
         Whether to scan, and to render a newly chosen neuron, without being asked.
     previews : bool

@@ -27,6 +27,7 @@ export function applyMessage(
 				state.frames.clear();
 				state.curve.clear();
 				state.media.clearPictures();
+				state.strips.clear();
 			}
 			return;
 		case "pins":
@@ -49,6 +50,9 @@ export function applyMessage(
 			return;
 		case "image":
 			applyImage(state, message, buffers[0]);
+			return;
+		case "strip":
+			state.strips.apply(message, buffers);
 			return;
 		case "thumbs":
 			state.media.addThumbs(message, buffers);

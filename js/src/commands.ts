@@ -77,6 +77,13 @@ export class Commands {
 		this.connection.ask({ kind: "measure" });
 	}
 
+	/** Ask for the pictures that lie between two targets. */
+	between(first: Target, last: Target): void {
+		this.state.tasks.between.asked.value = "start";
+		this.state.errors.remove("render");
+		this.connection.ask({ kind: "between", first, last });
+	}
+
 	openEmbedded(): void {
 		this.state.errors.remove("network");
 		this.state.opening.value = "Opening the embedded network";

@@ -5,7 +5,13 @@ import { runModule } from "./run-module";
 import { shared } from "./shared";
 
 /** What is seldom opened: it comes with panels.js, after the page is drawn. */
-export type PanelName = "Choices" | "PhotoDialog" | "Pinned" | "SettingsPanel" | "YourPhoto";
+export type PanelName =
+	| "Choices"
+	| "Facets"
+	| "PhotoDialog"
+	| "Pinned"
+	| "SettingsPanel"
+	| "YourPhoto";
 export type Panels = Record<PanelName, ComponentType>;
 
 /** Names the panels that belong to this widget.js: build.mjs puts it here. */

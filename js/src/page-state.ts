@@ -16,6 +16,7 @@ import { RunningCurve } from "./running-curve";
 import { Selection } from "./selection";
 import { MAX_STEPS } from "./steps";
 import type { Strength } from "./strength";
+import { Strips } from "./strips";
 import { channelKey, sameTarget } from "./target";
 import { isLive, Tasks } from "./tasks";
 
@@ -59,6 +60,7 @@ export class PageState {
 	readonly media: Media;
 	readonly looking: Looking;
 	readonly onDemand: OnDemand;
+	readonly strips: Strips;
 	/** The page was saved: there is no kernel, and nothing is on its way. */
 	readonly saved: boolean;
 	readonly #ends: (() => void)[] = [];
@@ -75,6 +77,7 @@ export class PageState {
 		const still = (): boolean =>
 			globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
 		this.frames = new Frames(ack, still);
+		this.strips = new Strips(ack, still);
 		this.renderSettings = new RenderSettings(ask);
 		this.pins = new Pins(ask);
 		this.exports = new Exports(ask);
@@ -249,6 +252,7 @@ export class PageState {
 		this.dataset.value = undefined;
 		this.errors.clear();
 		this.looking.clear();
+		this.strips.clear();
 		this.tasks.clear();
 		this.inView.forget();
 	}
@@ -260,6 +264,7 @@ export class PageState {
 		this.inView.dispose();
 		this.frames.clear();
 		this.looking.clear();
+		this.strips.clear();
 		this.#clearNetwork();
 	}
 

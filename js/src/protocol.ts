@@ -213,13 +213,13 @@ export interface Measure {
  */
 export interface Stop {
 	kind: "stop";
-	task: "render" | "scan" | "preview" | "measure";
+	task: "render" | "scan" | "preview" | "measure" | "facets" | "between";
 }
 
 /** The person pressed the Resume of a task: what was stopped or left goes on where it was. */
 export interface Resume {
 	kind: "resume";
-	task: "render" | "scan" | "preview" | "measure";
+	task: "render" | "scan" | "preview" | "measure" | "facets" | "between";
 }
 
 /**
@@ -277,6 +277,13 @@ export interface Poll {
 export interface InView {
 	kind: "in_view";
 	neurons: number[];
+}
+
+/** The person wants the pictures that lie between two pinned neurons: see ``Strip``. */
+export interface Between {
+	kind: "between";
+	first: Target;
+	last: Target;
 }
 
 /** The person opened a photo: the kernel answers with ``photo``. */
@@ -424,7 +431,7 @@ export interface DatasetChanged {
  */
 export interface Progress {
 	kind: "progress";
-	task: "render" | "scan" | "preview" | "measure";
+	task: "render" | "scan" | "preview" | "measure" | "facets" | "between";
 	layer: string;
 	target: Target | null;
 	done: number;
@@ -474,6 +481,27 @@ export interface Image {
 	packaged: boolean;
 	look: Appearance;
 	note?: string;
+}
+
+/**
+ * Pictures that form together. Buffers: a JPEG of each.
+ *
+ * ``task`` is ``facets`` (of the target ``of[0]``) or ``between`` (from ``of[0]`` to ``of[1]``).
+ * While they form there is an ``index``, acknowledged as a frame's, and no ``activation``: for
+ * each of ``of`` what each picture activates, and ``shares`` of what its own picture does (empty
+ * where that is not above 0). ``expression`` is what they maximise.
+ */
+export interface Strip {
+	kind: "strip";
+	task: "facets" | "between";
+	of: Target[];
+	step: number;
+	steps: number;
+	index?: number;
+	ack?: boolean;
+	activation: number[][];
+	shares: number[][];
+	expression: string;
 }
 
 /**
@@ -681,6 +709,7 @@ export type FromPage =
 	| Ack
 	| Poll
 	| InView
+	| Between
 	| Enlarge
 	| Bring
 	| BringShown
@@ -702,6 +731,7 @@ export type ToPage =
 	| Progress
 	| Frame
 	| Image
+	| Strip
 	| Thumbs
 	| Strengths
 	| Predicted
@@ -852,6 +882,11 @@ export const SETTINGS: readonly Setting[] = [
 				name: "unit",
 				label: "centre unit",
 				help: "One position only, so the motif stands alone in the middle."
+			},
+			{
+				name: "least",
+				label: "least",
+				help: "As little as can be: what the neuron avoids. Behind ReLU the image rests once it is silent."
 			}
 		]
 	},
@@ -904,6 +939,17 @@ export const SETTINGS: readonly Setting[] = [
 				help: "The network's own gradients alone: a picture that begins where the neuron is silent stays grey."
 			}
 		]
+	},
+	{
+		name: "facets",
+		type: "integer",
+		label: "Facets",
+		help: "So many images that are to differ, side by side under the neuron's own: what else it answers to. 1: none.",
+		default: 1,
+		low: 1,
+		high: 6,
+		step: 1,
+		remakes: false
 	},
 	{
 		name: "previews",

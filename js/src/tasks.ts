@@ -24,12 +24,21 @@ export class Task {
 	}
 }
 
+const SAID = {
+	scan: "Scanning photos",
+	measure: "Measuring predictability",
+	facets: "Facets",
+	between: "Pictures between",
+};
+
 /** How far the kernel's tasks are. */
 export class Tasks implements Record<TaskName, Task> {
 	readonly render = new Task();
 	readonly scan = new Task();
 	readonly preview = new Task();
 	readonly measure = new Task();
+	readonly facets = new Task();
+	readonly between = new Task();
 	/** The last thing worth saying aloud. */
 	readonly news: Signal<string> = signal("");
 
@@ -45,9 +54,7 @@ export class Tasks implements Record<TaskName, Task> {
 		const what =
 			message.task === "render"
 				? `Rendering ${message.target ? nameOf(message.target) : message.layer}`
-				: message.task === "measure"
-					? "Measuring predictability"
-					: "Scanning photos";
+				: SAID[message.task];
 		this.news.value = `${what}: ${message.state === "elsewhere" ? message.note : message.state}`;
 	}
 
@@ -62,6 +69,6 @@ export class Tasks implements Record<TaskName, Task> {
 	}
 
 	get #all(): Task[] {
-		return [this.render, this.scan, this.preview, this.measure];
+		return [this.render, this.scan, this.preview, this.measure, this.facets, this.between];
 	}
 }

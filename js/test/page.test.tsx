@@ -508,7 +508,10 @@ describe("the page", () => {
 		expect(model.of("configure")).toEqual([
 			{
 				kind: "configure",
-				settings: { ...MADE, param: "fourier", redirect_relu: "auto", previews: true, seed: 7 },
+				settings: {
+					...{ ...MADE, param: "fourier", redirect_relu: "auto", seed: 7 },
+					...{ facets: 1, previews: true },
+				},
 			},
 		]);
 		model.tell(configured({ seed: 7 }));

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from neuron_widget.objectives.compose import (
     alignment,
+    apart,
     blur,
     channel,
     direction,
@@ -63,6 +64,7 @@ __all__ = [
     "ImagesObjective",
     "NamedObjective",
     "alignment",
+    "apart",
     "blur",
     "canonical_objective",
     "channel",

@@ -8,7 +8,7 @@ from typing import Any
 from neuron_widget.errors import TargetError, WrongType, shown
 from neuron_widget.names import OUTPUT, check_neuron
 from neuron_widget.targets import GroupImage, Target, TargetLike, as_target, combine, group
-from neuron_widget.targets.comparing import Alignment, Diversity, Interpolate, Only
+from neuron_widget.targets.comparing import Alignment, Apart, Diversity, Interpolate, Only
 from neuron_widget.targets.given import as_count, as_vector
 from neuron_widget.targets.kinds import Centre, Named, Unit
 from neuron_widget.targets.regions import Region, as_region
@@ -25,6 +25,7 @@ from neuron_widget.targets.terms import (
 
 __all__ = [
     "alignment",
+    "apart",
     "blur",
     "channel",
     "direction",
@@ -194,6 +195,14 @@ def diversity(layer: str) -> Target:
     ``channel("mixed4a", 68) - 100 * diversity("mixed4a")``.
     """
     return Diversity(_region(layer, None))
+
+
+def apart(target: TargetLike, layer: str, share: float = 0.5) -> Target:
+    """A target, and in each image of a group another side of it. ``apart(mixed4a:68, mixed4a)``.
+
+    Being like all other images (see :func:`diversity`) costs ``share`` of its value.
+    """
+    return Apart(_single(target), _region(layer, None), as_number(share, "the share of apart"))
 
 
 def alignment(layer: str, decay: float = 2.0) -> Target:

@@ -48,6 +48,8 @@ class NamedObjective:
         ``(n, channels)`` float32.
     key
         What stands for it in the keys of stored results.
+    sign
+        -1 where less of the neuron is more: then its activation is minus the value.
     """
 
     name: str
@@ -55,6 +57,7 @@ class NamedObjective:
     help: str
     values: Values
     key: str
+    sign: int = 1
 
 
 @dataclass(frozen=True)
@@ -128,11 +131,18 @@ OBJECTIVES: dict[str, NamedObjective] = {}
 _ALIASES = {"neuron": "unit"}
 
 
-def objective(name: str, *, label: str, help: str, key: str = "") -> Callable[[Values], Values]:  # noqa: A002  # as it is called everywhere
+def objective(
+    name: str,
+    *,
+    label: str,
+    help: str,  # noqa: A002  # as it is called everywhere
+    key: str = "",
+    sign: int = 1,
+) -> Callable[[Values], Values]:
     """Register a function from maps ``(n, channels, h, w)`` to values ``(n, channels)``."""
 
     def register(values: Values) -> Values:
-        OBJECTIVES[name] = NamedObjective(name, label, help, values, key or name)
+        OBJECTIVES[name] = NamedObjective(name, label, help, values, key or name, sign)
         return values
 
     return register
@@ -163,3 +173,14 @@ def _channel(maps: Tensor) -> Tensor:
 def _unit(maps: Tensor) -> Tensor:
     # Of an even number of positions the one right and below the middle, as in lucent.
     return maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
+
+
+@objective(
+    "least",
+    label="least",
+    help="As little as can be: what the neuron avoids. Behind ReLU the image rests once it is "
+    "silent.",
+    sign=-1,
+)
+def _least(maps: Tensor) -> Tensor:
+    return -_channel(maps)

@@ -143,6 +143,8 @@ class UnitTarget(TypedDict):
 
 Target = ChannelTarget | UnitTarget
 
+Task = Literal["render", "scan", "preview", "measure", "facets", "between"]
+
 Settings = dict[str, str | float | bool]
 
 
@@ -270,14 +272,14 @@ class Stop(TypedDict):
     """
 
     kind: Literal["stop"]
-    task: Literal["render", "scan", "preview", "measure"]
+    task: Task
 
 
 class Resume(TypedDict):
     """The person pressed the Resume of a task: what was stopped or left goes on where it was."""
 
     kind: Literal["resume"]
-    task: Literal["render", "scan", "preview", "measure"]
+    task: Task
 
 
 class StartScan(TypedDict):
@@ -339,6 +341,14 @@ class InView(TypedDict):
 
     kind: Literal["in_view"]
     neurons: list[int]
+
+
+class Between(TypedDict):
+    """The person wants the pictures that lie between two pinned neurons: see ``Strip``."""
+
+    kind: Literal["between"]
+    first: Target
+    last: Target
 
 
 class Enlarge(TypedDict):
@@ -501,7 +511,7 @@ class Progress(TypedDict):
     """
 
     kind: Literal["progress"]
-    task: Literal["render", "scan", "preview", "measure"]
+    task: Task
     layer: str
     target: Target | None
     done: int
@@ -551,6 +561,27 @@ class Image(TypedDict):
     packaged: bool
     look: Appearance
     note: NotRequired[str]
+
+
+class Strip(TypedDict):
+    """Pictures that form together. Buffers: a JPEG of each.
+
+    ``task`` is ``facets`` (of the target ``of[0]``) or ``between`` (from ``of[0]`` to ``of[1]``).
+    While they form there is an ``index``, acknowledged as a frame's, and no ``activation``: for
+    each of ``of`` what each picture activates, and ``shares`` of what its own picture does (empty
+    where that is not above 0). ``expression`` is what they maximise.
+    """
+
+    kind: Literal["strip"]
+    task: Literal["facets", "between"]
+    of: list[Target]
+    step: int
+    steps: int
+    index: NotRequired[int]
+    ack: NotRequired[bool]
+    activation: list[list[float]]
+    shares: list[list[float]]
+    expression: str
 
 
 class Thumbs(TypedDict):
@@ -763,6 +794,7 @@ FromPage = (
     | Ack
     | Poll
     | InView
+    | Between
     | Enlarge
     | Bring
     | BringShown
@@ -784,6 +816,7 @@ ToPage = (
     | Progress
     | Frame
     | Image
+    | Strip
     | Thumbs
     | Strengths
     | Predicted

@@ -172,6 +172,11 @@ class RenderResult:
                 "were let past ReLU in the first steps. Try another seed or more steps; it may "
                 "be a neuron that nothing fires."
             )
+        if self.settings["objective"] == "least":
+            why = (
+                "The neuron is silent on this picture (activation 0): behind ReLU nothing lowers "
+                "it further, so the picture is what it was when the neuron fell silent."
+            )
         return tuple(why if value == 0 else "" for value in self.activation)
 
     @property

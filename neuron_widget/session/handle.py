@@ -74,6 +74,8 @@ def handle_message(
             session.state.frames.acknowledged(m["index"])
         case "in_view":
             session.look_at(m["neurons"])
+        case "between":
+            session.strips.between(from_dict(m["first"]), from_dict(m["last"]))
         case "enlarge":
             session.enlarge(from_dict(m["target"]), m["group"], m["rank"])
         case "bring":

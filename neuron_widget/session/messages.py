@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuron_widget.objectives import OBJECTIVES
 from neuron_widget.protocol.encode import jpeg, map_bytes, png, to_pil
 from neuron_widget.settings import page_settings
 from neuron_widget.targets import Channel, Target
@@ -182,7 +183,7 @@ def snapshot(parts: Sequence[Part]) -> Part:
 # ------------------------------------------------------------------ rendering
 
 
-def frame(index: int, step: RenderStep, *, ack: bool = True) -> Part:
+def frame(index: int, step: RenderStep, *, ack: bool = True, objective: object = "channel") -> Part:
     """See :class:`.protocol.Frame`. Reads the image and the objective from the device."""
     message: Message = {
         "kind": "frame",
@@ -193,7 +194,7 @@ def frame(index: int, step: RenderStep, *, ack: bool = True) -> Part:
     }
     values = step.values()
     if values is not None and np.isfinite(values[0]):  # JSON knows no NaN
-        message["value"] = float(values[0])
+        message["value"] = sign_of(objective) * float(values[0])
     if not ack:
         message["ack"] = False
     return message, [jpeg(to_pil(step.images()[0]))]
@@ -211,6 +212,7 @@ def image_facts(result: RenderResult) -> Message:
     target, settings = result.targets[0], result.settings
     shown = {n: s.to_page(settings[n]) for n, s in page_settings().items() if n in settings}
     note = {"note": text} if (text := result.notes[0]) else {}
+    sign = sign_of(settings["objective"])
     return {
         "kind": "image",
         "target": target.as_dict(),
@@ -218,9 +220,9 @@ def image_facts(result: RenderResult) -> Message:
         "steps": settings["steps"],
         "settings": shown,
         "seconds": result.seconds,
-        "activation": float(result.activation[0]),
-        "comparable": isinstance(target, Channel) and settings["objective"] == "channel",
-        "history": [[step, float(values[0])] for step, values in result.history],
+        "activation": sign * float(result.activation[0]),
+        "comparable": isinstance(target, Channel) and settings["objective"] in ("channel", "least"),
+        "history": [[step, sign * float(values[0])] for step, values in result.history],
         "packaged": result.packaged,
         "look": {
             **colour_statistics(result.images[0]),
@@ -228,6 +230,12 @@ def image_facts(result: RenderResult) -> Message:
         },
         **note,
     }
+
+
+def sign_of(objective: object) -> int:
+    """-1 where an objective's value is minus the activation."""
+    known = OBJECTIVES.get(objective) if isinstance(objective, str) else None
+    return known.sign if known is not None else 1
 
 
 def thumbs(layer: str, made: Mapping[int, tuple[bytes, bool]]) -> Part:

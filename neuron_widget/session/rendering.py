@@ -230,7 +230,8 @@ class Rendering:
             )
         if state.frames.due():
             index = state.frames.sent()
-            part = messages.frame(index, step, ack=state.frames.full)
+            objective = run.recipe.as_options()["objective"]
+            part = messages.frame(index, step, ack=state.frames.full, objective=objective)
             with state.lock:
                 # After a change of settings the page must see no picture made before it.
                 if state.cache.recipe == run.recipe:

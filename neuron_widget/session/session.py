@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, get_args
 
 from neuron_widget.errors import WidgetError, WrongValue
 from neuron_widget.names import EMBEDDED, check_neuron
-from neuron_widget.protocol.messages import MAX_PINS
+from neuron_widget.protocol.messages import MAX_PINS, Task
 from neuron_widget.session import messages
+from neuron_widget.session.audience import note_view
 from neuron_widget.session.jobs import Job, Worker, shared_worker
 from neuron_widget.session.looking import Looking
 from neuron_widget.session.measuring import Measuring
@@ -21,6 +22,7 @@ from neuron_widget.session.scanning import Scanning
 from neuron_widget.session.settings import Fit, Settings
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
+from neuron_widget.session.strips import Strips
 from neuron_widget.settings import RENDER
 from neuron_widget.targets import Channel, Target, TargetLike, as_neuron
 
@@ -29,11 +31,7 @@ __all__ = ["Session"]
 # How long a person may go on choosing before a rendering starts by itself.
 SETTLE_S = 0.25
 
-# A page that reloads is back within seconds.
-GONE_S = 20.0
-
-Task = Literal["render", "scan", "preview", "measure"]
-TASKS: tuple[Task, ...] = ("render", "scan", "preview", "measure")
+TASKS: tuple[Task, ...] = get_args(Task)
 
 
 class Session:
@@ -59,7 +57,8 @@ class Session:
             self.state, self.store, lambda shown: self._begin(new_layer=True, shown=shown)
         )
         self._measuring = Measuring(self.state, self.store)
-        self._rendering = Rendering(self.state, self.store, self._measuring.look)
+        self.strips = Strips(self.state, self.store)
+        self._rendering = Rendering(self.state, self.store, self._on_image)
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
         self.looking = Looking(self.state)
@@ -177,7 +176,12 @@ class Session:
                 else:
                     # A slider passes over neurons; a layer is chosen.
                     self._rendering.start(delay=0.0 if new_layer else SETTLE_S)
+            self.strips.follow()
         state.on_change()
+
+    def _on_image(self, target: Target) -> None:
+        self._measuring.look(target)
+        self.strips.follow(target)
 
     def _on_scanned(self) -> None:
         self._photos.find()
@@ -290,11 +294,13 @@ class Session:
         changed = state.settings.configured(values)
         with state.lock:
             other = changed.recipe != state.settings.recipe
-            if not other and changed.previews == state.settings.previews:
+            if not other and changed.options == state.settings.options:
                 return
             state.settings = changed
-            state.stop("preview", *(["render"] if other else []))
+            state.stop("preview", *(["render", "facets", "between"] if other else []))
             state.cache.recipe = changed.recipe
+            if other:
+                state.strips.clear()
             state.show("configured", messages.configured(changed))
             parts = state.cache.gallery(state.layer) if other else []
         for part in parts:
@@ -312,6 +318,7 @@ class Session:
         known = self._rendering.known() or (other and self._rendering.recall(packaged=True))
         if other and state.settings.auto and not known:
             self._rendering.start(delay=SETTLE_S)
+        self.strips.follow()
         state.on_change()
 
     def scan(self, dataset: Any = None, *, download: bool = False) -> Job | None:
@@ -365,6 +372,7 @@ class Session:
             self.state.stop("dataset", "scan", "learn")
         for own in {"preview", "measure"}.intersection(tasks):
             self.state.stop(own)
+        self.strips.stop(*(own for own in tasks if own in ("facets", "between")))
         if task is None:
             self.state.stop("photos", "judge", "look", "answer")
 
@@ -380,6 +388,8 @@ class Session:
             return self.scanning.resume()
         if task == "measure":
             return self._measuring.start()
+        if task == "facets" or task == "between":
+            return self.strips.resume(task)
         self._previews.start()
         return None
 
@@ -389,30 +399,15 @@ class Session:
         if why and not state.closed:
             state.fail("select", "This view has ended", WidgetError(why))
         state.close()
-        for part in (self._opening, self._rendering, self.scanning, self.looking, self.store):
+        parts = (self._opening, self._rendering, self.scanning, self.looking, self.store)
+        for part in (*parts, self.strips):
             part.let_go()
 
     # -------------------------------------------------------------- who looks on
 
     def view(self, name: str, *, visible: bool, gone: bool = False) -> None:
-        """A view (or a Python call that waits) came, left sight, or is gone.
-
-        What nobody looks at any more ends: in notebooks that do not say which cell runs, this is
-        how the widget of a cell that was run again stops working.
-        """
-        state = self.state
-        state.frames.view(name, visible=visible, gone=gone)
-
-        def leave() -> Generator[None, None, None]:
-            yield
-            if not state.frames.views:
-                # Not because a person wants it so: it goes on when somebody looks again.
-                state.stop("render", "dataset", "scan", "preview", "photos", "measure", "learn")
-
-        if not state.frames.views and not state.closed:
-            state.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)
-        else:
-            state.stop("leave")
+        """A view (or a Python call that waits) came, left sight, or is gone."""
+        note_view(self.state, name, visible=visible, gone=gone)
 
     def foreground(self) -> list[Job]:
         """The jobs somebody waits for (all but the gallery's previews)."""

@@ -202,6 +202,11 @@ class Settings:
         return bool(self.options["auto"])
 
     @property
+    def facets(self) -> int:
+        """How many images that are to differ; 1 for none beside the neuron's own."""
+        return int(self.options["facets"])
+
+    @property
     def previews(self) -> bool:
         """Whether the gallery fills by itself."""
         return bool(self.options["previews"])

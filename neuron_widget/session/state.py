@@ -80,6 +80,8 @@ class State:
         self.closed = False
         # Of the photo that a person brought: it is in no cache, and nowhere on disk.
         self.looked: list[Part] = []
+        # Pictures that were made together, by their task.
+        self.strips: dict[str, Part] = {}
         # The last message about each thing that a later view needs to know.
         self._shown: dict[str, Message] = {}
 
@@ -135,6 +137,7 @@ class State:
             self.settings = self.settings.replace(model=None, dataset=None, store=None)
             self.cache = SessionCache(self.settings.recipe)
             self.looked = []
+            self.strips = {}
             self.problem = None
             self.status = "closed"
 
@@ -303,6 +306,6 @@ class State:
             parts: list[Part] = [(self._shown[key], []) for key in first if key in self._shown]
             parts += self.cache.gallery(self.layer)
             parts += self.cache.targets((self.target, *self.cache.pins))
-            parts += self.looked
+            parts += [*self.looked, *self.strips.values()]
             parts += [(message, []) for key, message in self._shown.items() if key not in first]
         return messages.snapshot(parts)

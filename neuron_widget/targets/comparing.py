@@ -13,7 +13,7 @@ from neuron_widget.targets.term import Term
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Alignment", "Diversity", "Interpolate", "Only", "largest_image"]
+__all__ = ["Alignment", "Apart", "Diversity", "Interpolate", "Only", "largest_image"]
 
 
 class _Compares(Term):
@@ -41,12 +41,50 @@ class Diversity(_Compares):
 
     def values(self, seen: Activations) -> Tensor:
         """``(n,)``: of each image the sum over the others."""
-        import torch.nn.functional as F
-
-        flat = self.region.of(seen).flatten(2)
-        grams = F.normalize((flat @ flat.transpose(1, 2)).flatten(1), dim=1)
+        grams = _grams(self.region.of(seen))
         likeness = grams @ grams.T
         return likeness.sum(1) - likeness.diagonal()
+
+
+def _grams(maps: Tensor) -> Tensor:
+    """Of each image which channels fire together, ``(n, C * C)``, of length 1."""
+    import torch.nn.functional as F
+
+    flat = maps.flatten(2)
+    return F.normalize((flat @ flat.transpose(1, 2)).flatten(1), dim=1)
+
+
+@dataclass(frozen=True)
+class Apart(_Compares):
+    """A target, and in each image of a group another side of it: ``apart(mixed4a:68, mixed4a)``.
+
+    Its value, less a share of its size times the mean likeness to the other images, see
+    :class:`Diversity`. A share means the same in every layer, and an image that the neuron does
+    not fire for yet is drawn to it first: away from the others alone it would end as noise.
+    """
+
+    word: ClassVar[str] = "apart"
+    arguments: ClassVar[dict[str, str]] = {
+        "target": "target",
+        "region": "layer",
+        "share": "number",
+    }
+    target: Target
+    region: Region
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.share <= 0:
+            raise WrongValue(f"the share of apart(...) must be above 0, got {self.share:g}")
+
+    def values(self, seen: Activations) -> Tensor:
+        """``(n,)``."""
+        found = self.target.values(seen)
+        grams = _grams(self.region.of(seen))
+        # Each goes away from where the others are: none is moved before its neuron fires.
+        likeness = grams @ grams.detach().T
+        others = (likeness.sum(1) - likeness.diagonal()) / max(1, len(found) - 1)
+        return found - self.share * found.abs() * others
 
 
 @dataclass(frozen=True)

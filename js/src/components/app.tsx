@@ -61,6 +61,11 @@ export function App() {
 							<ErrorPanel where="save" />
 							<PicturePanel />
 							<Panel
+								name="Facets"
+								what="The facets"
+								wanted={Number(state.renderSettings.now.value?.facets) > 1}
+							/>
+							<Panel
 								name="Pinned"
 								what="The pinned neuron"
 								wanted={state.pins.list.value.length > 0}

@@ -2,6 +2,7 @@ import { value } from "../format";
 import type { Target } from "../protocol";
 import { channelOf, isWhole, nameOf, partsOf, targetKey, titleOf } from "../target";
 import { useView } from "../view-context";
+import { Between } from "./between";
 import { Icon } from "./icon";
 import { MapCanvas } from "./map-canvas";
 
@@ -25,6 +26,7 @@ export function Pinned() {
 					<Card key={targetKey(pin)} pin={pin} />
 				))}
 			</ul>
+			{pins.length > 1 && !state.saved && <Between pins={pins} />}
 		</section>
 	);
 }

@@ -9,6 +9,8 @@ const NAMES: Record<TaskName, string> = {
 	scan: "Scanning",
 	preview: "Previews",
 	measure: "Measuring",
+	facets: "Facets",
+	between: "Between",
 };
 const MEASURED = 10;
 const UNITS: Record<TaskName, string> = {
@@ -16,6 +18,8 @@ const UNITS: Record<TaskName, string> = {
 	scan: "photos",
 	preview: "previews",
 	measure: "photos",
+	facets: "steps",
+	between: "steps",
 };
 
 /** A named progress bar with done/total, rate and time left; or how the task ended, and a way on. */

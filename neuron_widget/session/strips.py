@@ -1,0 +1,299 @@
+"""Pictures that form together: facets of what is selected, and what lies between two pins."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.errors import WidgetError
+from neuron_widget.session import strip_messages as messages
+from neuron_widget.session.jobs import Job, Pause
+from neuron_widget.session.messages import Part
+from neuron_widget.session.pace import Rate, Throttle
+from neuron_widget.session.state import State
+from neuron_widget.session.store_adapter import StoreAdapter, pausing, said_of
+from neuron_widget.session.strip_messages import StripTask, Wish
+from neuron_widget.targets import Target, group
+
+if TYPE_CHECKING:
+    from neuron_widget.rendering import RenderResult, RenderStep
+    from neuron_widget.store.sharing import Waiting
+
+__all__ = ["BETWEEN", "Strips"]
+
+BETWEEN = 6
+"""Pictures from one pin to the other, both of them included."""
+
+MOST = 16
+"""Strips that are kept in memory."""
+
+
+@dataclass(eq=False)
+class _Run:
+    """One strip, from its request to its end."""
+
+    wish: Wish
+    job: Job | None = None
+    step: int = 0
+    stopped_by_person: bool = False
+    rate: Rate = field(default_factory=Rate)
+    throttle: Throttle = field(default_factory=lambda: Throttle(0.2))
+
+
+class Strips:
+    """The jobs that make groups of pictures, with live frames; one of each task at a time."""
+
+    def __init__(self, state: State, store: StoreAdapter):
+        self._state = state
+        self._store = store
+        self._runs: dict[StripTask, _Run] = {}
+        self._kept: OrderedDict[Wish, Part] = OrderedDict()
+        # What was left on the way, to go on from; and what a person stopped.
+        self._begun: OrderedDict[Wish, RenderResult] = OrderedDict()
+        self._stopped: set[Wish] = set()
+
+    # -------------------------------------------------------------- what is wanted
+
+    def follow(self, target: Target | None = None) -> None:
+        """Show the facets of what is selected, or begin them, where they are wanted.
+
+        ``target``: it has a new image; what is selected may be another one.
+        """
+        state = self._state
+        if target not in (None, state.target):
+            return
+        wish = self._facets()
+        if wish is None:
+            state.stop("facets")
+            return
+        if self._show(wish):
+            return
+        run = self._runs.get("facets")
+        if state.settings.auto and wish not in self._stopped and not _makes(run, wish):
+            self._start(wish)
+
+    def between(self, first: Target, last: Target) -> Job | None:
+        """Make the pictures from one target to another.
+
+        Raises
+        ------
+        WidgetError
+            If the network is not open, one of the two has no picture yet, or the objective is a
+            function.
+        TargetError, UnknownLayer, NeuronOutOfRange
+        """
+        state = self._state
+        if state.model is None:
+            raise WidgetError("the network is not open yet: ask again when it is")
+        first, last = first.check(state.model), last.check(state.model)
+        if first == last:
+            raise WidgetError(f"between {state.title(first)} and itself there is nothing to show")
+        singles = [self._single(target) for target in (first, last)]
+        for target, single in zip((first, last), singles, strict=True):
+            if single is None:
+                raise WidgetError(
+                    f"{state.title(target)} has no picture yet: render it first, then ask for what "
+                    "is between"
+                )
+        one, other = singles
+        assert one is not None
+        assert other is not None
+        recipe = state.settings.recipe
+        wish = Wish("between", (first, last), (one, other), BETWEEN, recipe, state.steps)
+        return None if self._show(wish) else self._start(wish)
+
+    def resume(self, task: StripTask) -> Job | None:
+        """Go on with what was stopped; facets also where nothing was begun."""
+        run = self._runs.get(task)
+        wish = self._facets() if task == "facets" else run.wish if run is not None else None
+        return self._start(wish) if wish is not None else None
+
+    def stop(self, *tasks: StripTask) -> None:
+        """Stop because a person wants it so: it does not go on by itself."""
+        for task in tasks:
+            if (run := self._runs.get(task)) is not None:
+                run.stopped_by_person = True
+        self._state.stop(*tasks)
+
+    def let_go(self) -> None:
+        """Forget everything."""
+        self._runs.clear()
+        self._kept.clear()
+        self._begun.clear()
+        self._stopped.clear()
+
+    def _facets(self) -> Wish | None:
+        """The facets that are wanted of what is selected; None before its image is there."""
+        state = self._state
+        settings, target = state.settings, state.target
+        single = self._single(target)
+        if state.model is None or settings.facets < 2 or not single:
+            return None
+        recipe = settings.recipe
+        return Wish("facets", (target,), (single,), settings.facets, recipe, state.steps)
+
+    def _single(self, target: Target) -> float | None:
+        """What the picture of a target activates; None before it is finished."""
+        state = self._state
+        objective = dict(state.settings.recipe.items)["objective"]
+        result = state.cache.rendering(target)
+        whole = result is not None and result.steps >= result.settings["steps"]
+        if result is None or not whole or not isinstance(objective, str):
+            return None
+        return float(result.activation[0])
+
+    # -------------------------------------------------------------- the work
+
+    def _start(self, wish: Wish) -> Job:
+        state = self._state
+        now = self._runs.get(wish.task)
+        if now is not None and now.job is not None and _makes(now, wish):
+            return now.job
+        run = self._runs[wish.task] = _Run(wish)
+        self._stopped.discard(wish)
+        state.no_error("render")
+        self._progress(run, "waiting")
+        run.job = state.submit(
+            wish.task,
+            self._steps(run),
+            partial(self._on_done, run),
+            priority=2,
+            share=2.0,
+            on_step=partial(self._on_step, run),
+            on_stop=partial(self._on_stop, run),
+            on_error=partial(self._on_error, run),
+        )
+        return run.job
+
+    def _steps(self, run: _Run) -> Generator[RenderStep | Pause, None, Part]:
+        from neuron_widget.rendering.together import between, facets
+        from neuron_widget.store.reuse import render_steps
+
+        wish, model = run.wish, self._state.model
+        assert model is not None
+        options = wish.recipe.as_options()
+        objective = options.pop("objective")
+        if wish.task == "facets":
+            one = facets(wish.of[0], objective)
+        else:
+            pictures = [self._state.cache.rendering(target, wish.recipe) for target in wish.of]
+            images = [result.images[0] for result in pictures if result is not None]
+            one = between(model, wish.of, objective, wish.single, images)
+        how: dict[str, Any] = {**options, "steps": wish.steps}
+        if (begun := self._begun.pop(wish, None)) is not None and begun.state is not None:
+            how["resume"] = begun
+        targets = group(one, wish.count)
+        work = render_steps(
+            self._store.store, model, targets, on_wait=partial(self._on_wait, run), **how
+        )
+        last: RenderStep | None = None
+        with closing(pausing(work)) as steps:
+            try:
+                while True:
+                    try:
+                        step = next(steps)
+                    except StopIteration as end:
+                        result: RenderResult = end.value
+                        break
+                    if not isinstance(step, Pause):
+                        last = step
+                    yield step
+            except GeneratorExit:
+                if last is not None and not self._state.closed:
+                    self._leave(run, last.result())
+                raise
+        self._store.report_failure()
+        part = self._part(run, result)
+        self._keep(wish, part)
+        return part
+
+    def _leave(self, run: _Run, result: RenderResult) -> None:
+        """Show what there is of a strip that is left on the way, and keep it to go on from."""
+        self._begun[run.wish] = result
+        while len(self._begun) > MOST:
+            self._begun.popitem(last=False)
+        self._tell(run.wish, self._part(run, result))
+
+    def _part(self, run: _Run, result: RenderResult) -> Part:
+        """The message of what is there, with what each picture activates on its own."""
+        from neuron_widget.rendering.together import worth
+
+        model = self._state.model
+        assert model is not None
+        objective = run.wish.recipe.as_options()["objective"]
+        found = [worth(model, target, objective, result.images) for target in run.wish.of]
+        run.step = result.steps
+        return messages.strip(run.wish, result, found)
+
+    # -------------------------------------------------------------- what the job says
+
+    def _on_wait(self, run: _Run, waiting: Waiting) -> None:
+        self._progress(run, "elsewhere", said_of(waiting))
+
+    def _on_step(self, run: _Run, step: RenderStep) -> None:
+        state, run.step = self._state, step.step
+        if step.step < step.steps and run.throttle.due():
+            rate, left = run.rate.update(step.step, step.steps)
+            self._progress(run, "running", rate=rate, left=left)
+        if state.frames.due():
+            index = state.frames.sent()
+            part = messages.strip_frame(run.wish, index, step, ack=state.frames.full)
+            with state.lock:
+                if state.cache.recipe == run.wish.recipe:
+                    state.send(*part)
+
+    def _on_done(self, run: _Run, part: Part) -> None:
+        self._tell(run.wish, part)
+        run.step = run.wish.steps
+        self._progress(run, "done")
+
+    def _on_stop(self, run: _Run) -> None:
+        if run.stopped_by_person:
+            self._stopped.add(run.wish)
+        self._progress(run, "stopped")
+
+    def _on_error(self, run: _Run, error: BaseException) -> None:
+        self._progress(run, "failed")
+        names = " and ".join(map(self._state.title, run.wish.of))
+        what = "Facets of" if run.wish.task == "facets" else "Pictures between"
+        self._state.fail("render", f"{what} {names} failed", error)
+
+    def _progress(self, run: _Run, how: str, note: str = "", **pace: float) -> None:
+        wish, first = run.wish, run.wish.of[0]
+        self._state.show_progress(
+            wish.task, first.layer, first, run.step, wish.steps, state=how, note=note, **pace
+        )
+
+    # -------------------------------------------------------------- what is there
+
+    def _show(self, wish: Wish) -> bool:
+        """Show a strip that is there already; False if it is not."""
+        part = self._kept.get(wish)
+        if part is None:
+            return False
+        self._state.stop(wish.task)
+        self._tell(wish, part)
+        self._progress(_Run(wish, step=wish.steps), "done")
+        return True
+
+    def _keep(self, wish: Wish, part: Part) -> None:
+        self._kept[wish] = part
+        while len(self._kept) > MOST:
+            self._kept.popitem(last=False)
+
+    def _tell(self, wish: Wish, part: Part) -> None:
+        """Send a strip, to this view and to later ones."""
+        state = self._state
+        with state.lock:
+            if state.cache.recipe == wish.recipe:
+                state.strips[wish.task] = part
+                state.send(*part)
+
+
+def _makes(run: _Run | None, wish: Wish) -> bool:
+    """Whether a wish is under way."""
+    return run is not None and run.wish == wish and run.job is not None and run.job.active
