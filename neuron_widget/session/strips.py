@@ -117,7 +117,8 @@ class Strips:
         for task in tasks:
             if (run := self._runs.get(task)) is not None:
                 run.stopped_by_person = True
-        self._state.stop(*tasks)
+        if tasks:  # without any all work would be meant
+            self._state.stop(*tasks)
 
     def let_go(self) -> None:
         """Forget everything."""

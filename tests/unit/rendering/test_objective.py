@@ -101,7 +101,7 @@ def test_objective_passes_through():
     ("wrong", "error", "words"),
     [
         ("chanel", ValueError, "did you mean 'channel'"),
-        ("x", ValueError, "expected 'channel', 'unit' or a function"),
+        ("x", ValueError, "expected 'channel', 'unit', 'least' or a function"),
         (3, TypeError, "got int"),
         (None, TypeError, "got NoneType"),
     ],
