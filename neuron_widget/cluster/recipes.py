@@ -107,7 +107,8 @@ def _packed(model: VisionModel) -> bytes:
         "layout": model.layout,
     }
     try:
-        return pack((module, model._redirect_relu, known))
+        names = [type(part).__qualname__ for part in module.modules()]
+        return pack((module, names, model._redirect_relu, known))
     except Exception as error:
         raise ModelError(
             f"{model.title} cannot be sent to workers ({first_line(error)}); expected a module "
@@ -119,12 +120,16 @@ def _unpacked(data: bytes, device: Any) -> VisionModel:
     from neuron_widget.networks.model import VisionModel
 
     try:
-        module, redirect_relu, known = unpack(data)
+        module, names, redirect_relu, known = unpack(data)
     except Exception as error:
         raise ModelError(
             f"a network that was sent cannot be opened here ({first_line(error)}); expected the "
             "file that defines it to be importable on all machines"
         ) from error
+    for part, name in zip(module.modules(), names, strict=True):
+        # A class that is in no file arrives under a shorter name, and names are in the store's key.
+        if type(part).__qualname__ != name:
+            type(part).__qualname__ = name
     model = VisionModel(module.to(device), device=device, loaded_here=False, **known)
     model.redirect_relu = redirect_relu
     return model
