@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from neuron_widget.cluster.connection import Where
+from neuron_widget.cluster.connection import Where, import_ray
 from neuron_widget.cluster.crew import ClusterProgress
 from neuron_widget.cluster.scans import STARTING, crew_for, merge_parts, scan_pieces
 from neuron_widget.cluster.worker import Piece
@@ -51,6 +51,7 @@ def fill_steps(
     from neuron_widget.cluster.recipes import PhotosRecipe
     from neuron_widget.scanning import open_dataset
 
+    import_ray()
     chosen = tuple(dict.fromkeys(neurons))
     how = {**images, "batch_size": batch_size}
     missing = [n for n in chosen if store.find_render(model, layer, n, **images) is None]

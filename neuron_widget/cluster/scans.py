@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 from uuid import uuid4
 
-from neuron_widget.cluster.connection import Where, connected
+from neuron_widget.cluster.connection import Where, connected, import_ray
 from neuron_widget.cluster.crew import ClusterProgress, Crew
 from neuron_widget.cluster.worker import Piece, Setup
 from neuron_widget.errors import StoreError, WrongValue
@@ -125,6 +125,7 @@ def scan_steps(
     known = store.find_scan(model, layer, photos, **asked)
     if known is not None:
         return known
+    import_ray()
     yield ClusterProgress("scan", 0, total, 0, note=STARTING)
     recipe = PhotosRecipe.of(dataset, options["split"], photos)
     with (

@@ -20,7 +20,7 @@ import neuron_widget
 import neuron_widget.networks.zoo
 from neuron_widget.cli import app
 from neuron_widget.cli.output import with_address
-from neuron_widget.cluster import Where, connection
+from neuron_widget.cluster import Where, scans
 from neuron_widget.errors import ClusterError, StoreError, WrongType, WrongValue
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.manifest import read_result
@@ -89,7 +89,7 @@ def test_a_scan_and_a_layer_on_this_machine(
         assert signal.getsignal(signal.SIGTERM) is handler
         assert gone(ray_folder)
         # What is there needs no cluster.
-        monkeypatch.setattr(connection, "import_ray", lambda: pytest.fail("asked for Ray"))
+        monkeypatch.setattr(scans, "import_ray", lambda: pytest.fail("asked for Ray"))
         again = neuron_widget.scan(
             model, "2", open_dataset(folder), top_k=3, progress=False,
             cluster="local", store=tmp_path / "store",
