@@ -2,11 +2,13 @@
 
     python benchmarks/cluster.py kills --count 40 --seed 0
     python benchmarks/cluster.py overhead --photos 4000
+    python benchmarks/cluster.py merge --parts 64
 
 ``kills``: a scan and a prerendering on a head and two nodes, while workers, nodes and the program
 that divides the work are killed (SIGKILL), and start again. At the end the results are compared
 with those of one process, bit by bit. ``overhead``: two workers of Ray against two processes that
-make the same shards, from the moment at which they have opened the network.
+make the same shards, from the moment at which they have opened the network. ``merge``: what a part
+of 508 neurons costs, to write and to merge.
 """
 
 from __future__ import annotations
@@ -377,6 +379,33 @@ def _by_ray(made: Any, base: Path, place: Path) -> float:
         return time.monotonic() - begin
 
 
+def merge(count: int) -> None:
+    from neuron_widget.scanning import ScanResult, scan
+
+    torch.set_num_threads(1)
+    base = Path(tempfile.mkdtemp(prefix="nw-cluster-"))
+    try:
+        photos = opened(draw_photos(base / "photos", 32 * count))
+        net = nn.Sequential(nn.Conv2d(3, 508, 3, stride=2, padding=1))
+        model = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=SIZE)
+        parts, write = [], 0.0
+        for i in range(count):
+            found = scan(model, "0", photos, shard=(i, count), progress=False, workers=0)
+            begin = time.process_time()
+            parts.append(found.save(base / f"{i}.safetensors"))
+            write += time.process_time() - begin
+        size = sum(path.stat().st_size for path in parts) / count
+        begin = time.process_time()
+        ScanResult.merge(parts)
+        seconds = time.process_time() - begin
+        print(
+            f"{count} parts of 508 neurons: {size / 1e6:.1f} MB each, {write / count:.3f} s to "
+            f"write, {seconds / count:.3f} s to read and merge (processor time, one thread)"
+        )
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -387,6 +416,7 @@ def main() -> int:
     two = commands.add_parser("overhead")
     two.add_argument("--photos", type=int, default=4000)
     two.add_argument("--times", type=int, default=3)
+    commands.add_parser("merge").add_argument("--parts", type=int, default=64)
     for name, arguments in (("drive", 3), ("hand", 3)):
         commands.add_parser(name).add_argument("rest", nargs=arguments)
     given = parser.parse_args()
@@ -394,6 +424,8 @@ def main() -> int:
         return kills(given.count, given.seed, given.json)
     if given.command == "overhead":
         overhead(given.photos, given.times)
+    elif given.command == "merge":
+        merge(given.parts)
     elif given.command == "drive":
         drive(given.rest[0], given.rest[1], Path(given.rest[2]))
     else:

@@ -55,6 +55,8 @@ class Watch:
         """Show a step."""
         if now.note:
             self._bars.say(now.note)
+        if not (now.workers or now.done):
+            return  # waiting for workers is not slow work
         unit = {"images": "images", "scan": "photos"}.get(now.task, "")
         title = f"{_TASKS[now.task]} {self._layer}"
         self._bars.update(title, now.done, now.total, unit, now.found)

@@ -6,6 +6,7 @@ It is an ordinary class: Ray runs it in a process of its own.
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -107,7 +108,6 @@ class Worker:
         Raises what opening raises, and ClusterError, ModelError, DatasetError or StoreError if
         something here is not what it is where the work comes from.
         """
-        from neuron_widget.durable import this_host
         from neuron_widget.openmp import short_look_out
         from neuron_widget.store import open_store
 
@@ -119,16 +119,16 @@ class Worker:
         assert store is not None
         if setup.sign and store.locks.mark(setup.sign) is None:
             raise StoreError(
-                f"machine {this_host()} sees another folder under {setup.stores[-1]!r} than the "
-                "one that sends the work; expected a store that all machines see: --store on a "
-                "common disk"
+                f"machine {socket.gethostname()} sees another folder under {setup.stores[-1]!r} "
+                "than the one that sends the work; expected a store that all machines see: "
+                "--store on a common disk"
             )
         self._store = store
         self._model = setup.network.open()
         self._layer = self._model.layer(setup.layer).name
         if setup.photos is not None:
             self._photos = setup.photos.open()
-        return this_host()
+        return socket.gethostname()
 
     def stop(self) -> None:
         """Let the present piece end after this step; what it has is kept, to go on from."""
