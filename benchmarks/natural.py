@@ -8,6 +8,13 @@ rendered at 224 px with each parameterisation, and by torch-lucent with its own 
 Fourier images, its transforms, Adam at 0.05). EfficientNet-Lite0, which never saw InceptionV1, says
 what they are. With ``--pictures`` the images are kept, and a run goes on where one was stopped.
 
+A vision transformer (of DINOv2's kind) is asked too: it lays a picture beside photos of a hundred
+classes, one of them of the picture's own, by the class token of its last block.
+
+Four facets of a channel of mixed4a (``--facets``): how much they differ, which is 1 minus the mean
+cosine of their Gram matrices, and how much of the single picture's activation they keep, for
+several weights of the likeness; torch-lucent's with its own ``diversity``.
+
 A step's time is the processor's, of one thread, by turns and the least of several: it holds beside
 other work. Every step is one image of 224 px for the network, so the ratio is what the
 parameterisation and its augmentations cost.
@@ -29,7 +36,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from report import Goal, machine, results, show_goals, test_weights
+from report import Goal, machine, results, show_goals, test_data, test_weights
+from torch import Tensor
+from torch.nn.functional import normalize
+from torchvision.transforms.functional import center_crop, resize, to_tensor
 
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
@@ -41,6 +51,8 @@ from neuron_widget.targets import parse
 SIZE = 224
 FORMS = tuple(choice.name for choice in RENDER["param"].choices)
 LUCENT = "lucent"
+TRANSFORMER = "vit_small_patch14_dinov2"
+FACETS = (68, 97, 257, 427, 486, 501)
 CHANNELS = tuple(f"mixed5b:{n}" for n in range(5, 1024, 113))
 
 
@@ -122,6 +134,101 @@ def ranks(judge: VisionModel, images: list[Image.Image], classes: list[int]) -> 
     return found
 
 
+def places_among_photos(images: list[Image.Image], outputs: list[int]) -> list[int]:
+    """At which place a transformer finds the photo of each image's class among 100; 1 is the first.
+
+    ``outputs`` are InceptionV1's; images whose class has no photo are left out.
+    """
+    weights = test_data("weights", f"{TRANSFORMER}.safetensors")
+    labels = Path(str(test_data("weights", "labels_1008.txt"))).read_text().splitlines()
+    files = {f.parent.name: f for f in sorted(Path(str(test_data("photos"))).glob("*/*/*"))}
+    asked = [(image, labels[i].split()[0]) for image, i in zip(images, outputs, strict=True)]
+    asked = [(image, name) for image, name in asked if name in files]
+    own = [name for _, name in asked]
+    # The others are spread over all classes.
+    rest = [name for name in files if name not in own]
+    names = own + [rest[i * len(rest) // (100 - len(own))] for i in range(100 - len(own))]
+    model = load_model(f"timm/{TRANSFORMER}", weights=weights, device="cpu")
+    read = model.reader("blocks.11.cls")
+
+    def token(image: Image.Image) -> Tensor:
+        pixels = to_tensor(resize(center_crop(image, min(image.size)), [SIZE, SIZE]))
+        return normalize(read(pixels[None]).flatten(), dim=0)
+
+    with torch.inference_mode():
+        photos = torch.stack([token(Image.open(files[name]).convert("RGB")) for name in names])
+        found = []
+        for i, (image, _) in enumerate(asked):
+            likeness = photos @ token(image)
+            found.append(int((likeness > likeness[i]).sum()) + 1)
+    return found
+
+
+def differ(images: NDArray[np.float32], model: VisionModel) -> float:
+    """1 minus the mean cosine of the Gram matrices of mixed4a, over all pairs of images."""
+    with torch.inference_mode():
+        flat = model.reader("mixed4a")(torch.from_numpy(images).permute(0, 3, 1, 2)).flatten(2)
+        grams = normalize((flat @ flat.transpose(1, 2)).flatten(1), dim=1)
+        likeness = grams @ grams.T
+    n = len(images)
+    return 1 - float((likeness.sum() - n) / (n * (n - 1)))
+
+
+def kept(images: NDArray[np.float32], model: VisionModel, neuron: int, alone: float) -> float:
+    """Mean clean activation of images, as a share of that of the single picture."""
+    with torch.inference_mode():
+        maps = model.reader("mixed4a")(torch.from_numpy(images).permute(0, 3, 1, 2))
+    return float(maps[:, neuron].mean()) / alone
+
+
+def show_facets(model: VisionModel, neurons: tuple[int, ...], steps: int) -> None:
+    """A table: weights of the likeness, how much four facets differ and keep."""
+    how = {"steps": steps, "size": 128, "progress": False}
+    print(f"\nfour facets of mixed4a {neurons}, {steps} steps, 128 px: differ (keep)")
+    alone = {n: float(render(model, f"mixed4a:{n}", **how).activations[0]) for n in neurons}
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for weight in (0, 30, 100, 300, 1000):
+        text = f" - {weight}*diversity(mixed4a)" if weight else ""
+        for n in neurons:
+            made = render(model, f"mixed4a:{n}{text} [4 images]", **how).images
+            seen = differ(made, model), kept(made, model, n, alone[n])
+            rows.setdefault(f"ours, {weight}", []).append(seen)
+    for weight in (0, 30, 100, 300, 1000):
+        for n in neurons:
+            made = lucents_facets(model, n, weight, steps)
+            seen = differ(made, model), kept(made, model, n, alone[n])
+            rows.setdefault(f"lucent, {weight}", []).append(seen)
+    for name, found in rows.items():
+        mean = np.mean(found, axis=0)
+        each = "  ".join(f"{d:.2f} ({k:.2f})" for d, k in found)
+        print(f"{name:<14}{mean[0]:6.2f} ({mean[1]:.2f})    {each}", flush=True)
+
+
+def lucents_facets(
+    model: VisionModel, neuron: int, weight: float, steps: int
+) -> NDArray[np.float32]:
+    """Four images ``(4, H, W, 3)`` of torch-lucent, made to differ by its ``diversity``."""
+    param, objectives = lucents("optvis.param"), lucents("optvis.objectives")
+    torch.manual_seed(neuron)
+    np.random.seed(neuron)  # lucent draws from it
+    what = objectives.channel("mixed4a", neuron)
+    if weight:
+        what = what - weight * objectives.diversity("mixed4a")
+    with warnings.catch_warnings(), RightLRN():
+        warnings.simplefilter("ignore")
+        images = lucents("optvis.render").render_vis(
+            copy.deepcopy(lucent_module(model)).requires_grad_(False),
+            what,
+            param_f=lambda: param.image(128, batch=4),
+            transforms=[*lucents("optvis.transform").standard_transforms, model.preprocess],
+            preprocess=False,
+            thresholds=(steps,),
+            progress=False,
+            show_image=False,
+        )
+    return images[0]
+
+
 def seconds_a_step(model: VisionModel, rounds: int, steps: int) -> dict[str, float]:
     """Processor seconds of a step of one image, by parameterisation; one thread."""
     threads = torch.get_num_threads()
@@ -170,6 +277,7 @@ def main() -> None:
     parser.add_argument("--forms", nargs="+", default=[LUCENT, *FORMS])
     parser.add_argument("--pictures", type=Path, help="a folder that keeps the images")
     parser.add_argument("--sheet", type=Path, help="a picture of pictures")
+    parser.add_argument("--facets", type=int, nargs="*", help="channels of mixed4a; alone")
     parser.add_argument("--no-times", action="store_true")
     parser.add_argument("--results", help="a Markdown file that takes a section of results")
     args = parser.parse_args()
@@ -183,6 +291,9 @@ def main() -> None:
     judge = load_model("efficientnet_lite0", device="cpu")
     with results(args.results, f"Classes that another network knows{', quick' * args.quick}"):
         print(machine(model.device))
+        if args.facets is not None:
+            show_facets(model, tuple(args.facets) or FACETS, steps)
+            return
         classes = same_classes(model, judge, count)
         targets, wanted = [t for t, _ in classes], [c for _, c in classes]
         print(f"{count} classes of {model.title}, {steps} steps, {SIZE} px, read by {judge.title}")
@@ -196,6 +307,14 @@ def main() -> None:
                 top1 = np.mean([rank <= 1 for rank in found])
                 top5[form] = float(np.mean([rank <= 5 for rank in found]))
                 print(f"{form:<12}{top1:8.0%}{top5[form]:8.0%}{np.median(found):14.0f}", flush=True)
+            print(f"\n{TRANSFORMER}: place of the class's own photo among 100")
+            print(f"{'made of':<12}{'first':>8}{'first 5':>8}{'median':>14}")
+            for form in args.forms:
+                outputs = [parse(t).neuron for t in targets]
+                found = places_among_photos([pictures.get(form, t) for t in targets], outputs)
+                first, five = (np.mean([place <= k for place in found]) for k in (1, 5))
+                line = f"{form:<12}{first:8.0%}{five:8.0%}{np.median(found):14.0f}"
+                print(f"{line}  ({len(found)} classes)", flush=True)
             if args.sheet is not None:
                 some = targets[:: max(1, count // 10)][:10]
                 sheet(pictures, args.forms, [*some, *CHANNELS], args.sheet)

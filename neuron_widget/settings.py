@@ -130,6 +130,15 @@ class RenderOptions(TypedDict, total=False):
             only_with=("param", "maco"),
         ),
     ]
+    start: Annotated[
+        Any,  # a photo's file; for Python also the photo
+        Setting(
+            None,
+            "A photo that the image begins from, in place of noise; distance(LAYER) in the target "
+            "keeps it near.",
+            optional=True,
+        ),
+    ]
     engine: Annotated[
         str,
         Setting(

@@ -24,9 +24,9 @@ from neuron_widget.errors import StoreError, WrongType, WrongValue
 from neuron_widget.names import check_neuron
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
+from neuron_widget.photos.decode import as_image, square, to_rgb
 from neuron_widget.progress import drain
 from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset
-from neuron_widget.scanning.decode import as_image, square, to_rgb
 from neuron_widget.setting import check_int
 from neuron_widget.settings import RENDER, RenderOptions
 from neuron_widget.store import StoreLike, open_store

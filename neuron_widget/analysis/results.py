@@ -19,7 +19,7 @@ from neuron_widget.analysis.statistics import (
     pattern_labels,
 )
 from neuron_widget.errors import WrongType, WrongValue
-from neuron_widget.scanning.decode import as_image
+from neuron_widget.photos.decode import as_image
 
 __all__ = ["Analysis", "ColourAnalysis", "TextureAnalysis", "TopImage", "analyse", "check_analysis"]
 

@@ -41,7 +41,7 @@ def look_at_photo(
     """Which neurons fire on a photo, as a table and a sheet."""
     from neuron_widget.analysis.look_sheet import look_sheet
     from neuron_widget.looking import look
-    from neuron_widget.looking.photo import open_any
+    from neuron_widget.photos.given import open_any
 
     if out is not None and out.suffix.lower() != ".png":
         raise StoreError(f"--out '{out}': expected a name ending in .png")

@@ -35,8 +35,10 @@ class StreamLearner(ABC):
         self._arguments = (channels, features, seed, layer)
         self._features = features
         self._random = torch.Generator().manual_seed(seed)
-        self._buffer = torch.empty((0, channels))
         self._most = max(_LEAST, _BUFFER_BYTES // (4 * channels))
+        # Memory that nothing was written to yet costs nothing.
+        self._whole = torch.empty((self._most, channels))
+        self._buffer = self._whole[:0]
         self._owed = 0.0
         self._steps = 0
         self._begun = False
@@ -59,7 +61,9 @@ class StreamLearner(ABC):
         self._owed += self.uses * len(rows) / _BATCH
         room = self._most - len(self._buffer)
         if room > 0:
-            self._buffer = torch.cat([self._buffer, rows[:room]])
+            there, new = len(self._buffer), rows[:room]
+            self._buffer = self._whole[: there + len(new)]
+            self._buffer[there:] = new
             rows = rows[room:]
         if len(rows):
             # A new position takes the place of any other one.

@@ -14,12 +14,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from neuron_widget.errors import ModelError, NeuronOutOfRange, WrongValue
-from neuron_widget.looking.photo import name_of, square_of
+from neuron_widget.looking.photo import square_of
 from neuron_widget.looking.silence import Changed
 from neuron_widget.looking.unusual import percentiles, z_scores
 from neuron_widget.networks.answers import answers
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
+from neuron_widget.photos.given import name_of
 from neuron_widget.scanning.loading import to_images
 from neuron_widget.scanning.result import ScanResult
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neuron_widget.networks.dictionaries import Dictionary
-from neuron_widget.networks.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.networks.inception import InceptionV1
+from neuron_widget.networks.inception.fused import FUSED_CHUNK, fused_reader
 from neuron_widget.networks.model import VisionModel
 
 __all__ = ["Reader", "fast_reader", "scan_reader"]
@@ -46,8 +46,8 @@ def fast_reader(model: VisionModel, layer: str, dtype: torch.dtype) -> Reader | 
 
     With ``redirect=True`` its gradients are those of
     :class:`neuron_widget.networks.layers.RedirectedReLU`. InceptionV1 has a way of its own
-    (:mod:`.fused`), other networks have prepared copies (:mod:`.prepared`). A dictionary is read
-    on the fast way to its layer. ``None`` where only the network itself will do.
+    (:mod:`.inception.fused`), other networks have prepared copies (:mod:`.prepared`). A dictionary
+    is read on the fast way to its layer. ``None`` where only the network itself will do.
     """
     return _reader(model, layer, dtype, 0, prepared=True)
 

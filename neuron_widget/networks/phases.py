@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neuron_widget.networks.fused_parts import Kernel
+from neuron_widget.networks.convolutions import Kernel
 
 __all__ = ["PhasedGradient"]
 
@@ -51,7 +51,8 @@ class PhasedGradient:
         # Outside of the kernel: a weight of zero behind its end.
         at = torch.where((at >= 0) & (at < kernel), at, kernel)
         phases = F.pad(weight.detach(), (0, 1, 0, 1))[:, :, at][..., at]
-        self._kernel = Kernel(phases.permute(1, 2, 4, 0, 3, 5).flatten(0, 2), None, pad=most)
+        weight = phases.permute(1, 2, 4, 0, 3, 5).flatten(0, 2)
+        self._kernel = Kernel(weight, padding=(most, most))
 
     def __call__(self, grad: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
         """Of an input of this size, in ``dtype``."""

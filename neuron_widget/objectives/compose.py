@@ -8,7 +8,7 @@ from typing import Any
 from neuron_widget.errors import TargetError, WrongType, shown
 from neuron_widget.names import OUTPUT, check_neuron
 from neuron_widget.targets import GroupImage, Target, TargetLike, as_target, combine, group
-from neuron_widget.targets.comparing import Alignment, Diversity, Interpolate, Only
+from neuron_widget.targets.comparing import Alignment, Distance, Diversity, Interpolate, Only
 from neuron_widget.targets.given import as_count, as_vector
 from neuron_widget.targets.kinds import Centre, Named, Unit
 from neuron_widget.targets.regions import Region, as_region
@@ -28,6 +28,7 @@ __all__ = [
     "blur",
     "channel",
     "direction",
+    "distance",
     "diversity",
     "images",
     "interpolate",
@@ -159,6 +160,27 @@ def blur(what: str = "image") -> Target:
     ``blur(image)``; lucent's ``blur_input_each_step``, which sums over the images of a batch.
     """
     return Blur(_region(what, None, picture=True))
+
+
+def distance(what: str = "image", *, at: Place = None) -> Target:
+    """How far a layer, or the picture, is from what it is in the photo that the image began from.
+
+    ``distance(mixed3a)``: 0 where nothing changed; a share of the photo's own strength, so that a
+    weight means the same in every layer. Subtracted it keeps an image near its photo, and shows
+    what that would need to fire a neuron more (Hamblin et al., *Feature Accentuation*, 2024).
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from neuron_widget import load_model, render
+    >>> from neuron_widget.objectives import channel, distance
+    >>> model = load_model("efficientnet_lite0")
+    >>> near = channel("blocks.1", 3) - 2 * distance("blocks.0")
+    >>> photo = Image.effect_noise((64, 64), 60)
+    >>> render(model, near, start=photo, steps=2, size=64, progress=False).images.shape
+    (1, 64, 64, 3)
+    """
+    return Distance(_region(what, at, picture=True))
 
 
 # ------------------------------------------------------------------ of several images

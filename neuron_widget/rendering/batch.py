@@ -19,7 +19,7 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.augment import AugmentationStream, warp
 from neuron_widget.rendering.batch_invariant import BatchInvariantConvolutions
 from neuron_widget.rendering.captured import Captured
-from neuron_widget.rendering.composed import layers_read, values_of
+from neuron_widget.rendering.composed import began, layers_read, values_of
 from neuron_widget.rendering.param import Parameterisation
 from neuron_widget.rendering.result import Spectra
 from neuron_widget.rendering.settings import REDIRECT_STEPS, RenderSettings
@@ -87,13 +87,17 @@ class Batch:
         self.layers = layers_read(settings.objective, self.targets)
         self.one_work = self._composed or settings.objective.together
         options, device = settings.options, model.device
+        self.photo: Tensor | None = None
+        if settings.start is not None:
+            pixels = torch.from_numpy(settings.start.at(settings.size).copy())
+            self.photo = pixels.permute(2, 0, 1).contiguous().to(device)
         if start is None:
-            noise = torch.stack([image.start(options["seed"], *who) for who in self._who()])
-            zero = torch.zeros_like(noise)
+            first = torch.stack([self._first(*who) for who in self._who()])
+            zero = torch.zeros_like(first)
             alpha = None
             if image.marks_alpha:
                 alpha = torch.zeros((len(places), image.height, image.width), device=device)
-            start = Snapshot(0, Spectra(noise, zero, zero, alpha))
+            start = Snapshot(0, Spectra(first, zero, zero, alpha))
         self.step = start.step
         self.saved = start
         self._spectra = start.spectra.each(torch.clone)
@@ -135,6 +139,13 @@ class Batch:
         for i, target in enumerate(self.targets):
             again = self.targets[:i].count(target) if self.settings.objective.together else 0
             yield target, again
+
+    def _first(self, target: Target, part: int) -> Tensor:
+        """The array that an image begins as."""
+        seed = self.settings.options["seed"]
+        noise = self.image.start(seed, target, part)
+        # Images of a group that begin as the same photo must not stay the same.
+        return noise if self.photo is None else self.image.encode(self.photo) + noise
 
     @property
     def values(self) -> Tensor:
@@ -217,9 +228,7 @@ class Batch:
         """Gradients of some of the images; their values."""
         spectrum = self._spectra.spectrum[part].detach().requires_grad_()
         pictures = self.image.decode(spectrum)
-        images = warp(pictures, self._matrices[part])
-        if self._noise is not None:
-            images = images + self._noise[part]
+        images = self._moved(pictures, part)
         # The backward pass too runs where the forward pass did: a network that checkpoints its
         # activations computes them again there, and they must come out the same.
         fast = self._serving(len(images))
@@ -228,6 +237,8 @@ class Batch:
         of_one = self.settings.objective.of_one_neuron and not self._composed
         only_neurons = fast is not None and on_cpu and of_one
         marks = self._spectra.alpha is not None
+        photo = self.photo.expand_as(pictures) if self.photo is not None else None
+        moved = self._moved(photo, part) if photo is not None else None
         with self._reading(part, redirect, fast, only_neurons) as read:
             with self._modes(redirect, fast):
                 found = read(images)
@@ -239,6 +250,7 @@ class Batch:
                 channels * 0 if only_neurons else channels,
                 pictures,
                 found,
+                began(self.model, self.targets[0], photo, moved),
             )
             with self._modes(redirect, fast):
                 gradient, *cared = _gradient(-values.sum(), spectrum, *([pictures] * marks))
@@ -251,6 +263,11 @@ class Batch:
         for parameter, own in zip(self._parameters[part], gradient.unbind(), strict=True):
             parameter.grad = own
         return values.detach()
+
+    def _moved(self, pictures: Tensor, part: slice) -> Tensor:
+        """Pictures as the network is shown them in this step."""
+        moved = warp(pictures, self._matrices[part])
+        return moved if self._noise is None else moved + self._noise[part]
 
     @contextmanager
     def _reading(

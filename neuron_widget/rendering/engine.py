@@ -72,6 +72,10 @@ def render(
         Of MACO images: a :class:`.natural.Spectrum`, or its file, as
         :func:`neuron_widget.analysis.photo_spectrum.photo_spectrum` makes it of photos of yours.
         Default: one of the photos that come with the package.
+    start
+        A photo that the images begin from, in place of noise: a path, a PIL image, an array or
+        tensor ``(3, H, W)`` or ``(H, W, 3)`` in 0..1 or uint8. Of it they begin as the square that
+        the network sees. A target with ``distance(LAYER)`` keeps them near it. Not for MACO images.
     engine
         ``"fast"``, or ``"lucent"``: torch-lucent's own ``render_vis``, to compare with.
     batch_size
@@ -97,6 +101,8 @@ def render(
         For an argument of the wrong type or out of range.
     TargetError, UnknownLayer, NeuronOutOfRange
         With the nearest names or the valid range.
+    DatasetError
+        If ``start`` is no photo.
     ModelError
         For a size that the network does not take, with one that it does.
     RenderError

@@ -38,7 +38,7 @@ __all__ = [
 _LARGEST_STEP = 10**6
 
 # What came since the first files, as it was when nobody could say so.
-_FIRST = {"param": "fourier", "spectrum": None, "decay": 1.0}
+_FIRST = {"param": "fourier", "spectrum": None, "decay": 1.0, "start": None}
 
 
 def read_result(source: Path | Record) -> RenderResult:

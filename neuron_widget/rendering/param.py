@@ -20,6 +20,9 @@ from neuron_widget.targets import Target
 
 __all__ = ["FourierImage", "Parameterisation", "generator_for"]
 
+# Pure black and white are infinitely far; from here a gradient leads back.
+_EPSILON = 0.01
+
 START_SD = 0.01
 """Standard deviation of the starting spectrum."""
 
@@ -80,6 +83,16 @@ class Parameterisation(ABC):
         ``part``: which of several images of one target.
         """
 
+    def encode(self, image: Tensor) -> Tensor:
+        """The array of an image ``(3, H, W)`` in 0..1; of its decoded form where that is another.
+
+        Raises
+        ------
+        NotImplementedError
+            Where images of this kind cannot be any image.
+        """
+        raise NotImplementedError(f"a {type(self).__name__} cannot be any image")
+
     @abstractmethod
     def decode(self, arrays: Tensor) -> Tensor:
         """Arrays ``(N, *shape)`` -> images ``(N, 3, H, W)`` in 0..1, float32, differentiable.
@@ -98,6 +111,10 @@ class Parameterisation(ABC):
         with torch.autocast(self.device.type, enabled=False):  # the caller's is not ours
             mixed = torch.matmul(self._colour, image.flatten(2)).view_as(image)
             return self._grey(mixed)
+
+    def _logits(self, image: Tensor) -> Tensor:
+        """What a sigmoid makes an image of, black and white within reach."""
+        return torch.logit(self._grey(image[None])[0].to(self.device), eps=_EPSILON)
 
     def _grey(self, image: Tensor) -> Tensor:
         return image.mean(dim=1, keepdim=True).expand_as(image) if self.grey else image
@@ -151,6 +168,13 @@ class FourierImage(Parameterisation):
     def start(self, seed: int, target: Target, part: int = 0) -> Tensor:
         """Little noise."""
         return (self._noise(seed, target, part) * START_SD).to(self.device)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """An image -> its spectrum."""
+        logits = self._logits(image)
+        uncoloured = torch.linalg.solve(self._colour, logits.flatten(1)).view_as(logits)
+        waves = torch.fft.rfft2(uncoloured, norm="ortho")
+        return torch.view_as_real(waves) / self._scale
 
     def decode(self, arrays: Tensor) -> Tensor:
         """Spectra -> images."""

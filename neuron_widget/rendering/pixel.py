@@ -27,6 +27,10 @@ class PixelImage(Parameterisation):
         """Grey with little noise."""
         return (self._noise(seed, target, part) * START_SD).to(self.device)
 
+    def encode(self, image: Tensor) -> Tensor:
+        """An image -> logits of its colours."""
+        return self._logits(image)
+
     def decode(self, arrays: Tensor) -> Tensor:
         """Logits of colours -> images."""
         with torch.autocast(self.device.type, enabled=False):

@@ -20,7 +20,7 @@ from neuron_widget.networks.memory import is_out_of_memory
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.pace import Pace
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
-from neuron_widget.rendering.composed import layers_read, values_of
+from neuron_widget.rendering.composed import began, layers_read, values_of
 from neuron_widget.rendering.memory import free_memory, keep_blocks
 from neuron_widget.rendering.objective import Objective
 from neuron_widget.rendering.parameterisations import parameterisation
@@ -263,7 +263,9 @@ class RenderRun:
         kept = batch.saved
         with torch.inference_mode():
             images = self._image.decode(kept.spectra.spectrum)
-            values = clean_activation(self.model, self.settings.objective, images, batch.targets)
+            values = clean_activation(
+                self.model, self.settings.objective, images, batch.targets, batch.photo
+            )
         pixels = to_host(images)
         spectra = kept.spectra.each(Tensor.cpu) if self._keep_state else None
         alpha = relative(kept.spectra.alpha) if kept.spectra.alpha is not None else None
@@ -313,12 +315,16 @@ def _on_host(values: Tensor | None) -> NDArray[np.float32] | None:
 
 
 def clean_activation(
-    model: VisionModel, objective: Objective, images: Tensor, targets: tuple[Target, ...]
+    model: VisionModel,
+    objective: Objective,
+    images: Tensor,
+    targets: tuple[Target, ...],
+    photo: Tensor | None = None,
 ) -> list[float]:
     """The objective on images ``(N, 3, H, W)`` as they are: one forward pass in float32.
 
     ``targets``: one an image, of one layer, all with a position or none; or composed, those of one
-    work.
+    work. ``photo``: what the images began from, ``(3, H, W)``.
     """
     if len(images) > _MEASURED and not (objective.together or targets[0].composed):
         # More at once, in float32, may need more memory than the steps that made them.
@@ -331,8 +337,11 @@ def clean_activation(
     off = torch.autocast(images.device.type, enabled=False)
     exact = full_float32(images.device)
     layers = layers_read(objective, targets)
-    with torch.inference_mode(), model.reading_each(layers) as read, off, exact:
-        channels = torch.tensor([t.neuron for t in targets], device=images.device)
-        values = values_of(model, objective, targets, channels, images, read(images))
+    with torch.inference_mode(), off, exact:
+        photos = photo.expand_as(images) if photo is not None else None
+        first = began(model, targets[0], photos)
+        with model.reading_each(layers) as read:
+            channels = torch.tensor([t.neuron for t in targets], device=images.device)
+            values = values_of(model, objective, targets, channels, images, read(images), first)
     found: list[float] = values.tolist()
     return found

@@ -11,7 +11,7 @@ from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.objectives import canonical_objective
 from neuron_widget.rendering.movements import MOVEMENTS
 from neuron_widget.settings import RENDER, RenderOptions, check_settings
-from neuron_widget.targets import Target, check_alone
+from neuron_widget.targets import Target, check_alone, held_near
 
 if TYPE_CHECKING:
     from neuron_widget.networks.known import KnownNetwork
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from neuron_widget.rendering.augment import Augmentation
     from neuron_widget.rendering.natural import Spectrum
     from neuron_widget.rendering.objective import Objective
+    from neuron_widget.rendering.start import Start
 
 __all__ = [
     "ALGORITHM",
+    "BEGINS_ANYWHERE",
     "REDIRECT_STEPS",
     "RenderSettings",
     "default_precision",
@@ -34,6 +36,9 @@ _log = logging.getLogger("neuron_widget.rendering")
 
 ALGORITHM = 5
 """Counts up when the same settings begin to give another picture: part of every result's key."""
+
+BEGINS_ANYWHERE = ("fourier", "pixel")
+"""Parameterisations whose images may begin as any photo."""
 
 REDIRECT_STEPS = 16
 """ReLU gradients are redirected in the first steps only, as lucid does: to leave a dead start."""
@@ -61,6 +66,8 @@ class RenderSettings:
         What tells the dictionaries from others whose features the targets are; "" for none.
     spectrum
         Magnitudes of photos that somebody gave.
+    start
+        The photo that the images begin from; None: noise.
     names
         Names of targets that have one, by their text.
     """
@@ -73,6 +80,7 @@ class RenderSettings:
     augmentation: Augmentation
     dictionary: str = ""
     spectrum: Spectrum | None = None
+    start: Start | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -167,7 +175,8 @@ def render_settings(
     plain = {name: value for name, value in given.items() if name != "objective"}
     options = check_settings(RENDER, plain, what="render()")
     options["objective"] = objective.name
-    spectrum = _check_param(options)
+    spectrum, start = _check_param(options)
+    _check_near(checked, start)
     if options["redirect_relu"] is None:
         options["redirect_relu"] = model.redirect_relu
     if options["size"] is None:
@@ -201,6 +210,7 @@ def render_settings(
             if not t.composed and (names := model.layer(t.layer).names)
         },
         spectrum=spectrum,
+        start=start,
     )
 
 
@@ -244,8 +254,18 @@ def known_settings(
     }
 
 
-def _check_param(options: dict[str, Any]) -> Spectrum | None:
-    """Check what depends on the parameterisation; the spectrum, by its key from now on."""
+def _check_near(targets: tuple[Target, ...], start: Start | None) -> None:
+    """Raise for what is to be held near a photo, where there is none."""
+    for target in targets:
+        if start is None and held_near(target) is not None:
+            raise WrongValue(
+                f"{target.title} speaks of the photo that the image begins from, and it begins "
+                "from noise: say start=PHOTO"
+            )
+
+
+def _check_param(options: dict[str, Any]) -> tuple[Spectrum | None, Start | None]:
+    """Check what depends on the parameterisation; spectrum and start, by their keys from now on."""
     param, fourier = options["param"], RENDER["param"].default
     spectrum = None
     if options["spectrum"] is not None:
@@ -253,6 +273,19 @@ def _check_param(options: dict[str, Any]) -> Spectrum | None:
 
         spectrum = as_spectrum(options["spectrum"])
         options["spectrum"] = spectrum.key
+    start = None
+    if options["start"] is not None:
+        from neuron_widget.rendering.start import as_start
+
+        if param not in BEGINS_ANYWHERE:
+            raise WrongValue(
+                f"start: images with param={param!r} cannot begin from a photo (their waves are "
+                f"as strong as those of many); use {' or '.join(map(repr, BEGINS_ANYWHERE))}"
+            )
+        start = as_start(options["start"])
+        options["start"] = start.key
+    if options["engine"] == "lucent" and start is not None:
+        raise WrongValue("start: engine 'lucent' begins from noise only; use engine='fast'")
     if options["engine"] == "lucent" and param != fourier:
         raise WrongValue(
             f"param {param!r}: engine 'lucent' makes Fourier images only; use engine='fast', or "
@@ -267,7 +300,7 @@ def _check_param(options: dict[str, Any]) -> Spectrum | None:
                 f"{name} is a setting of images with {other}={value!r}, and these have "
                 f"{other}={options[other]!r}; leave {name} out"
             )
-    return spectrum
+    return spectrum, start
 
 
 def _precision(model: VisionModel, engine: str, wanted: str | None) -> str:

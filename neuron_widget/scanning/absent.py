@@ -13,8 +13,8 @@ from PIL import Image
 from neuron_widget.errors import DatasetError, ModelError
 from neuron_widget.names import check_neuron, resolve_layer
 from neuron_widget.networks.layer_info import LayerInfo
+from neuron_widget.photos.files import open_photo
 from neuron_widget.scanning.image_dataset import ImageDataset
-from neuron_widget.scanning.photo_files import open_photo
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel

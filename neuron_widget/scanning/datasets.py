@@ -13,11 +13,11 @@ from PIL import Image
 
 from neuron_widget.errors import DatasetError, WrongType, nearest
 from neuron_widget.names import as_path, path_as_typed
+from neuron_widget.photos.torch_types import is_torchs
 from neuron_widget.scanning.groups import GroupedDataset
 from neuron_widget.scanning.image_dataset import ImageDataset, join_notes
 from neuron_widget.scanning.kinds import DatasetKind, Opening, all_kinds
 from neuron_widget.scanning.splits import choose_split, split_group, without_splits
-from neuron_widget.scanning.torch_types import is_torchs
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader

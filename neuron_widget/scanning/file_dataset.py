@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from neuron_widget.photos.files import open_photo
 from neuron_widget.scanning.image_dataset import ImageDataset, digest, file_state
-from neuron_widget.scanning.photo_files import open_photo
 
 __all__ = ["FileDataset"]
 

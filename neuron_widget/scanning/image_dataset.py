@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from PIL import Image
 
-from neuron_widget.scanning.decode import square
+from neuron_widget.photos.decode import square
 
 __all__ = [
     "PER_GROUP",

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
+from neuron_widget.photos.torch_types import is_torchs
 from neuron_widget.scanning.image_dataset import file_state
-from neuron_widget.scanning.torch_types import is_torchs
 
 __all__ = ["IMAGE_NAMES", "LABEL_NAMES", "choose_column", "class_name", "item_parts", "item_state"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scanning.photo_files import photo_suffixes
+from neuron_widget.photos.files import photo_suffixes
 
 __all__ = ["Listing", "Parts", "entries_of", "is_of_other_programs", "left_out_note", "list_photos"]
 

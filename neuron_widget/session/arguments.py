@@ -83,6 +83,10 @@ def check_arguments(
         from neuron_widget.rendering.natural import as_spectrum
 
         checked["spectrum"] = as_spectrum(checked["spectrum"])
+    if checked.get("start") is not None:
+        from neuron_widget.rendering.start import as_start
+
+        checked["start"] = as_start(checked["start"])
     return Settings(
         model=model,
         weights=weights,

@@ -158,7 +158,8 @@ class Looking:
     ) -> Generator[None, None, Look]:
         yield
         from neuron_widget.looking.engine import look_at
-        from neuron_widget.looking.photo import name_of, square_of
+        from neuron_widget.looking.photo import square_of
+        from neuron_widget.photos.given import name_of
 
         state = self._state
         model, layer = state.model, state.layer

@@ -23,7 +23,7 @@ text (:mod:`.grammar`); :mod:`neuron_widget.objectives` has a function for each 
 from __future__ import annotations
 
 from neuron_widget.targets.grammar import TERMS
-from neuron_widget.targets.groups import GroupImage, check_alone, group, works
+from neuron_widget.targets.groups import GroupImage, check_alone, group, held_near, works
 from neuron_widget.targets.kinds import KINDS, Centre, Channel, Named, Unit
 from neuron_widget.targets.reading import (
     TargetLike,
@@ -57,6 +57,7 @@ __all__ = [
     "combine",
     "from_dict",
     "group",
+    "held_near",
     "parse",
     "parse_targets",
     "works",

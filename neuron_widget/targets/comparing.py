@@ -1,7 +1,8 @@
-"""What is said of several images of a group: that they differ, are alike, or lead somewhere."""
+"""What compares images: with others of a group, or with the photo that they began from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,7 +14,7 @@ from neuron_widget.targets.term import Term
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Alignment", "Diversity", "Interpolate", "Only", "largest_image"]
+__all__ = ["Alignment", "Distance", "Diversity", "Interpolate", "Only", "inside", "largest_image"]
 
 
 class _Compares(Term):
@@ -110,10 +111,38 @@ class Only(_Compares):
         return one * found
 
 
-def largest_image(target: Target) -> int:
-    """The largest image that some part speaks of alone; -1 where none does."""
-    parts = [t for _, t in target.terms] if isinstance(target, Sum) else []
+@dataclass(frozen=True)
+class Distance(Term):
+    """How far a layer, or the picture, is from what it is in the photo that the image began from.
+
+    The root mean square of the difference, as a share of the photo's own root mean square: 0 where
+    nothing changed, and of the same size in every layer. Subtracted it keeps an image near its
+    photo: ``mixed4a:68 - 500*distance(mixed3a)``. After Hamblin et al., *Feature Accentuation*
+    (2024), who hold images near theirs by the distance in an early layer.
+    """
+
+    word: ClassVar[str] = "distance"
+    arguments: ClassVar[dict[str, str]] = {"region": "picture"}
+    region: Region
+
+    def values(self, seen: Activations) -> Tensor:
+        """``(n,)``, 0 or more."""
+        began = self.region.cut(seen, seen.start(self.region.layer))
+        # A root has no gradient at 0, where every image begins.
+        apart = (self.region.of(seen) - began).square().flatten(1).mean(1) + 1e-8
+        return (apart / (began.square().flatten(1).mean(1) + 1e-8)).sqrt()
+
+
+def inside(target: Target) -> Iterator[Target]:
+    """A target, and all that it is made of."""
+    yield target
+    parts = [part for _, part in target.terms] if isinstance(target, Sum) else []
     if isinstance(target, Term):
         parts += [part for part in target.parts if isinstance(part, Target)]
-    own = target.image if isinstance(target, Only) else -1
-    return max([own, *map(largest_image, parts)])
+    for part in parts:
+        yield from inside(part)
+
+
+def largest_image(target: Target) -> int:
+    """The largest image that some part speaks of alone; -1 where none does."""
+    return max((part.image for part in inside(target) if isinstance(part, Only)), default=-1)

@@ -21,7 +21,7 @@ from typing import Any
 
 from neuron_widget.errors import TargetError, nearest
 from neuron_widget.names import OUTPUT
-from neuron_widget.targets.comparing import Alignment, Diversity, Interpolate, Only
+from neuron_widget.targets.comparing import Alignment, Distance, Diversity, Interpolate, Only
 from neuron_widget.targets.given import as_vector
 from neuron_widget.targets.kinds import Centre, Channel, Named, Unit
 from neuron_widget.targets.regions import LAYER, Region, as_region
@@ -49,6 +49,7 @@ TERMS: dict[str, type[Term]] = {
         L2,
         TotalVariation,
         Blur,
+        Distance,
         Diversity,
         Alignment,
         Interpolate,

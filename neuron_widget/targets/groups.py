@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from neuron_widget.errors import TargetError
-from neuron_widget.targets.comparing import largest_image
+from neuron_widget.targets.comparing import Distance, inside, largest_image
 from neuron_widget.targets.given import as_count
 from neuron_widget.targets.target import Activations, ModelLike, Target
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["GroupImage", "check_alone", "group", "group_of", "works"]
+__all__ = ["GroupImage", "check_alone", "group", "group_of", "held_near", "works"]
 
 MOST_IMAGES = 64
 """Images of one group, at most: all of them go through the network side by side."""
@@ -152,6 +152,16 @@ def works(targets: Sequence[Target]) -> list[tuple[int, ...]]:
             f"together: expected all of them, '{one.target} [{one.of} images]'"
         )
     return [tuple(work[i] for i in sorted(work)) for work in found]
+
+
+def held_near(target: Target) -> tuple[str, ...] | None:
+    """Layers in which it speaks of the photo that its image began from; None where it does not.
+
+    Of the picture itself it is none.
+    """
+    whole = target.target if isinstance(target, GroupImage) else target
+    near = [part.region.layer for part in inside(whole) if isinstance(part, Distance)]
+    return tuple(dict.fromkeys(filter(None, near))) if near else None
 
 
 def check_alone(target: Target) -> None:

@@ -115,7 +115,10 @@ class Region:
 
     def of(self, seen: Activations) -> Tensor:
         """Its part ``(n, C, h, w)`` of the activation, at the same place of images of any size."""
-        maps = seen.maps(self.layer)
+        return self.cut(seen, seen.maps(self.layer))
+
+    def cut(self, seen: Activations, maps: Tensor) -> Tensor:
+        """Its part of a map of its layer."""
         h, w = maps.shape[2:]
         if self.centre:
             return maps[:, :, h // 2 : h // 2 + 1, w // 2 : w // 2 + 1]

@@ -64,6 +64,9 @@ class Activations(Protocol):
     def maps(self, layer: str) -> Tensor:
         """A layer's activation ``(n, C, h, w)``; of ``""`` the pictures themselves in 0..1."""
 
+    def start(self, layer: str) -> Tensor:
+        """The same of the photo that the images began from."""
+
     def size(self, layer: str) -> tuple[int, int]:
         """Height and width of the map on which positions count."""
 

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from neuron_widget.networks.fused import FusedInception
 from neuron_widget.networks.gpu_kernels import have_kernels, pool3, sampled_gradient
 from neuron_widget.networks.inception import InceptionV1, preprocess
+from neuron_widget.networks.inception.fused import FusedInception
 from neuron_widget.networks.layers import layer_reader
 from neuron_widget.networks.pace import Pace
 from neuron_widget.networks.zoo import load_model
@@ -61,7 +61,7 @@ HOW = {"size": 128, "steps": 32, "progress": False}
 @pytest.mark.parametrize("target", [Channel(LAYER, 3), Unit(LAYER, 3, 2, 5)], ids=str)
 def test_the_forward_half_of_a_step_stays_on_the_gpu(monkeypatch, dtype, target):
     """Tensors on another device, and numbers read by the host, are errors on made-up tensors."""
-    for at in ("neuron_widget.networks.fused_parts", "neuron_widget.rendering.augment"):
+    for at in ("neuron_widget.networks.inception.parts", "neuron_widget.rendering.augment"):
         monkeypatch.setattr(f"{at}.have_kernels", lambda _device: False)
     # It has no made-up twin.
     monkeypatch.setattr(

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neuron_widget.networks.prepared.kernels import Backward, Kernel, backward, is_channels_last
+from neuron_widget.networks.convolutions import Kernel
+from neuron_widget.networks.prepared.kernels import Backward, backward, is_channels_last
 
 __all__ = [
     "Add",
@@ -108,8 +109,10 @@ class Convolution:
         """``(N, C, H, W)`` -> ``(N, C', H', W')``, both channels_last."""
         if self._forward is None:
             bias = self.bias.to(self.dtype) if self.bias is not None else None
-            self._forward = Kernel(self.weight.to(self.dtype), bias, self.stride, self.padding,
-                                   self.dilation, self.groups, self.top)  # fmt: skip
+            self._forward = Kernel(
+                self.weight.to(self.dtype), bias, stride=self.stride, padding=self.padding,
+                dilation=self.dilation, groups=self.groups, top=self.top,
+            )  # fmt: skip
         given = x.dtype, *(other.dtype for other in others)
         x = _channels_last(x.to(self.dtype))
         y = self._forward(x, *(_channels_last(other.to(self.dtype)) for other in others))

@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from neuron_widget.errors import DatasetError
+from neuron_widget.photos.files import photo_suffixes
 from neuron_widget.scanning.file_dataset import FileDataset
 from neuron_widget.scanning.image_dataset import join_notes
 from neuron_widget.scanning.kinds import DatasetKind
 from neuron_widget.scanning.listing import Parts, entries_of, is_of_other_programs, list_photos
-from neuron_widget.scanning.photo_files import photo_suffixes
 from neuron_widget.scanning.splits import choose_split, split_group, without_splits
 
 __all__ = ["KIND", "dataset_of", "open_folder"]

@@ -9,12 +9,12 @@ from typing import Any
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scanning.decode import as_image, to_rgb
+from neuron_widget.photos.decode import as_image, to_rgb
+from neuron_widget.photos.files import open_photo
 from neuron_widget.scanning.foreign import ItemReader
 from neuron_widget.scanning.image_dataset import ImageDataset, digest, digest_images
 from neuron_widget.scanning.items import IMAGE_NAMES, LABEL_NAMES, choose_column, class_name
 from neuron_widget.scanning.kinds import DatasetKind
-from neuron_widget.scanning.photo_files import open_photo
 
 __all__ = ["KIND", "HuggingFaceDataset"]
 

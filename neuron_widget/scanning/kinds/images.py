@@ -12,7 +12,9 @@ import numpy as np
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scanning.decode import to_rgb
+from neuron_widget.photos.decode import to_rgb
+from neuron_widget.photos.files import open_photo
+from neuron_widget.photos.torch_types import is_torchs
 from neuron_widget.scanning.image_dataset import (
     ImageDataset,
     PicklableLock,
@@ -21,8 +23,6 @@ from neuron_widget.scanning.image_dataset import (
 )
 from neuron_widget.scanning.items import class_name, item_parts, item_state
 from neuron_widget.scanning.kinds import DatasetKind
-from neuron_widget.scanning.photo_files import open_photo
-from neuron_widget.scanning.torch_types import is_torchs
 
 __all__ = ["KIND", "ListDataset"]
 

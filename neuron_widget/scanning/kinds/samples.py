@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
+from neuron_widget.photos.files import open_photo, photo_formats
 from neuron_widget.scanning.groups import groups_state
 from neuron_widget.scanning.image_dataset import ImageDataset, digest
 from neuron_widget.scanning.kinds import DatasetKind
-from neuron_widget.scanning.photo_files import open_photo, photo_formats
 
 __all__ = ["KIND", "SampleCrops"]
 

@@ -17,11 +17,11 @@ from typing import Any
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
+from neuron_widget.photos.files import open_photo, photo_suffixes
 from neuron_widget.scanning.image_dataset import ImageDataset, digest, file_state, join_notes
 from neuron_widget.scanning.items import LABEL_NAMES, choose_column, class_name
 from neuron_widget.scanning.kinds import DatasetKind
 from neuron_widget.scanning.listing import entries_of, is_of_other_programs, left_out_note
-from neuron_widget.scanning.photo_files import open_photo, photo_suffixes
 from neuron_widget.scanning.tar_index import TarPhoto, read_bytes, read_index
 
 __all__ = ["KIND", "TarDataset"]

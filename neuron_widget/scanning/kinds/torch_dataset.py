@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scanning.decode import as_image, to_rgb
+from neuron_widget.photos.decode import as_image, to_rgb
+from neuron_widget.photos.torch_types import is_torchs
 from neuron_widget.scanning.foreign import ItemReader
 from neuron_widget.scanning.groups import check_groups, groups_state
 from neuron_widget.scanning.image_dataset import ImageDataset, digest, digest_images, file_state
 from neuron_widget.scanning.items import class_name, item_parts, item_state
 from neuron_widget.scanning.kinds import DatasetKind
-from neuron_widget.scanning.torch_types import is_torchs
 
 __all__ = ["KIND", "TorchDataset"]
 

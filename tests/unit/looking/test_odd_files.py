@@ -14,7 +14,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.looking.photo import open_any
+from neuron_widget.photos.given import open_any
 
 RED, GREEN, BLUE = (230, 20, 20), (20, 200, 40), (20, 30, 230)
 

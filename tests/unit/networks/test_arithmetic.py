@@ -21,7 +21,7 @@ WORK = """
 import json, torch
 from neuron_widget import load_model, render, scan
 from neuron_widget.networks.arithmetic import has_fast_bfloat16, onednn_takes
-from neuron_widget.networks.fused import fused_reader
+from neuron_widget.networks.inception.fused import fused_reader
 
 cpu = torch.device("cpu")
 model = load_model("inceptionv1", weights="random", device="cpu")

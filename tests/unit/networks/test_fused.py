@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from neuron_widget.networks.arithmetic import onednn_takes
-from neuron_widget.networks.fused import fused_reader
-from neuron_widget.networks.fused_parts import masked
 from neuron_widget.networks.inception import InceptionV1
+from neuron_widget.networks.inception.fused import fused_reader
+from neuron_widget.networks.inception.parts import masked
 from neuron_widget.networks.layers import RedirectedReLU, layer_reader
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render, render_steps
@@ -197,7 +197,7 @@ def test_same_numbers_without_onednn(model, monkeypatch, count_operations, neuro
     x = torch.rand(2, 3, 64, 64)
     fused = fused_reader(model, "mixed3b", torch.float32)
     ours = value_and_gradient(lambda images: fused(images, False, neurons), x)
-    monkeypatch.setattr("neuron_widget.networks.fused_parts.onednn_takes", lambda _dtype: False)
+    monkeypatch.setattr("neuron_widget.networks.convolutions.onednn_takes", lambda _dtype: False)
     other = fused_reader(model, "mixed3b", torch.float32)
     with count_operations() as ops:
         plain = value_and_gradient(lambda images: other(images, False, neurons), x)

@@ -12,8 +12,8 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, Subset
 
 from neuron_widget.errors import DatasetError
+from neuron_widget.photos.decode import square
 from neuron_widget.scanning.datasets import open_dataset
-from neuron_widget.scanning.decode import square
 from neuron_widget.scanning.loading import load_batches
 
 RED = (250, 10, 20)

@@ -23,8 +23,8 @@ from neuron_widget.errors import (
 )
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
+from neuron_widget.photos.decode import square
 from neuron_widget.scanning import ScanResult, ScanTables, scan, scan_steps
-from neuron_widget.scanning.decode import square
 from neuron_widget.scanning.files import save_scan
 from neuron_widget.scanning.kinds.images import ListDataset
 from neuron_widget.scanning.loading import load_batches, read_in_chunks

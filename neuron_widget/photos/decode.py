@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scanning.torch_types import is_torchs
+from neuron_widget.photos.torch_types import is_torchs
 
 __all__ = ["as_image", "resized_side", "square", "to_rgb"]
 

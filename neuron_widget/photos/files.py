@@ -10,7 +10,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.scanning.decode import to_rgb
+from neuron_widget.photos.decode import to_rgb
 
 __all__ = ["LARGEST_PX", "open_photo", "photo_formats", "photo_suffixes"]
 

@@ -21,6 +21,7 @@ not a convolution, with the same numbers:
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -28,8 +29,21 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from neuron_widget.networks.fused_parts import Conv, Kernel, MaxPool3, empty_like, masked, rectify
-from neuron_widget.networks.inception import Inception, InceptionV1, LocalResponseNorm, MaxPool
+from neuron_widget.networks.convolutions import Kernel
+from neuron_widget.networks.inception.network import (
+    Inception,
+    InceptionV1,
+    LocalResponseNorm,
+    MaxPool,
+)
+from neuron_widget.networks.inception.parts import (
+    Conv,
+    MaxPool3,
+    empty_like,
+    masked,
+    rectifies_for_nothing,
+    rectify,
+)
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.phases import PhasedGradient
 
@@ -210,9 +224,12 @@ class _Stem:
         conv = module.conv2d0
         self._dtype = dtype
         bias = conv.bias.to(dtype) if conv.bias is not None else None
-        self._conv = Kernel(conv.weight.to(dtype), bias, pad=0, stride=2, rectified=True)
+        weight = conv.weight.to(dtype)
+        self._rectified = rectifies_for_nothing(weight, bias)
+        top = math.inf if self._rectified else None
+        self._conv = Kernel(weight, bias, stride=(2, 2), top=top)
         self._pool = MaxPool3(2)
-        self._back = PhasedGradient(conv.weight.detach().to(dtype), stride=2, padding=2)
+        self._back = PhasedGradient(weight, stride=2, padding=2)
 
     def __call__(self, images: Tensor, gradients: list[Gradient] | None) -> Tensor:
         n, channels, height, width = images.shape
@@ -221,7 +238,7 @@ class _Stem:
         padded[:, :, 2:-3, 2:-3] = images
         x = self._conv(padded)
         y, places = self._pool(x, gradients is not None)
-        if not self._conv.rectifies:
+        if not self._rectified:
             rectify(y)
         if gradients is not None:
 
@@ -256,8 +273,9 @@ class _Norm:
     def __init__(self, norm: LocalResponseNorm, dtype: torch.dtype):
         band, bias = norm.band.to(dtype), norm.bias.to(dtype)
         # Sums of squares: to rectify them changes nothing.
-        self._sums = Kernel(band, bias, pad=0, rectified=True)
-        self._spread = Kernel(band, None, pad=0)
+        top = math.inf if rectifies_for_nothing(band, bias) else None
+        self._sums = Kernel(band, bias, top=top)
+        self._spread = Kernel(band)
 
     def __call__(self, x: Tensor, gradients: list[Gradient] | None) -> Tensor:
         r = self._sums(x.square()).rsqrt_()

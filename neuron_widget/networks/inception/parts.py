@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from neuron_widget.networks.arithmetic import onednn_takes
+from neuron_widget.networks.convolutions import Kernel
 from neuron_widget.networks.gpu_kernels import have_kernels, pool3, pool3_gradient
 
-__all__ = ["Conv", "Kernel", "MaxPool3", "empty_like", "masked", "rectify"]
+__all__ = ["Conv", "MaxPool3", "empty_like", "masked", "rectifies_for_nothing", "rectify"]
 
 
-class Kernel:
-    """A convolution with fixed weights, on the CPU laid out once as oneDNN reads them.
+def rectifies_for_nothing(weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether ReLU is best done by the convolution itself.
 
-    ``torch.conv2d`` lays them out again at every call, which for a single image takes as long as
-    the work itself. Where oneDNN does not take the type (bfloat16 on a CPU without AVX-512, or a
-    torch without oneDNN) it is done so still; the numbers are the same.
+    cuDNN adds the bias and rectifies in the same pass: two passes fewer. On the CPU ReLU writes
+    into the block's result, where a branch has its place, or comes after pooling.
     """
-
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor | None,
-        pad: int,
-        stride: int = 1,
-        *,
-        rectified: bool = False,
-    ):
-        # Copies: they stay what they are, whatever becomes of the network's.
-        self._weight = weight.detach().clone(memory_format=torch.channels_last)
-        self._bias = bias.detach().clone() if bias is not None else None
-        self._laid_out = weight.device.type == "cpu" and onednn_takes(weight.dtype)
-        self._pad, self._stride = [pad, pad], [stride, stride]
-        # cuDNN adds the bias and rectifies in the same pass: two passes fewer.
-        self.rectifies = rectified and bias is not None and weight.device.type == "cuda"
-        # The best layout depends on the input's size.
-        self._packed: dict[torch.Size, Tensor] = {}
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` -> ``(N, C', H', W')``, both channels_last."""
-        if self.rectifies:
-            ones = [1, 1]
-            return torch.cudnn_convolution_relu(
-                x, self._weight, self._bias, self._stride, self._pad, ones, 1
-            )
-        if not self._laid_out:
-            return torch.conv2d(x, self._weight, self._bias, self._stride, self._pad)
-        weight = self._packed.get(x.shape)
-        if weight is None:
-            weight = self._packed[x.shape] = torch.ops.aten.mkldnn_reorder_conv2d_weight(
-                self._weight.to_mkldnn(), self._pad, self._stride, [1, 1], 1, list(x.shape)
-            )
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, weight, self._bias, self._pad, self._stride, [1, 1], 1, "none", [], ""
-        )
-        return found
+    return bias is not None and weight.device.type == "cuda"
 
 
 class Conv:
@@ -83,10 +47,11 @@ class Conv:
         weight = torch.cat([c.weight.detach()[rows] for c in convolutions]).to(dtype)
         biases = [c.bias.detach()[rows] for c in convolutions if c.bias is not None]
         bias = torch.cat(biases).to(dtype) if biases else None
-        pad = weight.shape[2] // 2
-        self._forward = Kernel(weight, bias, pad, rectified=True)
-        self.rectifies = self._forward.rectifies
-        self._gradient = Kernel(weight.flip(2, 3).transpose(0, 1), None, pad)
+        pad = [weight.shape[2] // 2] * 2
+        self.rectifies = rectifies_for_nothing(weight, bias)
+        top = math.inf if self.rectifies else None
+        self._forward = Kernel(weight, bias, padding=pad, top=top)
+        self._gradient = Kernel(weight.flip(2, 3).transpose(0, 1), padding=pad)
 
     def __call__(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` -> ``(N, C', H, W)``."""
