@@ -17,10 +17,22 @@ if TYPE_CHECKING:
     from neuron_widget.scanning import ScanResult
     from neuron_widget.store import Store
 
-__all__ = ["fill_steps"]
+__all__ = ["carried", "fill_steps"]
 
 _IMAGES = 32  # of a piece, at most
 _FEWEST = 16  # pieces, if there are images enough
+
+
+def carried(images: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of pictures with what their files hold, which other machines may not have."""
+    from neuron_widget.rendering.natural import as_spectrum
+    from neuron_widget.rendering.start import as_start
+
+    opened = dict(images)
+    for name, read in (("spectrum", as_spectrum), ("start", as_start)):
+        if opened.get(name) is not None:
+            opened[name] = read(opened[name])
+    return opened
 
 
 def fill_steps(
@@ -52,6 +64,7 @@ def fill_steps(
     from neuron_widget.scanning import open_dataset
 
     import_ray()
+    images = carried(images)
     chosen = tuple(dict.fromkeys(neurons))
     how = {**images, "batch_size": batch_size}
     missing = [n for n in chosen if store.find_render(model, layer, n, **images) is None]

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from torch import nn
 
+from neuron_widget.cluster.connection import pack, unpack
+from neuron_widget.cluster.filling import carried
 from neuron_widget.cluster.recipes import NetworkRecipe, PhotosRecipe, versions
 from neuron_widget.cluster.scans import divided, scan_pieces
 from neuron_widget.cluster.worker import Piece, Said, Setup, Worker
@@ -110,6 +112,19 @@ def test_a_weights_file_and_photos_are_named_by_whole_paths(
     model.opened_as, model.name = {"weights": None}, "inceptionv1"
     opened = NetworkRecipe.of(model, "2").opened
     assert opened == {"model": "inceptionv1", "weights": "/weights/some.pth"}
+
+
+def test_photos_that_images_begin_from_are_sent(
+    model: VisionModel, folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    how = carried({"start": "03.png", "steps": 2, "size": 32})
+    monkeypatch.chdir("/")
+    how = unpack(pack(how))
+    worker = Worker()
+    worker.open(setup(store, model, "2", folder))
+    assert last(worker, Piece("images", neurons=(1,), how=how)).result == 1
+    assert store.find_render(model, "2", 1, **{**how, "start": folder / "03.png"}) is not None
 
 
 class Unpicklable(nn.Conv2d):
