@@ -197,7 +197,9 @@ def _steps(
             pace.keep()
             done = pass_.done
             rate = (done - first) / max(time.monotonic() - start, 1e-9)
-            if checkpoint is not None and (done == total or checkpoint.due(done)):
+            # A larger sample goes on from a finished one; a finished shard is a part.
+            ended = done == total and shard is None
+            if checkpoint is not None and (ended or checkpoint.due(done)):
                 pass_.save(checkpoint)
             try:
                 yield ScanProgress(done, total, len(pass_.skipped), rate, pass_.collect)

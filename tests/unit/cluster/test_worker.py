@@ -75,6 +75,7 @@ def test_shards_are_parts_in_the_store(
     ends = [last(worker, piece) for piece in pieces(given, 3)]
     assert [end.found for end in ends] == [0, 0, 0]
     assert sum(end.done for end in ends) == 100
+    assert not list(store.own.root.glob("v1/checkpoints/*/*"))  # the parts are there
     merged = store.merge_named([end.result for end in ends], model, open_dataset(folder))
     assert same(merged, scan(model, layer, folder, batch_size=BATCH, top_k=3, progress=False))
     # Everything already there by name is not done again.
