@@ -20,13 +20,14 @@ if TYPE_CHECKING:
         predictability,
         stability,
     )
+    from neuron_widget.cluster import scan
     from neuron_widget.learning import learn_dictionary
     from neuron_widget.looking import Look, look
     from neuron_widget.networks import Dictionary, VisionModel, load_model
     from neuron_widget.page import export_html
     from neuron_widget.quiz.widget import NeuronQuiz
     from neuron_widget.rendering import RenderResult, render, render_steps
-    from neuron_widget.scanning import ScanResult, open_dataset, scan, scan_steps
+    from neuron_widget.scanning import ScanResult, open_dataset, scan_steps
     from neuron_widget.widget import NeuronWidget
 
 __all__ = [
@@ -72,7 +73,7 @@ _HOME = {
     "predictability": "analysis.predicting",
     "render": "rendering",
     "render_steps": "rendering",
-    "scan": "scanning",
+    "scan": "cluster",
     "scan_steps": "scanning",
     "stability": "analysis.stable",
 }

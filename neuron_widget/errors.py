@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "ClusterError",
     "DatasetError",
     "DictionaryError",
     "DownloadNeeded",
@@ -92,6 +93,10 @@ class RenderError(NeuronWidgetError, RuntimeError):
 
 class StoreError(NeuronWidgetError, RuntimeError):
     """A result that could not be written to the store or read from a file."""
+
+
+class ClusterError(NeuronWidgetError, RuntimeError):
+    """A cluster that cannot be reached, has no room, or whose workers do not live."""
 
 
 class WidgetError(NeuronWidgetError, RuntimeError):

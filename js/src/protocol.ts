@@ -875,7 +875,7 @@ export const SETTINGS: readonly Setting[] = [
 		choices: [
 			{
 				name: "channel",
-				label: "channel",
+				label: "mean",
 				help: "The mean over the whole map, so the motif fills the image."
 			},
 			{

@@ -10,6 +10,7 @@ import typer
 from neuron_widget.cli.arguments import (
     AsJson,
     Batch,
+    CpusPerWorker,
     Data,
     Device,
     Dictionaries,
@@ -18,11 +19,13 @@ from neuron_widget.cli.arguments import (
     Model,
     Neurons,
     NoStore,
+    Ray,
     Samples,
     Shard,
     Stores,
     Targets,
     TopK,
+    Verbose,
     Weights,
 )
 from neuron_widget.cli.options import apart, given, number, whole, with_settings
@@ -117,6 +120,9 @@ def scan(
         ),
     ] = None,
     shard: Shard = None,
+    ray: Ray = None,
+    cpus_per_worker: CpusPerWorker = None,
+    verbose: Verbose = False,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -138,6 +144,7 @@ def scan(
 
     Goes on where it was interrupted: with Ctrl-C, or killed (a checkpoint every 30 s).
     """
+    from neuron_widget.cli.clusters import cluster_of
     from neuron_widget.cli.jobs import Opened
     from neuron_widget.cli.scans import scan_photos
     from neuron_widget.cli.shards import as_shard, scan_shard
@@ -145,12 +152,14 @@ def scan(
     with reporting(as_json):
         own = as_shard(shard)
         opened = Opened(layer, model, weights, device, dictionaries, stores, no_store)
+        where = cluster_of(opened, ray, cpus_per_worker, device, shard, verbose=verbose)
         if own is not None:
             if predict or observer is not None:
                 raise WrongValue("--predict needs the whole scan; leave it out with --shard")
             scan_shard(opened, data, out, own, settings, as_json)
             return
-        scan_photos(opened, data, out, settings, as_json, predict=predict, observer=observer)
+        how: dict[str, Any] = {"predict": predict, "observer": observer, "where": where}
+        scan_photos(opened, data, out, settings, as_json, verbose=verbose, **how)
 
 
 @app.command()
@@ -177,6 +186,9 @@ def prerender(
     neurons: Neurons = "all",
     data: MaybeData = None,
     shard: Shard = None,
+    ray: Ray = None,
+    cpus_per_worker: CpusPerWorker = None,
+    verbose: Verbose = False,
     batch_size: Batch = None,
     model: Model = None,
     weights: Weights = None,
@@ -192,6 +204,7 @@ def prerender(
     finished, and the same command goes on. Several processes may fill one store together, also
     each its --shard; the same command without it, after all of them, merges what they made.
     """
+    from neuron_widget.cli.clusters import cluster_of
     from neuron_widget.cli.jobs import Opened
     from neuron_widget.cli.scans import fill_store
     from neuron_widget.cli.shards import as_shard
@@ -200,7 +213,9 @@ def prerender(
         own = as_shard(shard)
         opened = Opened(layer, model, weights, device, dictionaries, stores, no_store=False)
         images, photos = apart(settings)
-        fill_store(opened, neurons, data, batch_size, images, photos, as_json, own)
+        where = cluster_of(opened, ray, cpus_per_worker, device, shard, verbose=verbose)
+        work = (opened, neurons, data, batch_size, images, photos, as_json, own)
+        fill_store(*work, where=where, verbose=verbose)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from neuron_widget.settings import SCAN
 __all__ = [
     "AsJson",
     "Batch",
+    "CpusPerWorker",
     "Data",
     "Device",
     "Dictionaries",
@@ -21,11 +22,13 @@ __all__ = [
     "Model",
     "Neurons",
     "NoStore",
+    "Ray",
     "Samples",
     "Shard",
     "Stores",
     "Targets",
     "TopK",
+    "Verbose",
     "Weights",
 ]
 
@@ -112,3 +115,21 @@ Shard = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--shard", help="Do the I-th of N parts alone: I/N, I from 0. Then merge."),
 ]
+Ray = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Divide the work among a Ray cluster: its host:port; without one the cluster that "
+        "RAY_ADDRESS or `ray start` names, else this machine's processors or GPUs.",
+    ),
+]
+CpusPerWorker = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--cpus-per-worker",
+        help="With --ray: processors of each worker. Default: 1; with GPUs an equal share.",
+        **whole("cpus_per_worker", 1, optional=True),
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="With --ray: a bar a worker.")]

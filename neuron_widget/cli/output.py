@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import sys
 import time
@@ -54,6 +55,7 @@ __all__ = [
     "reporting",
     "show",
     "table",
+    "with_address",
 ]
 
 EXIT_CODES = """
@@ -95,6 +97,10 @@ class Stopped(Exception):
 class Commands(TyperGroup):
     """The commands; with ``--json`` an option that typer refuses is told as JSON too."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Understand ``--ray`` without an address."""
+        return super().parse_args(ctx, with_address(args))
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
         as_json = "--json" in ctx.args
@@ -106,6 +112,15 @@ class Commands(TyperGroup):
             command = (error.ctx or ctx).command_path
             told = f"{error.format_message()} ({command} --help says more)"
             _fail(type(error).__name__, told, 2, as_json)
+
+
+def with_address(args: Sequence[str]) -> list[str]:
+    """The same arguments; ``--ray`` that no address follows means ``--ray auto``."""
+    found: list[str] = []
+    for arg, following in zip(args, [*args[1:], ""], strict=True):
+        alone = arg == "--ray" and not re.fullmatch(r"auto|local|ray://.*|.*:\d+", following)
+        found.append("--ray=auto" if alone else arg)
+    return found
 
 
 @contextlib.contextmanager
@@ -273,17 +288,19 @@ class Bars:
             self._said = str(text)
             self._progress.console.print(self._said, markup=False, highlight=False)
 
-    def update(self, title: str, done: float, total: float, unit: str = "") -> None:
-        """Show how far a task is."""
+    def update(
+        self, title: str, done: float, total: float, unit: str = "", found: float = 0
+    ) -> None:
+        """Show how far a task is; what was ``found``, of what is done, took no time."""
         now = time.monotonic()
         if not self._tasks:  # with nothing to do nothing is shown, not even an empty line
             self._progress.start()
         if title not in self._tasks:
             self._tasks[title] = self._progress.add_task(title, total=total, rate="")
-            self._begun[title] = (now, done)
+            self._begun[title] = (now, done - found)
         since, first = self._begun[title]
-        rate = (done - first) / max(now - since, 1e-9)
-        text = f"{rate:.1f} {unit}/s" if done > first else ""
+        made = done - found - first
+        text = f"{made / max(now - since, 1e-9):.1f} {unit}/s" if made > 0 else ""
         self._progress.update(self._tasks[title], completed=done, total=total, rate=text)
 
 

@@ -15,6 +15,7 @@ from neuron_widget.errors import StoreError
 if TYPE_CHECKING:
     from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.cli.jobs import Opened
+    from neuron_widget.cluster import Where
     from neuron_widget.scanning import ScanProgress, ScanResult
     from neuron_widget.store.fill import Fill
 
@@ -30,19 +31,24 @@ def scan_photos(
     *,
     predict: bool = False,
     observer: str | None = None,
+    where: Where | None = None,
+    verbose: bool = False,
 ) -> None:
     """One pass over the photos, from its checkpoint where there is one.
 
-    ``predict``: ask a machine, too, how far photos predict each neuron.
+    ``predict``: ask a machine, too, how far photos predict each neuron. ``where``: on a cluster,
+    with a bar for each of its workers if ``verbose``.
     """
     from neuron_widget.analysis.predicting import Watching, predictability_steps
+    from neuron_widget.cli.clusters import Watch
+    from neuron_widget.cluster import scan_steps as cluster_scan_steps
     from neuron_widget.scanning import open_dataset
     from neuron_widget.store.reuse import scan_steps
 
     if out is not None and out.suffix.lower() not in (".safetensors", ".csv"):
         raise StoreError(f"--out '{out}': expected a name ending in .safetensors or .csv")
     begin = time.monotonic()
-    photos = open_dataset(data, split=how["split"])
+    photos = open_dataset(data, split=how["split"]) if where is None else None
     if out is not None:
         writable_folder(out.parent, "--out")
     kept = "a checkpoint is kept, the same command goes on" if opened.store else "nothing is kept"
@@ -51,10 +57,15 @@ def scan_photos(
         def show_step(step: ScanProgress) -> None:
             bars.update(f"Scanning {opened.layer}", step.done, step.total, "photos")
 
-        steps = scan_steps(
-            opened.store, opened.model, opened.layer, photos, on_wait=bars.say, **how
-        )
-        result: ScanResult = ctrl_c.drain(steps, show_step, kept)
+        if where is None:
+            steps: Any = scan_steps(
+                opened.store, opened.model, opened.layer, photos, on_wait=bars.say, **how
+            )
+        else:
+            assert opened.store is not None
+            steps = cluster_scan_steps(opened.store, opened.model, opened.layer, data, where, **how)
+        each: Any = show_step if where is None else Watch(bars, opened.layer, verbose)
+        result: ScanResult = ctrl_c.drain(steps, each, kept)
         found: Predictability | None = None
         if predict:
             ctrl_c.check(kept)
@@ -156,8 +167,15 @@ def fill_store(
     photos: Mapping[str, Any],
     as_json: bool,
     shard: tuple[int, int] | None = None,
+    where: Where | None = None,
+    verbose: bool = False,
 ) -> None:
-    """Everything that a widget on this layer shows, into the store; or one shard of it."""
+    """Everything that a widget on this layer shows, into the store; or one shard of it.
+
+    ``where``: on a cluster, with a bar for each of its workers if ``verbose``.
+    """
+    from neuron_widget.cli.clusters import Watch
+    from neuron_widget.cluster import fill_steps
     from neuron_widget.scanning import open_dataset
     from neuron_widget.store.fill import fill_images, fill_photos
 
@@ -166,7 +184,8 @@ def fill_store(
         raise StoreError("NEURON_WIDGET_STORE switches the store off; name a folder with --store")
     chosen = opened.neurons(neurons)
     # Before hours of rendering: a wrong folder should be known at once.
-    dataset = open_dataset(data, split=photos["split"]) if data is not None else None
+    here = data is not None and where is None
+    dataset = open_dataset(data, split=photos["split"]) if here else None
     begin, found = time.monotonic(), {"model": opened.model.identity, "layer": opened.layer}
     result: ScanResult | None = None
     with Bars(as_json) as bars, CtrlC() as ctrl_c:
@@ -179,16 +198,31 @@ def fill_store(
                 bars.say(now.waiting)
 
         kept = f"what is finished is in {store.own.root}, the same command goes on"
-        work = fill_images(
-            store,
-            opened.model,
-            opened.layer,
-            chosen,
-            batch_size=batch_size,
-            shard=shard,
-            **images,
-        )
-        made: int = ctrl_c.drain(work, show_step, kept)
+        if where is not None:
+            each = Watch(bars, opened.layer, verbose)
+            steps = fill_steps(
+                store,
+                opened.model,
+                opened.layer,
+                chosen,
+                data,
+                where,
+                batch_size=batch_size,
+                images=images,
+                photos=photos,
+            )
+            made, result = ctrl_c.drain(steps, each, kept)
+        else:
+            work = fill_images(
+                store,
+                opened.model,
+                opened.layer,
+                chosen,
+                batch_size=batch_size,
+                shard=shard,
+                **images,
+            )
+            made = ctrl_c.drain(work, show_step, kept)
         if dataset is not None:
             ctrl_c.check(kept)
             scanning = fill_photos(

@@ -64,6 +64,9 @@ class VisionModel(WithReading):
         Names of the outputs, where known: the first of a class's synonyms.
     layout : dict
         How layers give their activation, where somebody said it: by patterns of their names.
+    opened_as : dict or None
+        What else than its name and device ``load_model`` was given, for a network that has a name
+        to be opened by; None for a module given by the user.
     note : str
         Why this network was chosen, where the user did not name one; what to know of it.
 
@@ -105,6 +108,7 @@ class VisionModel(WithReading):
         self.loaded_here = loaded_here
         self._redirect_relu: bool | None = None
         self._beyond = Beyond(title, tuple(labels) if labels is not None else None)
+        self.opened_as: dict[str, Any] | None = None
         self.note = ""
         self._preprocess = preprocess
         self._main_layers = main_layers

@@ -148,6 +148,8 @@ def _open(
     with torch.inference_mode(False):
         opened = _by_name(model, weights, chosen, input_size, report or _print_progress)
     opened.layout = as_layouts(layout)
+    opened.opened_as = {"weights": weights, "input_size": input_size, "layout": layout}
+    opened.opened_as["preprocess"] = preprocess
     if preprocess is not None:
         opened._preprocess, _ = as_preprocess(preprocess, opened.input_size, opened.device)
     return opened

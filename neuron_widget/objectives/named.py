@@ -155,7 +155,7 @@ def canonical_objective(given: Any) -> Any:
 
 @objective(
     "channel",
-    label="channel",
+    label="mean",
     help="The mean over the whole map, so the motif fills the image.",
 )
 def _channel(maps: Tensor) -> Tensor:

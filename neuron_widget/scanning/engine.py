@@ -83,7 +83,7 @@ def scan_steps(
     shard: Shard | None = None,
     **settings: Unpack[ScanOptions],
 ) -> Generator[ScanProgress, None, ScanResult]:
-    """Scan photos batch by batch; see :func:`scan` for the parameters.
+    """Scan photos batch by batch; see :func:`neuron_widget.scan` for the parameters.
 
     With a ``checkpoint`` (``Store.checkpoint(...)`` makes one) the scan goes on from it, writes it
     every 30 s and when it is closed, and gives what an uninterrupted scan gives, bit by bit.
@@ -131,69 +131,13 @@ def scan(
     shard: Shard | None = None,
     **settings: Unpack[ScanOptions],
 ) -> ScanResult:
-    """Find the photos that fire every neuron of a layer most and least, in one pass.
-
-    The score of a photo is the spatial mean of the neuron's activation. Photos are prepared as in
-    ImageNet evaluation: RGB, shorter side 256 for an input of 224, centre crop, the model's own
-    preprocessing.
-
-    Parameters
-    ----------
-    model
-        A :class:`~neuron_widget.networks.model.VisionModel`, or what ``load_model`` takes.
-    layer
-        Name of the layer.
-    dataset
-        What :func:`~neuron_widget.scanning.datasets.open_dataset` takes.
-    top_k
-        Photos to keep at either end for each neuron.
-    num_samples
-        Look at this many photos, drawn with ``seed``; default all.
-    split
-        Split of the data set, where it has several.
-    seed
-        Seed of the sample and of the order.
-    batch_size
-        Photos in one forward pass.
-    workers
-        Threads that decode photos; default one a core, 0 decodes in the calling thread.
-    progress
-        Whether to show a progress bar.
-    precision
-        ``"exact"``: float32. ``"fast"``: a bfloat16 pass keeps more candidates than ``top_k``;
-        those of a neuron are scored again in float32 when it is looked at, so that its photos,
-        scores and maps are exact, while ``mean``, ``std``, ``best`` and the histogram are those
-        of the bfloat16 pass (within about 1 %). On a processor without bfloat16 arithmetic it is
-        the exact pass, and ``result.settings["precision"]`` says so.
-    checkpoint
-        Where to go on from and to keep what is done; see :func:`scan_steps`.
-    shard
-        ``(i, n)``, ``i`` from 0: look at the i-th of n parts of the photos alone. The results of
-        all n make :meth:`.ScanResult.merge` the result of one scan, bit by bit. A shard is made of
-        whole batches: of fewer batches than shards some shards are empty.
-
-    Raises
-    ------
-    DatasetError
-        For a data set that cannot be opened or of which no photo could be read.
-    UnknownLayer
-        With the nearest names.
-    TypeError, ValueError
-        For an argument of the wrong type, ``top_k``, ``batch_size`` or ``num_samples`` below 1, an
-        unknown ``precision``, or a ``shard`` that is not of 0 to n - 1.
-
-    Returns
-    -------
-    ScanResult
+    """Scan photos in this process; see :func:`neuron_widget.scan`, which takes the same.
 
     Examples
     --------
-    >>> from neuron_widget import scan
-    >>> found = scan(
-    ...     "efficientnet_lite0", "blocks.0", "samples", top_k=3, num_samples=16, progress=False
-    ... )
-    >>> found.scanned, [example.rank for example in found.top(5)]
-    (16, [0, 1, 2])
+    >>> from neuron_widget.scanning import scan
+    >>> scan("efficientnet_lite0", "blocks.0", "samples", num_samples=8, progress=False).scanned
+    8
     """
     steps = scan_steps(
         model,
@@ -253,7 +197,9 @@ def _steps(
             pace.keep()
             done = pass_.done
             rate = (done - first) / max(time.monotonic() - start, 1e-9)
-            if checkpoint is not None and (done == total or checkpoint.due(done)):
+            # A larger sample goes on from a finished one; a finished shard is a part.
+            ended = done == total and shard is None
+            if checkpoint is not None and (ended or checkpoint.due(done)):
                 pass_.save(checkpoint)
             try:
                 yield ScanProgress(done, total, len(pass_.skipped), rate, pass_.collect)

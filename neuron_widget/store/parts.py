@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.durable import Damaged, Record
@@ -91,6 +92,23 @@ class Parts(Scans):
                 if all(part is not None for part in parts):
                     return ScanResult.merge(parts, model, dataset)
         return None
+
+    def merge_named(
+        self, names: Sequence[str], model: VisionModel, dataset: ImageDataset
+    ) -> ScanResult:
+        """Return the scan that parts make, by their names; StoreError if one is not there."""
+        from neuron_widget.scanning import ScanResult
+
+        parts = []
+        for name in names:
+            part = self.find("parts", name, _read)
+            if part is None:
+                raise StoreError(
+                    f"the part {name} is not in {self.own.root} any more; expected all parts of "
+                    "the scan. The same call makes it again"
+                )
+            parts.append(part)
+        return ScanResult.merge(parts, model, dataset)
 
 
 def _read(record: Record) -> ScanPart:

@@ -19,6 +19,7 @@ COMPUTE = [
     "scanning",
     "store",
     "analysis",
+    "cluster",
     "protocol",
     "session",
     "page",
@@ -43,6 +44,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     ("statement", "absent"),
     [
         ("import neuron_widget", ["torch", "numpy", "anywidget", "matplotlib", "PIL"]),
+        ("import neuron_widget.cluster", ["torch", "ray", "numpy"]),
         ("import neuron_widget.widget", ["torch", "torchvision", "timm", "lucent", "matplotlib"]),
         (
             "import neuron_widget as n; n.NeuronWidget('mixed4a', auto=False, dataset='samples')",

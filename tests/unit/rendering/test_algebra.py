@@ -176,6 +176,10 @@ BY_HAND = [
         FOUND["a"][:, 0].mean((1, 2)), FOUND["a"][:, 1].mean((1, 2)),
         torch.linspace(0, 1, IMAGES, device=DEVICE),
     )),
+    ("apart(-a:1, a, 0.25)", lambda: (
+        -FOUND["a"][:, 1].mean((1, 2))
+        - 0.25 * FOUND["a"][:, 1].mean((1, 2)).abs() * parse("diversity(a)").values(SEEN) / 3
+    )),
     ("only(2, a:0 + 1)", lambda: torch.tensor([0, 0, 1.0, 0], device=DEVICE)
      * (FOUND["a"][:, 0].mean((1, 2)) + 1)),
 ]  # fmt: skip

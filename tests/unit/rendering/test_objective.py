@@ -29,6 +29,13 @@ def test_channel_is_the_mean_over_positions():
     torch.testing.assert_close(values, expected)
 
 
+def test_least_is_minus_the_mean():
+    torch.testing.assert_close(
+        as_objective("least", "l")(ACTIVATION, NEURONS),
+        -as_objective("channel", "l")(ACTIVATION, NEURONS),
+    )
+
+
 def test_unit_is_the_position_right_and_below_the_middle():
     assert as_objective("neuron", "l").name == "unit"  # lucent's word
     values = as_objective("unit", "l")(ACTIVATION, NEURONS)
