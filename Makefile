@@ -2,6 +2,7 @@
 # make check  lint and types                          make front   rebuild the page's half
 # make docs   the documentation, into site/
 # make test-hosts    Voila, Solara, Shiny, Panel and JupyterHub, which CI does not run
+# make test-cluster  work on Ray, which CI does not run
 # make hosts-table   the table of hosts in docs/explanation/hosts.md, made anew by their tests
 # make prerendered   the results that come with the package; goes on where it was stopped
 
@@ -11,8 +12,8 @@ BIN := $(VENV)/bin
 # pip reads the dependencies of a group (demo, test, docs) from pyproject.toml.
 STAMP = $(VENV)/.installed-$(1)-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test test-hosts hosts-table check front browser managers docs prerendered \
-  here-demo here-test here-hosts
+.PHONY: demo test test-hosts test-cluster hosts-table check front browser managers docs prerendered \
+  here-demo here-test here-hosts here-cluster
 
 demo: here-demo
 	$(BIN)/jupyter lab --no-browser --notebook-dir=notebooks \
@@ -31,6 +32,10 @@ endif
 test-hosts: here-hosts front browser managers
 	$(BIN)/python -m pytest -m hosts $(or $(ARGS),tests/browser/hosts)
 
+# Ray starts many processes, and takes a minute to be killed in all ways.
+test-cluster: here-cluster
+	$(BIN)/python -m pytest -m cluster $(or $(ARGS),tests/unit/cluster)
+
 hosts-table: export NEURON_WIDGET_HOSTS_TABLE := 1
 hosts-table: here-hosts front browser managers
 	$(BIN)/python -m pytest -m "hosts or not hosts" -k script tests/browser/hosts
@@ -42,14 +47,14 @@ check: $(call STAMP,test)
 	$(BIN)/lint-imports --no-cache
 
 # An environment may be older than this tree, or belong to another copy of it: kernels must run this one.
-here-demo here-test here-hosts: here-%: $(call STAMP,%)
+here-demo here-test here-hosts here-cluster: here-%: $(call STAMP,%)
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 
-$(call STAMP,demo) $(call STAMP,test) $(call STAMP,hosts) $(call STAMP,docs): $(call STAMP,%): | $(VENV)/bin/python
+$(call STAMP,demo) $(call STAMP,test) $(call STAMP,hosts) $(call STAMP,cluster) $(call STAMP,docs): $(call STAMP,%): | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group $*
 	touch $@

@@ -62,6 +62,7 @@ def two_workers() -> Where:
     return Where("local", max(1, (os.cpu_count() or 2) // 2))
 
 
+@pytest.mark.cluster
 def test_a_scan_and_a_layer_on_this_machine(
     model: VisionModel,
     folder: Path,
@@ -115,6 +116,7 @@ def slow(pause: float) -> VisionModel:
     return opened
 
 
+@pytest.mark.cluster
 def test_closed_it_keeps_checkpoints_listens_here_alone_and_goes_on(
     folder: Path, store: Store, ray_folder: Path
 ) -> None:
@@ -171,6 +173,7 @@ def _address(text: str) -> str:
     return str(mapped or address)
 
 
+@pytest.mark.cluster
 def test_the_command_line(
     model: VisionModel,
     folder: Path,
@@ -207,6 +210,7 @@ def test_the_command_line(
     assert out.is_file()
 
 
+@pytest.mark.cluster
 def test_workers_machines_and_the_caller_are_killed(ray_folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "benchmarks/cluster.py", "kills", "--count", "6", "--json"],
@@ -242,6 +246,7 @@ def test_without_ray_it_is_said_how_to_install_it(
     assert re.search(words, " ".join(done.output.split()))
 
 
+@pytest.mark.cluster
 def test_an_address_where_nobody_answers(
     model: VisionModel, folder: Path, store: Store, ray_folder: Path
 ) -> None:

@@ -31,6 +31,9 @@ from neuron_widget.scanning import ScanResult, open_dataset, scan
 from neuron_widget.settings import SCAN, check_settings
 from neuron_widget.store import Store
 
+# Things are sent in Ray's own way; none of these starts it.
+pytestmark = pytest.mark.cluster
+
 BATCH = 4
 
 
