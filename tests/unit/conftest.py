@@ -49,6 +49,10 @@ from neuron_widget.store.reuse import render_steps, scan_steps
 torch.manual_seed(0)
 net = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4, padding=2), nn.ReLU(), nn.Conv2d(4, 6, 1))
 
+def say(what):
+    # In one piece: print writes the end of the line apart where Python is told not to buffer.
+    os.write(1, f"{what}\\n".encode())
+
 def work(root, task, argument, pause):
     model = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
     how = dict(steps=8, size=32, precision="float32", batch_size=1)
@@ -65,17 +69,17 @@ def work(root, task, argument, pause):
         made += getattr(step, "step", 0) == 8
         moving = step is not None and (getattr(step, "part", 1) or getattr(step, "done", 0))
         if moving and not begun:
-            print("begun", flush=True)
+            say("begun")
             begun = True
         time.sleep(float(pause))
-    print(f"made {made}", flush=True)
+    say(f"made {made}")
 
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
         work(*line.split())
         os._exit(0)
-    print(child, flush=True)
+    say(child)
 """
 
 
@@ -92,11 +96,16 @@ class Others:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         self._children: list[int] = []
+        self._said: list[str] = []
 
     def start(self, root: Path, task: str, argument: object, pause: float = 0.0) -> int:
         assert self._parent.stdin is not None
         self._parent.stdin.write(f"{root} {task} {argument} {pause}\n")
-        self._children.append(int(self.read()))
+        line = self._line()
+        while not line.isdigit():  # another child was quicker
+            self._said.append(line)
+            line = self._line()
+        self._children.append(int(line))
         return self._children[-1]
 
     def begin(self, root: Path, task: str, argument: object, pause: float = 0.0) -> int:
@@ -106,6 +115,10 @@ class Others:
         return child
 
     def read(self) -> str:
+        """The next that a child said."""
+        return self._said.pop(0) if self._said else self._line()
+
+    def _line(self) -> str:
         assert self._parent.stdout is not None
         return self._parent.stdout.readline().strip()
 
