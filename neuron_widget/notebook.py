@@ -150,6 +150,25 @@ class HeardWhereSent:
         if hasattr(comm, "_reply_subshell_for"):
             comm._reply_subshell_for = None
 
+    def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:
+        """As ipywidgets has it; nothing from a kernel that ends."""
+        if not _kernel_ends():
+            super()._send(msg, buffers)  # type: ignore[misc]  # the widget's
+
+
+def _kernel_ends() -> bool:
+    """Whether the kernel has ended the thread that sends for all others.
+
+    From then on ipykernel sends in the thread of whoever has something to say, also between the
+    parts of another one's message: JupyterLab is given a message that is torn.
+    """
+    try:
+        from IPython import get_ipython
+
+        return not get_ipython().kernel.iopub_socket.io_thread.thread.is_alive()
+    except (ImportError, AttributeError):  # a script, or a host that sends in another way
+        return False
+
 
 class HoldsState(HeardWhereSent):
     """What a notebook file has of a widget: a picture, and a state that is more than its traits.
@@ -197,7 +216,7 @@ class HoldsState(HeardWhereSent):
     def _send_parts(self, parts: dict[str, Any]) -> None:
         if self.comm is not None:  # type: ignore[attr-defined]
             message = {"method": "update", "state": parts, "buffer_paths": []}
-            self._send(message)  # type: ignore[attr-defined]
+            self._send(message)
 
 
 def event_loop() -> asyncio.AbstractEventLoop | None:
