@@ -132,7 +132,6 @@ function applyError(state: PageState, error: P.Error): void {
 	state.errors.add(error);
 	if (error.where === "network") state.opening.value = "";
 	if (error.where === "photo") state.looking.coming.value = "";
-	if (error.action === "download") state.tasks.news.value = error.title;
 	state.tasks.refused();
 	state.exports.figure.value = false;
 }

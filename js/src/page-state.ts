@@ -39,7 +39,7 @@ export class PageState {
 	readonly strengths: Signal<ReadonlyMap<string, Strength>> = signal(new Map());
 	readonly predicted: Signal<ReadonlyMap<string, P.Predicted>> = signal(new Map());
 	readonly tasks = new Tasks();
-	readonly errors = new Errors();
+	readonly errors = new Errors(this.tasks.news);
 	readonly curve = new RunningCurve();
 	readonly #beat = new Beat();
 	// What is written of what changes many times a second.

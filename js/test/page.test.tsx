@@ -1,5 +1,5 @@
 import { options } from "preact";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import factory from "../src/index";
 import type * as P from "../src/protocol";
 import {
@@ -180,6 +180,29 @@ describe("the page", () => {
 		one("form").dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
 		expect(model.of("scan").at(-1)).toMatchObject({ dataset: "/photos", download: false });
 	});
+
+	it("says a question aloud only as long as it waits for its answer", async () => {
+		model.tell(opened());
+		const said = (): string => one(".nw-unseen[role=status]").textContent ?? "";
+		const question = {
+			kind: "error",
+			where: "scan",
+			title: "Download imagenette?",
+			message: "0.3 GB",
+			traceback: "",
+			action: "download",
+			dataset: "imagenette",
+		} as const;
+		model.tell(question);
+		await drawn();
+		expect(one("[role=group][aria-labelledby$=error-scan]").textContent).toContain("0.3 GB");
+		await vi.waitFor(() => expect(said()).toBe(question.title), { timeout: 5_000 });
+		button("Not now").click();
+		await drawn();
+		expect(all(".nw-asks")).toHaveLength(0);
+		expect(model.of("dismiss")).toHaveLength(1);
+		await vi.waitFor(() => expect(said()).toBe(""), { timeout: 5_000 });
+	}, 15_000);
 
 	const type = (input: HTMLElement, text: string): void => {
 		(input as HTMLInputElement).value = text;

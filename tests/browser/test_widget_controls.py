@@ -252,7 +252,7 @@ def test_the_data_set_panel(open_notebook, cell: str, folder: Path) -> None:  # 
     path.fill("imagenette")
     path.press("Enter")
     # A question with its size, not an error; nothing is fetched unless it is answered.
-    question = page.get_by_role("status").filter(has_text="Download imagenette?")
+    question = page.get_by_role("group", name="Download imagenette?")
     expect(question).to_contain_text("0.3 GB", timeout=20_000)
     expect(question.get_by_role("button", name="Download and scan")).to_be_visible()
     expect(alert).to_have_count(0)
