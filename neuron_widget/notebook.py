@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 from comm import DummyComm
 
-from neuron_widget.session import export
 from neuron_widget.session.jobs import in_worker
 
 if TYPE_CHECKING:
     from neuron_widget.page.notebook_state import NotebookState
-    from neuron_widget.session import Session
+    from neuron_widget.session.interface import WidgetSession
     from neuron_widget.session.waiting import Waiting
 
     Unicode = traitlets.Unicode[str, str]
@@ -177,7 +176,7 @@ class HoldsState(HeardWhereSent):
     """
 
     _saved: NotebookState
-    _session: Session
+    _session: WidgetSession
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The widget, and for pages without a kernel what there is to show when it is displayed."""
@@ -187,7 +186,7 @@ class HoldsState(HeardWhereSent):
             return None
         data, metadata = bundle
         try:
-            return {**data, **export.still(self._session.state)}, metadata
+            return {**data, **self._session.still()}, metadata
         except Exception:  # a photo may be gone; the widget itself must be shown all the same
             logging.getLogger(__name__).exception("drawing the still picture")
             return bundle

@@ -25,9 +25,10 @@ from neuron_widget.notebook import (
 )
 from neuron_widget.page.notebook_state import NotebookState
 from neuron_widget.protocol.check import check_message
-from neuron_widget.session import Session, export, messages
-from neuron_widget.session.arguments import check_arguments, reject_unknown
-from neuron_widget.session.handle import handle_message
+from neuron_widget.remote import prepare_session
+from neuron_widget.session import messages
+from neuron_widget.session.arguments import reject_unknown
+from neuron_widget.session.interface import PageWish
 from neuron_widget.session.outbox import Outbox
 from neuron_widget.session.updates import Updates
 from neuron_widget.session.waiting import Waiting
@@ -75,6 +76,10 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
     store : folder or False, optional
         Where images and scans are kept and looked for first; ``False`` for nowhere. Default the
         folder that ``NEURON_WIDGET_STORE`` names, else the platform's cache folder.
+    cluster : str, optional
+        Have the work done on another machine: ``"auto"``, the Ray cluster of this machine, else
+        one is started here; or its address, ``"ray://host:10001"`` or ``"host:6379"``. This
+        process imports no torch then. Network and data set go by their names there.
     steps, size, lr, seed, objective, param, decay, spectrum, engine, redirect_relu, precision
         How images are made; see :func:`neuron_widget.render`.
     top_k, facets : int
@@ -132,14 +137,16 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         neuron: int = 0,
         device: Any = None,
         store: Any = None,
+        cluster: str | None = None,
         **options: Unpack[WidgetOptions],
     ):
         reject_unknown(options, NeuronWidget.__init__)
-        settings = check_arguments(
+        session = prepare_session(
+            cluster,
             layer=layer,
             model=model,
             weights=weights,
-            dataset="samples" if dataset is None else dataset,
+            dataset=dataset,
             neuron=neuron,
             device=device,
             store=store,
@@ -148,15 +155,15 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         self._cell = running_cell()
         self._close_earlier_runs()
         super().__init__()
-        self.layer = settings.layer or ""
-        self.neuron = settings.neuron
-        self.steps = settings.steps
+        self.layer = session.settings.layer or ""
+        self.neuron = session.settings.neuron
+        self.steps = session.settings.steps
         self._sheet_shown = False
         self._saved = NotebookState(self._send_parts)
         self._outbox = Outbox(self._send_message)
         self._follower = TraitFollower(self, _TRAITS)
         self._updates = Updates(self._follower.update, event_loop())
-        self._session = Session(settings, self._outbox.send, self._updates.request)
+        self._session = session.begin(self._outbox.send, self._updates.request)
         self._waiting = Waiting(self._session, self._updates)
         self._saved.follow(self._session.state)
         self.on_msg(self._on_page_message)
@@ -169,13 +176,12 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
     @property
     def result(self) -> RenderResult | None:
         """The rendering of the selected neuron, as far as it is; None before there is one."""
-        return self._session.state.result
+        return self._session.result()
 
     @property
     def image(self) -> Image.Image | None:
         """The rendered image of the selected neuron; None before there is one."""
-        result = self._session.state.result
-        return result.to_pil(0) if result is not None else None
+        return self._session.image()
 
     @property
     def examples(self) -> dict[str, list[Example]] | None:
@@ -183,11 +189,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
 
         None before the data set is scanned.
         """
-        scan = self._session.state.scan_result
-        if scan is None:
-            return None
-        neuron = self._session.state.neuron
-        return {"most": scan.top(neuron), "least": scan.bottom(neuron)}
+        return self._session.examples()
 
     def render(self, wait: bool = False) -> RenderResult | None:
         """Render the selected neuron, or go on from the image that is there if ``steps`` is larger.
@@ -252,8 +254,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
             return None
         if job is not None:
             self._waiting.until_done(job)
-        state = self._session.state
-        return state.cache.measured(state.layer)
+        return self._session.measured()
 
     def look(self, photo: Any, wait: bool = False) -> Look | None:
         """Show a photo of yours to the layer: who fires on it, and where.
@@ -274,7 +275,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         if not wait:
             return None
         self._waiting.until_done(job)
-        return self._session.looking.look
+        return self._session.looked()
 
     def stop(self) -> None:
         """Stop what runs; it ends within one step, and what is there is kept."""
@@ -300,7 +301,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         updates it.
         """
         self._session.state.check_open()
-        sheet = export.contact_sheet(self._session.state)
+        sheet = self._session.contact_sheet()
         from IPython.core.getipython import get_ipython
         from IPython.display import display
 
@@ -321,7 +322,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         """
         self._session.state.check_open()
         file = as_path(path, "the figure", StoreError, example="figure.png")
-        return export.save_figure(self._session.state, file)
+        return self._session.save_figure(file)
 
     def to_html(
         self,
@@ -339,22 +340,12 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         are those of :func:`neuron_widget.export_html`, and what it raises too.
         """
         from neuron_widget.page.export import check_path, check_wishes
-        from neuron_widget.page.saving import Saving
 
         file = check_path(path)
         max_bytes = check_wishes(title, max_bytes)
         self._waiting.until_open()
-        saving = Saving(
-            self._session.state,
-            self._session.store.store,
-            neurons=neurons,
-            photos=photos,
-            limit=max_bytes,
-            title=title,
-        )
-        self._waiting.until_done(saving.planning())
-        print(f"{file.name}: {saving.plan}")
-        self._waiting.until_done(saving.writing(file))
+        wish = PageWish(neurons, photos, max_bytes, title)
+        self._session.write_page(file, wish, self._waiting.until_done)
         return file
 
     def close(self) -> None:
@@ -376,7 +367,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
                 if message["kind"] == "poll":
                     self._on_poll(more=message["more"])
                 else:
-                    handle_message(self._session, message, buffers)
+                    self._session.handle(message, buffers)
             except Exception as error:  # noqa: BLE001  # the boundary: every error goes to the page
                 trace = "".join(traceback.format_exception(error))
                 expected = isinstance(error, (ValueError, TypeError, NeuronWidgetError))

@@ -16,7 +16,7 @@ from typing import Any
 from neuron_widget.errors import ClusterError, WrongType, first_line
 from neuron_widget.setting import check_int
 
-__all__ = ["Where", "connected", "import_ray", "pack", "unpack"]
+__all__ = ["Where", "connect", "connected", "import_ray", "pack", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def connected(where: Where) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _connect(ray, where.address.strip())
+            connect(ray, where.address.strip())
         yield ray
     finally:
         ray.shutdown()
@@ -116,20 +116,30 @@ def _known() -> Path:
     return Path(folder, "ray", "ray_current_cluster")
 
 
-def _connect(ray: Any, address: str) -> None:
+def connect(ray: Any, address: str, *, client: bool = False) -> None:
+    """Connect to a cluster, or start one on this machine; see :class:`Where`.
+
+    ``client``: a Ray client server will do as well (``ray://host:10001``), which has no streams.
+    Raises ClusterError.
+    """
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     found = os.environ.get("RAY_ADDRESS", "") or _known().exists()
     if address == "local" or (address == "auto" and not found):
         with _loopback():
             _start(ray, how)
         return
-    if address.startswith("ray://"):
+    if address.startswith("ray://") and not client:
         raise ClusterError(
             f"{address} is the address of a Ray client server, which this does not use; expected "
             "the cluster's own: run the command on one of its machines, with 'auto' or 'host:6379'"
         )
     try:
         ray.init(address, **how)
+    except ImportError as error:
+        raise ClusterError(
+            f"{address} needs Ray's client, which is not installed here: "
+            "pip install 'neuron-widget[ray]'"
+        ) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         named = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
         raise ClusterError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -128,6 +129,12 @@ class VisionModel(WithReading):
 
     def __repr__(self) -> str:
         return f"<VisionModel {self.identity} on {self.device}, input {self.input_size} px>"
+
+    def sibling(self) -> VisionModel:
+        """The same network for somebody else: weights are shared, dictionaries are their own."""
+        other = copy.copy(self)
+        other._beyond = copy.copy(self._beyond)
+        return other
 
     @property
     def identity(self) -> str:

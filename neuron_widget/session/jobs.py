@@ -108,11 +108,16 @@ class Job:
 class Worker:
     """Runs jobs in one thread. All methods may be called from any thread.
 
-    ``clock`` tells how much time a step took, in seconds.
+    ``clock`` tells how much time a step took, in seconds. ``fair``: jobs of the same priority share
+    the time owner by owner, so that who has three at work gets no more of it than who has one.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, *, fair: bool = False
+    ) -> None:
         self._clock = clock
+        self._fair = fair
+        self._spent: dict[object, float] = {}  # by owner
         self._changed = threading.Condition()
         self._jobs: list[Job] = []
         self._thread: threading.Thread | None = None
@@ -180,7 +185,14 @@ class Worker:
             if j.priority == job.priority and j.active and not j._rested
         ]
         job._spent = max(job._spent, min(peers, default=0.0))
+        others = {j.owner for j in self._jobs if j.active and not j._rested}
+        if job.owner not in others:
+            least = min((self._spent.get(owner, 0.0) for owner in others), default=0.0)
+            self._spent[job.owner] = max(self._spent.get(job.owner, 0.0), least)
         job._rested = False
+
+    def _spent_by(self, owner: object) -> float:
+        return self._spent.get(owner, 0.0) if self._fair else 0.0
 
     def _run(self) -> None:
         while self._advance_one():
@@ -216,7 +228,7 @@ class Worker:
                 most_urgent = min(job.priority for job in ready)
                 return min(
                     (job for job in ready if job.priority == most_urgent),
-                    key=lambda job: job._spent,
+                    key=lambda job: (self._spent_by(job.owner), job._spent),
                 )
             if self._jobs:
                 self._changed.wait(min(job._ready_at for job in self._jobs) - now)
@@ -250,7 +262,9 @@ class Worker:
             job.ended = True
             job.error = error
             self._report(job, error)
-        job._spent += (self._clock() - started) / job.share
+        spent = self._clock() - started
+        job._spent += spent / job.share
+        self._spent[job.owner] = self._spent.get(job.owner, 0.0) + spent
         if job.ended:
             self._forget(job)
 
@@ -268,6 +282,8 @@ class Worker:
             job._let_go()
         with self._changed:
             self._jobs.remove(job)
+            if not any(other.owner is job.owner for other in self._jobs):
+                self._spent.pop(job.owner, None)
         job.finished.set()
 
 

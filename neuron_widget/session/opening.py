@@ -137,13 +137,14 @@ class Opening:
 
         state = self._state
         settings = state.settings
+        load = state.load or load_model
         throttle = Throttle(0.2)
 
         def report(line: str) -> None:
             if throttle.due():
                 state.show("network", messages.opening(line))
 
-        model = load_model(
+        model = load(
             settings.model, weights=settings.weights, device=settings.device, report=report
         )
         yield

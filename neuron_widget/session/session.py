@@ -20,7 +20,7 @@ from neuron_widget.session.previews import Previews
 from neuron_widget.session.rendering import Rendering
 from neuron_widget.session.scanning import Scanning
 from neuron_widget.session.settings import Fit, Settings
-from neuron_widget.session.state import State
+from neuron_widget.session.state import Load, State
 from neuron_widget.session.store_adapter import StoreAdapter
 from neuron_widget.session.strips import Strips
 from neuron_widget.settings import RENDER
@@ -38,8 +38,8 @@ class Session:
     """The commands of one widget, from the page or from Python, and the work behind them.
 
     Commands may come from any thread and return at once; results arrive in the worker's thread.
-    What is selected and what was made is in :attr:`state`; the parameters are its, and ``worker``
-    is the one that all widgets of the process share, if none is given.
+    What is selected and what was made is in :attr:`state`; the parameters are its. ``worker`` is
+    the one that all widgets of the process share, if none is given.
     """
 
     def __init__(
@@ -48,8 +48,9 @@ class Session:
         send: Callable[[Message, list[bytes]], None],
         on_change: Callable[[], None],
         worker: Worker | None = None,
+        load: Load | None = None,
     ):
-        self.state = State(settings, send, on_change, worker or shared_worker())
+        self.state = State(settings, send, on_change, worker or shared_worker(), load)
         self.store = StoreAdapter(self.state)
         # Tasks that were stopped before the network is open.
         self._not_to_begin: set[Task] = set()

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import ScanResult
 
-__all__ = ["State"]
+__all__ = ["Load", "State"]
+
+Load = Callable[..., "VisionModel"]
 
 # States of a task that has not ended.
 ACTIVE = ("running", "waiting", "elsewhere")
@@ -46,6 +48,8 @@ class State:
         Called with nothing when the selection, the status or the progress changed.
     worker
         Runs the jobs. Several sessions share one.
+    load
+        Opens the network: takes what ``load_model`` takes. Default that.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class State:
         send: Callable[[Message, list[bytes]], None],
         on_change: Callable[[], None],
         worker: Worker,
+        load: Load | None = None,
     ):
         self.settings = settings
+        self.load = load
         self.send = send
         self.on_change = on_change
         self.worker = worker
@@ -84,6 +90,11 @@ class State:
         self.strips: dict[str, Part] = {}
         # The last message about each thing that a later view needs to know.
         self._shown: dict[str, Message] = {}
+
+    @property
+    def opened(self) -> bool:
+        """Whether the network is open."""
+        return self.model is not None
 
     @property
     def network(self) -> Network | None:

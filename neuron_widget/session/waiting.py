@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from numbers import Real
 
 from neuron_widget.errors import ModelError, WidgetError, WrongType, WrongValue
-from neuron_widget.session.jobs import Job, in_worker
-from neuron_widget.session.session import Session
+from neuron_widget.session.interface import Awaited, WidgetSession
+from neuron_widget.session.jobs import in_worker
 from neuron_widget.session.updates import Updates
 
 __all__ = ["Waiting"]
@@ -30,7 +30,7 @@ class Waiting:
     The thread that waits may be the event loop's, where traits are set: nothing else would.
     """
 
-    def __init__(self, session: Session, updates: Updates):
+    def __init__(self, session: WidgetSession, updates: Updates):
         self._session = session
         self._updates = updates
 
@@ -47,10 +47,10 @@ class Waiting:
                 if job.task == "open":
                     self._wait(job)
             self._raise_problem()
-            if self._session.state.model is None:
+            if not self._session.state.opened:
                 raise ModelError("the network was stopped from opening")
 
-    def until_done(self, job: Job | None) -> None:
+    def until_done(self, job: Awaited | None) -> None:
         """Wait for one job; raise what ended it."""
         if job is not None:
             with self._looking_on():
@@ -80,11 +80,11 @@ class Waiting:
             # A traceback would grow with every raise, and keep alive what is in it.
             raise problem.with_traceback(None)
 
-    def _wait(self, job: Job) -> None:
+    def _wait(self, job: Awaited) -> None:
         while not job.finished.is_set():
             self._slice(job)
 
-    def _slice(self, job: Job, left: float = SLICE_S) -> None:
+    def _slice(self, job: Awaited, left: float = SLICE_S) -> None:
         job.finished.wait(min(SLICE_S, left))
         # Not from inside an observer that waits itself: each would wait in the one before it.
         self._updates.flush(nested=False)

@@ -1,0 +1,384 @@
+"""A session on another machine, as a widget sees it: :class:`.WidgetSession`."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.errors import (
+    ClusterError,
+    DatasetError,
+    NeuronWidgetError,
+    WidgetError,
+)
+from neuron_widget.remote.link import Link, Server, patiently
+from neuron_widget.remote.mirror import Mirror
+from neuron_widget.remote.wire import error_of
+from neuron_widget.session import Settings, messages
+from neuron_widget.session.messages import Message, Part
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from neuron_widget.analysis.predicting import Predictability
+    from neuron_widget.rendering import RenderResult
+    from neuron_widget.scanning import Example
+    from neuron_widget.session.interface import Awaited, PageWish
+
+__all__ = ["FarSession"]
+
+LOST = "The connection is lost"
+_STAYS = (
+    "The server of this widget does not answer ({why}). What is shown stays; the session is looked "
+    "for, and goes on when it is found."
+)
+_SLICE_S = 0.2
+
+
+@dataclass(eq=False)
+class FarJob:
+    """Work on the other machine that is waited for here."""
+
+    task: str
+    finished: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+
+class FarSession:
+    """See :class:`.WidgetSession`; what it shows is kept here, the work is elsewhere.
+
+    Parameters
+    ----------
+    wish
+        As :func:`.wire.wish_of` makes it.
+    settings
+        The same for the page here, until the server says more.
+    address
+        As the user named it.
+    reach
+        Finds the server; called in a thread.
+    send, on_change
+        As of :class:`.Session`.
+    """
+
+    def __init__(
+        self,
+        wish: dict[str, Any],
+        settings: Settings,
+        address: str,
+        reach: Callable[[], Server],
+        send: Callable[[Message, list[bytes]], None],
+        on_change: Callable[[], None],
+    ):
+        self.state = Mirror(settings, send, on_change)
+        self._wish = wish
+        self._address = address
+        self._lock = threading.Lock()
+        self._jobs: dict[int, FarJob] = {}
+        self._opening = FarJob("open")
+        self._views: dict[str, bool] = {}
+        self._chosen = False
+        self._lost: Message | None = None
+        self._link = Link(self, reach, secrets.token_hex(16), _client())
+        self.state.show("configured", messages.configured(settings))
+        self.state.show("network", messages.opening(f"Connecting to {address}"))
+        self._link.begin()
+
+    # -------------------------------------------------------------- for the link
+
+    def wish(self) -> dict[str, Any]:
+        """What to open: as things are now."""
+        state = self.state
+        if not self._chosen:
+            return self._wish
+        shown = state._shown.get("configured", {}).get("settings", {})
+        options = {**self._wish["options"], "steps": state.steps, **_from_page(shown)}
+        return {**self._wish, "layer": str(state.target), "options": options}
+
+    def said(self, parts: Sequence[Part]) -> None:
+        """The server said something."""
+        for message, buffers in parts:
+            kind = message["kind"]
+            if kind == "session.done":
+                self._end(message["job"], error_of(message["error"]))
+                continue
+            if kind == "session.state":
+                self.state.problem = error_of(message["problem"])
+            elif kind in ("selected", "snapshot"):
+                self._chosen = True
+            elif kind == "line":
+                message = {**message, "line": self._line(message["line"])}
+            self.state.hear(message, list(buffers))
+
+    def found(self, *, known: bool, again: bool) -> None:
+        """The session is there."""
+        state = self.state
+        self._lost = None
+        for name, visible in list(self._views.items()):
+            self._tell_view(name, visible=visible)
+        if again:
+            state.no_error("network")
+            if not known:
+                state.end_waiting()
+                if state.cache.pins:
+                    self._link.tell(messages.pins(state.cache.pins) | {"kind": "pin"})
+        self._opening.finished.set()
+
+    def lost(self, error: BaseException) -> None:
+        """The server does not answer."""
+        state = self.state
+        why = ClusterError(_STAYS.format(why=str(error).strip().splitlines()[0][:200] or LOST))
+        state.interrupt("until the connection is back")
+        state.fail("network", LOST, why)
+        self._lost = state._shown.get("error network")
+        state.status = "connection lost"
+        state.on_change()
+        self._end_all(
+            ClusterError(
+                "the connection to the server was lost while this was waited for; the session is "
+                "looked for: ask again when it is back"
+            )
+        )
+
+    def failed(self, error: BaseException) -> None:
+        """There is no session, and will be none."""
+        state = self.state
+        state.problem = error
+        state.show("network", messages.opening(""))
+        state.fail("network", "There is no session on the cluster", error)
+        self._opening.error = error
+        self._end_all(error)
+        self._opening.finished.set()
+
+    def _end(self, number: int, error: BaseException | None) -> None:
+        job = self._job(number, "")
+        job.error = error
+        job.finished.set()
+
+    def _job(self, number: int, task: str) -> FarJob:
+        with self._lock:
+            for old in [n for n, job in self._jobs.items() if n < number - 1000]:
+                del self._jobs[old]
+            return self._jobs.setdefault(number, FarJob(task))
+
+    def _end_all(self, error: BaseException) -> None:
+        with self._lock:
+            jobs, self._jobs = self._jobs, {}
+        for job in jobs.values():
+            if not job.finished.is_set():
+                job.error = error
+                job.finished.set()
+
+    # -------------------------------------------------------------- commands
+
+    def _command(self, name: str, **given: Any) -> Any:
+        """Have it done there and wait for the answer; not before there is a line.
+
+        Raises what the server raises.
+        """
+        self.state.check_open()
+        answer = self._link.ask("command", name, given)
+        if self._link.connecting:
+            answer.add_done_callback(self._late)
+            return None
+        found, number = patiently(answer, _SLICE_S, lambda: None)
+        self._link.caught_up(number)
+        return found
+
+    def _late(self, answer: Any) -> None:
+        """What was asked before there was a line, and could not be."""
+        error = answer.exception()
+        if isinstance(error, NeuronWidgetError | ValueError | TypeError) and self._link.connected:
+            self.state.fail("select", "What was asked for is not there", error)
+
+    def _ask(self, name: str, **given: Any) -> Any:
+        self.state.check_open()
+        if self._link.connecting:
+            return None
+        return patiently(self._link.ask("answer", name, given), _SLICE_S, lambda: None)
+
+    def _started(self, task: str, number: int | None) -> FarJob | None:
+        return None if number is None else self._job(number, task)
+
+    def select(self, **given: Any) -> None:
+        """Choose what to look at."""
+        self._command("select", **{n: v for n, v in given.items() if v is not None})
+
+    def render(self) -> FarJob | None:
+        """Render the selected neuron."""
+        return self._started("render", self._command("render"))
+
+    def scan(self, dataset: Any = None) -> FarJob | None:
+        """Scan the data set, or another one that the server has."""
+        if isinstance(dataset, os.PathLike):
+            dataset = os.fspath(dataset)
+        if dataset is not None and not isinstance(dataset, str):
+            raise DatasetError(
+                f"photos go by a name or a path on the server, such as 'samples', got "
+                f"{type(dataset).__name__}"
+            )
+        return self._started("scan", self._command("scan", dataset=dataset))
+
+    def measure(self) -> FarJob | None:
+        """Measure how far pictures predict the layer."""
+        return self._started("measure", self._command("measure"))
+
+    def look(self, photo: Any) -> FarJob | None:
+        """Show a photo to the layer; it is sent as a PNG."""
+        from neuron_widget.photos.given import name_of, open_any
+        from neuron_widget.scanning.examples import Example
+
+        data = io.BytesIO()
+        whole = photo.image() if isinstance(photo, Example) else open_any(photo)
+        whole.save(data, format="PNG")
+        given = {"photo": data.getvalue(), "name": name_of(photo)}
+        return self._started("look", self._command("look", **given))
+
+    def stop(self) -> None:
+        """Stop everything."""
+        self._command("stop")
+
+    def close(self, why: str = "") -> None:
+        """End the session."""
+        if why and not self.state.closed:
+            self.state.fail("select", "This view has ended", WidgetError(why))
+        self.state.close()
+        self._link.end()
+        self._end_all(WidgetError("the widget was closed"))
+        self._opening.finished.set()
+
+    def view(self, name: str, *, visible: bool, gone: bool = False) -> None:
+        """A view came, left sight, or is gone."""
+        if gone:
+            self._views.pop(name, None)
+        else:
+            self._views[name] = visible
+        self._tell_view(name, visible=visible, gone=gone)
+
+    def _tell_view(self, name: str, *, visible: bool, gone: bool = False) -> None:
+        self._link.tell({"kind": "visible", "view": name, "visible": visible, "gone": gone})
+
+    def foreground(self) -> list[FarJob]:
+        """What somebody waits for."""
+        if self.state.closed:
+            return []
+        if not self._opening.finished.is_set():
+            return [self._opening]
+        if self._opening.error is not None:
+            return []
+        return [self._job(number, task) for number, task in self._command("foreground") or []]
+
+    def handle(self, message: Message, buffers: Sequence[bytes | memoryview]) -> None:
+        """Do what a message of the page asks: here, if it is known here."""
+        state = self.state
+        match message["kind"]:
+            case "ready":
+                self.view(message["view"], visible=True)
+                state.send_snapshot()
+            case "visible":
+                self.view(message["view"], visible=message["visible"], gone=message["gone"])
+            case "panels":
+                state.send(*messages.panels())
+            case "dismiss" if not self._link.connected:
+                state.no_error(message["where"])
+            case _:
+                if not self._link.tell(message, buffers) and self._lost is not None:
+                    state.send(self._lost, [])  # an answer: the page need not wait for one
+
+    # -------------------------------------------------------------- results
+
+    def result(self) -> RenderResult | None:
+        """The rendering of the selected target; it cannot be gone on from here."""
+        found: RenderResult | None = self._ask("result")
+        return found
+
+    def image(self) -> Image.Image | None:
+        """Its image, which is here: as the page has it, bit by bit the rendering's."""
+        from PIL import Image
+
+        data = self.state.picture()
+        if data is None:
+            return None
+        with Image.open(io.BytesIO(data)) as image:
+            return image.convert("RGB")
+
+    def examples(self) -> dict[str, list[Example]] | None:
+        """Photos of the selected neuron; pictures and maps come when they are asked for."""
+        from neuron_widget.remote.far_examples import examples_of
+
+        found = self._ask("examples")
+        return None if found is None else examples_of(found, self._ask)
+
+    def looked(self) -> None:
+        """None: the page shows it, and what it is made of stays on the server."""
+        return None
+
+    def measured(self) -> Predictability | None:
+        """How far pictures predict the selected layer."""
+        found: Predictability | None = self._ask("measured")
+        return found
+
+    def contact_sheet(self) -> Image.Image:
+        """The image and the photos as one picture."""
+        from PIL import Image
+
+        data = self._ask("sheet")
+        if data is None:
+            raise WidgetError("there is nothing to show yet: the connection is being made")
+        with Image.open(io.BytesIO(data)) as image:
+            return image.convert("RGB")
+
+    def still(self) -> dict[str, str]:
+        """What a page without a kernel can show: the picture that is here."""
+        import base64
+
+        data = self.state.picture()
+        return {} if data is None else {"image/png": base64.b64encode(data).decode()}
+
+    def save_figure(self, path: str | os.PathLike[str]) -> Path:
+        """Write the figure, which the server draws."""
+        from neuron_widget.durable import write_atomically
+
+        file = Path(path)
+        file = file if file.suffix else file.with_name(f"{file.name}.png")
+        self.state.check_open()
+        data = self._ask("figure", format=file.suffix[1:])
+        if data is None:
+            raise WidgetError("nothing is rendered yet: the connection is being made")
+        write_atomically(file, data)
+        return file
+
+    def write_page(self, path: Path, wish: PageWish, wait: Callable[[Awaited], None]) -> None:  # noqa: ARG002
+        """Write the layer as one HTML file, which the server makes."""
+        from neuron_widget.durable import write_atomically
+
+        neurons = None if wish.neurons is None else [int(n) for n in wish.neurons]
+        given = {"photos": wish.photos, "limit": wish.limit, "title": wish.title}
+        plan, data = self._ask("page", neurons=neurons, **given)
+        print(f"{path.name}: {plan}")
+        write_atomically(path, data)
+
+    def _line(self, line: str) -> str:
+        return f'{line[:-1]}{", " if line[-2] != "(" else ""}cluster="{self._address}")'
+
+
+def _from_page(shown: dict[str, Any]) -> dict[str, Any]:
+    from neuron_widget.settings import page_settings
+
+    return {n: s.from_page(shown[n]) for n, s in page_settings().items() if n in shown}
+
+
+def _client() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "somebody"
+    return f"{user}@{socket.gethostname()}"

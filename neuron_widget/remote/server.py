@@ -1,0 +1,225 @@
+"""Sessions of many clients on one GPU: one copy of the network, one worker, one store.
+
+It is an ordinary class: Ray runs it in a process of its own, with a thread for each call.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.errors import WrongValue
+from neuron_widget.remote.answers import ANSWERS
+from neuron_widget.remote.desk import Desk
+from neuron_widget.remote.rules import Rules
+from neuron_widget.remote.wire import SessionGone
+from neuron_widget.session.jobs import Worker
+from neuron_widget.session.messages import Part
+
+if TYPE_CHECKING:
+    from neuron_widget.networks.model import VisionModel
+
+__all__ = ["AWAY_S", "CALLS", "Sessions"]
+
+CALLS = ("open", "tell", "command", "answer", "close", "who", "load", "facts")
+"""Methods that a client may call."""
+
+AWAY_S = 600.0
+"""Seconds that the session of a client that is not heard of is kept."""
+
+STREAM_S = 20.0
+"""Seconds after which a stream ends and the client asks for the next: so that it is heard of."""
+
+LEAVE_S = 600.0
+"""Seconds without any session after which a server that nobody looks after ends itself."""
+
+_BATCHES = 64  # of one stream: Ray keeps account of each
+_LONGEST_KEY = 100
+
+_log = logging.getLogger(__name__)
+
+
+class Sessions:
+    """Sessions by the key that only their client knows.
+
+    Parameters
+    ----------
+    rules
+        What clients may ask for.
+    stays
+        Whether it goes on without sessions, because somebody looks after it.
+    """
+
+    def __init__(self, rules: Rules | None = None, *, stays: bool = True):
+        self._rules = rules or Rules()
+        self._stays = stays
+        self._lock = threading.RLock()
+        self._desks: dict[str, Desk] = {}
+        self._worker = Worker(fair=True)
+        self._networks = Networks()
+        self._empty_since = time.monotonic()
+        threading.Thread(target=self._tidy, name="sessions-tidy", daemon=True).start()
+
+    # -------------------------------------------------------------- clients
+
+    def open(self, key: str, wish: dict[str, Any], client: str = "") -> dict[str, Any]:
+        """Begin a session, or find the one of this key; say from where to listen.
+
+        Raises what is wrong with the wish, and WrongValue if there is no room.
+        """
+        if not isinstance(key, str) or not 16 <= len(key) <= _LONGEST_KEY:
+            raise WrongValue("a session is known by a key of its client's own")
+        client = str(client)[:_LONGEST_KEY]
+        with self._lock:
+            desk = self._desks.get(key)
+            if desk is None:
+                self._check_room(client)
+            known = desk is not None
+        if desk is None:
+            # Not under the lock: a data set's path is looked at, on a disk that may be slow.
+            settings = self._rules.settings(wish)
+            with self._lock:
+                self._check_room(client)
+                desk = Desk(client, settings, self._rules, self._worker, self._networks.load)
+                self._desks[key] = desk
+        return {"known": known, "after": desk.greet()}
+
+    def _check_room(self, client: str) -> None:
+        own = sum(desk.client == client for desk in self._desks.values())
+        if self._rules.views is not None and own >= self._rules.views:
+            raise WrongValue(
+                f"{client or 'this client'} has {own} widgets at work here already, which is the "
+                "limit; close one: w.close(), or restart the kernel of another notebook"
+            )
+        if len(self._desks) >= self._rules.sessions:
+            raise WrongValue(f"there are {len(self._desks)} sessions here, which is the limit")
+
+    def tell(self, key: str, parts: Sequence[tuple[object, Sequence[bytes]]]) -> int:
+        """Messages of a client's page, in order; the number of the last that it is to hear."""
+        desk = self._desk(key)
+        desk.hear(parts)
+        return desk.last
+
+    def command(self, key: str, name: str, given: dict[str, Any]) -> tuple[Any, int]:
+        """What Python asks; see :meth:`.Desk.command`. And the number of the last message."""
+        desk = self._desk(key)
+        found = desk.command(name, given)
+        return found, desk.last
+
+    def answer(self, key: str, name: str, given: dict[str, Any]) -> Any:
+        """What a session knows; see :data:`.answers.ANSWERS`."""
+        desk = self._desk(key)
+        if name not in ANSWERS:
+            raise ValueError(f"no session answers {name!r}")
+        return ANSWERS[name](desk, given)
+
+    def stream(self, key: str, after: int) -> Generator[tuple[int, list[Part]], None, None]:
+        """What a session has to say, as it says it; it ends after a while: ask for the next one."""
+        desk = self._desk(key)
+        end = time.monotonic() + STREAM_S
+        for _ in range(_BATCHES):
+            left = end - time.monotonic()
+            if left <= 0 or self._desks.get(key) is not desk:
+                return
+            last, parts = desk.take(after, min(left, 1.0))
+            if parts:
+                after = last
+                yield last, parts
+
+    async def stream_later(self, key: str, after: int) -> AsyncIterator[tuple[int, list[Part]]]:
+        """The same; no thread waits."""
+        desk = self._desk(key)
+        end = time.monotonic() + STREAM_S
+        for _ in range(_BATCHES):
+            left = end - time.monotonic()
+            if left <= 0 or self._desks.get(key) is not desk:
+                return
+            last, parts = await desk.take_later(after, min(left, 1.0))
+            if parts:
+                after = last
+                yield last, parts
+
+    async def take_later(self, key: str, after: int) -> tuple[int, list[Part]]:
+        """The next that a session has to say, for clients that Ray gives no streams."""
+        return await self._desk(key).take_later(after, STREAM_S / 2)
+
+    def close(self, key: str) -> None:
+        """End a session."""
+        with self._lock:
+            desk = self._desks.pop(key, None)
+            self._empty_since = time.monotonic()
+        if desk is not None:
+            desk.close()
+
+    def _desk(self, key: str) -> Desk:
+        desk = self._desks.get(key)
+        if desk is None:
+            raise SessionGone("the session is not there any more")
+        return desk
+
+    # -------------------------------------------------------------- who looks after it
+
+    def who(self) -> list[dict[str, Any]]:
+        """Clients, what each shows, and what it waits for."""
+        now = time.monotonic()
+        with self._lock:
+            desks = list(self._desks.values())
+        return [
+            {
+                "client": desk.client,
+                "target": str(desk.session.state.target),
+                "status": desk.session.state.status,
+                "doing": desk.doing(),
+                "silent": now - desk.heard,
+            }
+            for desk in desks
+        ]
+
+    def load(self) -> int:
+        """How many sessions there are."""
+        return len(self._desks)
+
+    def facts(self) -> dict[str, Any]:
+        """Process and memory, for benchmarks: bytes in use that no other process shares."""
+        return {"pid": os.getpid(), "sessions": len(self._desks), "networks": len(self._networks)}
+
+    def _tidy(self) -> None:
+        while True:
+            time.sleep(5.0)
+            now = time.monotonic()
+            with self._lock:
+                gone = [key for key, desk in self._desks.items() if now - desk.heard > AWAY_S]
+                empty = not self._desks and now - self._empty_since > LEAVE_S
+            for key in gone:
+                self.close(key)
+            if empty and not self._stays:
+                os._exit(0)
+
+
+class Networks:
+    """Networks that are open, each once; sessions get siblings that share its weights."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[tuple[str, str, str], VisionModel] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def load(
+        self, model: Any, *, weights: Any, device: Any, report: Callable[[str], None]
+    ) -> VisionModel:
+        """As ``load_model``."""
+        from neuron_widget.networks.zoo import load_model
+
+        name = (str(model), str(weights), str(device))
+        with self._lock:
+            if name not in self._open:
+                opened = load_model(model, weights=weights, device=device, report=report)
+                _ = opened.layers, opened.identity
+                self._open[name] = opened
+            return self._open[name].sibling()
