@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.errors import NeuronWidgetError, WidgetError
 from neuron_widget.remote.here import SessionHere
 from neuron_widget.remote.rules import Rules
 from neuron_widget.remote.wire import told_error
@@ -19,6 +19,7 @@ from neuron_widget.session import Settings, messages
 from neuron_widget.session.jobs import Job, Worker
 from neuron_widget.session.messages import Message, Part
 from neuron_widget.session.state import Load
+from neuron_widget.session.together import Together
 
 __all__ = ["Desk"]
 
@@ -37,11 +38,21 @@ class Desk:
     ----------
     client
         Whose it is.
-    settings, rules, worker, load
-        Of the session; ``rules`` are checked at each message.
+    settings, worker, load, together
+        Of the session.
+    rules
+        Checked at each message.
     """
 
-    def __init__(self, client: str, settings: Settings, rules: Rules, worker: Worker, load: Load):
+    def __init__(
+        self,
+        client: str,
+        settings: Settings,
+        rules: Rules,
+        worker: Worker,
+        load: Load,
+        together: Together,
+    ):
         self.client = client
         self._rules = rules
         self._changed = threading.Condition()
@@ -53,7 +64,7 @@ class Desk:
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
         self.heard = time.monotonic()
-        self.session = SessionHere(settings, self._post, self._on_change, worker, load)
+        self.session = SessionHere(settings, self._post, self._on_change, worker, load, together)
 
     # -------------------------------------------------------------- to the client
 
@@ -214,6 +225,8 @@ class Desk:
             on_error=lambda _: None,
         )
         self.wait(job)
+        if not found:
+            raise WidgetError("the session was closed before it answered")
         return found[0]
 
     def wait(self, job: Job) -> None:
@@ -248,6 +261,11 @@ class Desk:
     def doing(self) -> list[str]:
         """What it works on, for whoever looks after the server."""
         return [job.task for job in self.session.foreground() if job.active]
+
+    def nobody_looks(self) -> None:
+        """The client is not heard of: what only a view wants ends, as in a widget without one."""
+        for name in self.session.state.frames.names():
+            self.session.view(name, visible=False, gone=True)
 
     def close(self) -> None:
         """End the session."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import io
+import logging
 import os
 import secrets
 import socket
@@ -19,11 +20,15 @@ from neuron_widget.errors import (
     NeuronWidgetError,
     WidgetError,
 )
+from neuron_widget.names import check_neuron
 from neuron_widget.remote.link import Link, Server, patiently
 from neuron_widget.remote.mirror import Mirror
 from neuron_widget.remote.wire import error_of
 from neuron_widget.session import Settings, messages
+from neuron_widget.session.export import python_line
 from neuron_widget.session.messages import Message, Part
+from neuron_widget.settings import page_settings
+from neuron_widget.targets import Channel
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
     from neuron_widget.session.interface import Awaited, PageWish
 
 __all__ = ["FarSession"]
+
+_log = logging.getLogger(__name__)
 
 LOST = "The connection is lost"
 _STAYS = (
@@ -86,6 +93,7 @@ class FarSession:
         self._opening = FarJob("open")
         self._views: dict[str, bool] = {}
         self._chosen = False
+        self._changed: set[str] = set()
         self._lost: Message | None = None
         self._link = Link(self, reach, secrets.token_hex(16), _client())
         self.state.show("configured", messages.configured(settings))
@@ -99,9 +107,15 @@ class FarSession:
         state = self.state
         if not self._chosen:
             return self._wish
-        shown = state._shown.get("configured", {}).get("settings", {})
-        options = {**self._wish["options"], "steps": state.steps, **_from_page(shown)}
+        # What the network makes of a setting that is left to it is not said.
+        told = {n: v for n, v in self._configured().items() if n in self._changed}
+        options = {**self._wish["options"], "steps": state.steps, **told}
         return {**self._wish, "layer": str(state.target), "options": options}
+
+    def _configured(self) -> dict[str, Any]:
+        """Settings as the page shows them."""
+        shown = self.state._shown.get("configured", {}).get("settings", {})
+        return {n: s.from_page(shown[n]) for n, s in page_settings().items() if n in shown}
 
     def said(self, parts: Sequence[Part]) -> None:
         """The server said something."""
@@ -112,11 +126,11 @@ class FarSession:
                 continue
             if kind == "session.state":
                 self.state.problem = error_of(message["problem"])
-            elif kind in ("selected", "snapshot"):
-                self._chosen = True
-            elif kind == "line":
-                message = {**message, "line": self._line(message["line"])}
-            self.state.hear(message, list(buffers))
+            try:
+                self.state.hear(message, list(buffers))
+            except Exception:  # one message is no reason to lose the line
+                _log.exception("hearing a message of the kind %s", kind)
+            self._chosen |= bool(self.state.layer and self.state.opened)
 
     def found(self, *, known: bool, again: bool) -> None:
         """The session is there."""
@@ -210,6 +224,14 @@ class FarSession:
 
     def select(self, **given: Any) -> None:
         """Choose what to look at."""
+        state = self.state
+        if self._link.connecting and not state.closed:
+            # Said as it is wanted, until the server says more.
+            with state.lock:
+                if given.keys() & {"layer", "neuron"}:
+                    neuron = check_neuron(given.get("neuron", state.neuron), None, "")
+                    state.target = Channel(given.get("layer", state.layer), neuron)
+                state.steps = given.get("steps", state.steps)
         self._command("select", **{n: v for n, v in given.items() if v is not None})
 
     def render(self) -> FarJob | None:
@@ -287,9 +309,18 @@ class FarSession:
                 self.view(message["view"], visible=message["visible"], gone=message["gone"])
             case "panels":
                 state.send(*messages.panels())
+            case "line":
+                line, note = python_line(self._told(), state.target, state.steps)
+                more = "" if line.endswith("()") else ", "
+                line = f'{line[:-1]}{more}cluster="{self._address}")'
+                state.send(messages.line(message["asker"], line, note), [])
             case "dismiss" if not self._link.connected:
                 state.no_error(message["where"])
-            case _:
+            case kind:
+                if kind == "configure":
+                    now = self.state._shown.get("configured", {}).get("settings", {})
+                    told = message["settings"]
+                    self._changed |= {n for n in told if n in now and told[n] != now[n]}
                 if not self._link.tell(message, buffers) and self._lost is not None:
                     state.send(self._lost, [])  # an answer: the page need not wait for one
 
@@ -366,14 +397,10 @@ class FarSession:
         print(f"{path.name}: {plan}")
         write_atomically(path, data)
 
-    def _line(self, line: str) -> str:
-        return f'{line[:-1]}{", " if line[-2] != "(" else ""}cluster="{self._address}")'
-
-
-def _from_page(shown: dict[str, Any]) -> dict[str, Any]:
-    from neuron_widget.settings import page_settings
-
-    return {n: s.from_page(shown[n]) for n, s in page_settings().items() if n in shown}
+    def _told(self) -> Settings:
+        """Settings as they are now, as far as somebody said them."""
+        told = {n: v for n, v in self._configured().items() if n in self._changed}
+        return self.state.settings.replace(**told)
 
 
 def _client() -> str:

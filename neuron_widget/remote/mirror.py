@@ -115,7 +115,11 @@ class Mirror(State):
     def _note_configured(self, message: Message, _: Any) -> None:
         self._shown["configured"] = message
         remakes = page_settings()
-        made = {n: v for n, v in message["settings"].items() if remakes[n].in_key != "never"}
+        made = {
+            n: v
+            for n, v in message["settings"].items()
+            if n in remakes and remakes[n].in_key != "never"
+        }
         self.cache.recipe = Recipe(tuple(sorted(made.items())))
 
     def _note_dataset(self, message: Message, _: Any) -> None:

@@ -118,7 +118,8 @@ def _methods(ray: Any) -> type:
 
     class Server:
         def __init__(self, rules: Rules, stays: bool):
-            self._sessions = Sessions(rules, stays=stays)
+            own = ray.get_runtime_context().current_actor
+            self._sessions = Sessions(rules, None if stays else lambda: ray.kill(own))
             self._threads = ThreadPoolExecutor(_CALLS, "calls")
 
         @ray.method(num_returns="streaming")  # type: ignore[untyped-decorator]

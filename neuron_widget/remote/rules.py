@@ -7,13 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuron_widget.errors import DatasetError, ModelError, WidgetError, WrongType, WrongValue, shown
+from neuron_widget.errors import (
+    ClusterError,
+    DatasetError,
+    ModelError,
+    WidgetError,
+    WrongType,
+    WrongValue,
+    shown,
+)
 from neuron_widget.names import path_as_typed
 from neuron_widget.protocol.check import check_message
 from neuron_widget.remote.wire import OWN, Wish, plain
 from neuron_widget.session import Settings
 from neuron_widget.session.arguments import check_arguments
 from neuron_widget.session.dictionaries import read_wish
+from neuron_widget.version import __version__
 
 __all__ = ["Rules"]
 
@@ -59,13 +68,19 @@ class Rules:
 
     # -------------------------------------------------------------- a new session
 
-    def settings(self, wish: Wish) -> Settings:
-        """What a client wishes, checked as a widget's arguments are.
+    def settings(self, wish: Wish, store: Any) -> Settings:
+        """What a client wishes, checked as a widget's arguments are; results go into ``store``.
 
         Raises
         ------
-        UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError, ValueError
+        ClusterError, UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError,
+        ValueError
         """
+        if wish.get("version") != __version__:
+            raise ClusterError(
+                f"neuron-widget is {__version__} on the server and {shown(wish.get('version'))} "
+                "here; expected the same on both"
+            )
         options = dict(plain(wish.get("options", {})))
         for name in OWN:
             if options.get(name) is not None:
@@ -84,7 +99,7 @@ class Rules:
             dataset=self.photos(wish.get("dataset")),
             neuron=wish.get("neuron", 0),
             device=self.device,
-            store=self.store,
+            store=store,
             **options,
         )
 

@@ -19,6 +19,8 @@ from neuron_widget.remote.rules import Rules
 from neuron_widget.remote.wire import SessionGone
 from neuron_widget.session.jobs import Worker
 from neuron_widget.session.messages import Part
+from neuron_widget.session.together import Together
+from neuron_widget.store import open_store
 
 if TYPE_CHECKING:
     from neuron_widget.networks.model import VisionModel
@@ -30,6 +32,9 @@ CALLS = ("open", "tell", "command", "answer", "close", "who", "load", "facts")
 
 AWAY_S = 600.0
 """Seconds that the session of a client that is not heard of is kept."""
+
+SILENT_S = 45.0
+"""Seconds after which nobody is thought to look on: work ends, and what there is stays."""
 
 STREAM_S = 20.0
 """Seconds after which a stream ends and the client asks for the next: so that it is heard of."""
@@ -50,17 +55,21 @@ class Sessions:
     ----------
     rules
         What clients may ask for.
-    stays
-        Whether it goes on without sessions, because somebody looks after it.
+    leave
+        Called when there was no session for a while, where nobody looks after the server.
     """
 
-    def __init__(self, rules: Rules | None = None, *, stays: bool = True):
+    def __init__(self, rules: Rules | None = None, leave: Callable[[], None] | None = None):
         self._rules = rules or Rules()
-        self._stays = stays
+        self._leave = leave
         self._lock = threading.RLock()
         self._desks: dict[str, Desk] = {}
         self._worker = Worker(fair=True)
         self._networks = Networks()
+        self._together = Together()
+        self._store = open_store(self._rules.store)
+        if self._store is not None:
+            self._store.locks.take_turns = True
         self._empty_since = time.monotonic()
         threading.Thread(target=self._tidy, name="sessions-tidy", daemon=True).start()
 
@@ -81,10 +90,11 @@ class Sessions:
             known = desk is not None
         if desk is None:
             # Not under the lock: a data set's path is looked at, on a disk that may be slow.
-            settings = self._rules.settings(wish)
+            settings = self._rules.settings(wish, self._store or False)
             with self._lock:
                 self._check_room(client)
-                desk = Desk(client, settings, self._rules, self._worker, self._networks.load)
+                common = (self._rules, self._worker, self._networks.load, self._together)
+                desk = Desk(client, settings, *common)
                 self._desks[key] = desk
         return {"known": known, "after": desk.greet()}
 
@@ -192,12 +202,16 @@ class Sessions:
             time.sleep(5.0)
             now = time.monotonic()
             with self._lock:
-                gone = [key for key, desk in self._desks.items() if now - desk.heard > AWAY_S]
+                silent = {key: now - desk.heard for key, desk in self._desks.items()}
+                away = [self._desks[key] for key, since in silent.items() if since > SILENT_S]
                 empty = not self._desks and now - self._empty_since > LEAVE_S
-            for key in gone:
-                self.close(key)
-            if empty and not self._stays:
-                os._exit(0)
+            for desk in away:
+                desk.nobody_looks()
+            for key, since in silent.items():
+                if since > AWAY_S:
+                    self.close(key)
+            if empty and self._leave is not None:
+                self._leave()
 
 
 class Networks:

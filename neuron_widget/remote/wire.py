@@ -21,6 +21,7 @@ from neuron_widget.session import Settings
 from neuron_widget.session.arguments import check_arguments
 from neuron_widget.session.settings import WIDGET
 from neuron_widget.targets import Target, as_neuron
+from neuron_widget.version import __version__
 
 __all__ = ["OWN", "SessionGone", "error_of", "plain", "told_error", "wish_of"]
 
@@ -89,13 +90,16 @@ def wish_of(
     named = layer if model is not None else None
     settings = check_arguments(layer=named, model=model, neuron=neuron, **usual, **options)
     settings = settings.replace(
-        layer=settings.layer or layer, neuron=check_neuron(neuron, None, "")
+        layer=settings.layer or layer,
+        neuron=check_neuron(neuron, None, ""),
+        dataset=dataset or "samples",
     )
     wish: Wish = {
         "layer": str(target) if target is not None else settings.layer,
         "neuron": settings.neuron,
         "model": settings.model if model is not None else None,
         "dataset": dataset,
+        "version": __version__,
         "options": {name: settings.options[name] for name in options},
     }
     return wish, settings

@@ -59,6 +59,10 @@ class FrameWindow:
         else:
             self._visible[view] = visible
 
+    def names(self) -> list[str]:
+        """What the views are called."""
+        return list(self._visible)
+
     @property
     def views(self) -> int:
         """How many views there are, in sight or not."""

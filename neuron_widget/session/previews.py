@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.protocol.encode import thumb
+from neuron_widget.session.jobs import Pause
 from neuron_widget.session.pace import Rate
 from neuron_widget.session.state import State
 from neuron_widget.session.store_adapter import StoreAdapter
@@ -19,6 +20,8 @@ __all__ = ["Previews"]
 
 # Few neurons a batch, so that tiles appear one row after the other and in the order looked at.
 PREVIEW_BATCH = 8
+
+_TURN_S = 0.5  # between two looks at whether another session still makes them
 
 # Until so many tiles are there, previews get this share of the time beside image and scan: an empty
 # gallery is nothing to look at, and the image moves from its first step on.
@@ -92,11 +95,20 @@ class Previews:
     ) -> Generator[object, None, None]:
         from neuron_widget.rendering import render_steps
 
-        model = self._state.model
+        state = self._state
+        model, together = state.model, state.together
         assert model is not None
         how = self._quick(layer, recipe)
-        while neurons := self._next(layer):
-            on_batch((yield from render_steps(model, layer, neurons, **how)))
+        what = (model.identity, layer, recipe)
+        try:
+            while neurons := self._next(layer):
+                if together is not None and not together.may_make(state, what):
+                    yield Pause(_TURN_S)  # they come from the session that makes them
+                    continue
+                on_batch((yield from render_steps(model, layer, neurons, **how)))
+        finally:
+            if together is not None:
+                together.free(state)
 
     def _next(self, layer: str) -> list[int]:
         """The selected neuron, then those in view, then the others in order."""

@@ -23,6 +23,7 @@ from neuron_widget.session.settings import Fit, Settings
 from neuron_widget.session.state import Load, State
 from neuron_widget.session.store_adapter import StoreAdapter
 from neuron_widget.session.strips import Strips
+from neuron_widget.session.together import Together
 from neuron_widget.settings import RENDER
 from neuron_widget.targets import Channel, Target, TargetLike, as_neuron
 
@@ -49,8 +50,9 @@ class Session:
         on_change: Callable[[], None],
         worker: Worker | None = None,
         load: Load | None = None,
+        together: Together | None = None,
     ):
-        self.state = State(settings, send, on_change, worker or shared_worker(), load)
+        self.state = State(settings, send, on_change, worker or shared_worker(), load, together)
         self.store = StoreAdapter(self.state)
         # Tasks that were stopped before the network is open.
         self._not_to_begin: set[Task] = set()

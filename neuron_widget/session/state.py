@@ -14,6 +14,7 @@ from neuron_widget.session.jobs import Job, Worker
 from neuron_widget.session.messages import Message, Part
 from neuron_widget.session.pace import FrameWindow
 from neuron_widget.session.settings import Recipe, Settings
+from neuron_widget.session.together import Together
 from neuron_widget.targets import Channel, Named, Target, Unit
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class State:
         Runs the jobs. Several sessions share one.
     load
         Opens the network: takes what ``load_model`` takes. Default that.
+    together
+        What it shares with other sessions.
     """
 
     def __init__(
@@ -59,9 +62,11 @@ class State:
         on_change: Callable[[], None],
         worker: Worker,
         load: Load | None = None,
+        together: Together | None = None,
     ):
         self.settings = settings
         self.load = load
+        self.together = together
         self.send = send
         self.on_change = on_change
         self.worker = worker
@@ -90,6 +95,8 @@ class State:
         self.strips: dict[str, Part] = {}
         # The last message about each thing that a later view needs to know.
         self._shown: dict[str, Message] = {}
+        if together is not None:
+            together.join(self)
 
     @property
     def opened(self) -> bool:
@@ -143,6 +150,8 @@ class State:
         """
         self.closed = True
         self.stop()
+        if self.together is not None:
+            self.together.leave(self)
         with self.lock:
             self.model = self.known = None
             self.settings = self.settings.replace(model=None, dataset=None, store=None)
@@ -237,6 +246,12 @@ class State:
 
     def add_thumbs(self, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
         """Keep thumbnails, and send those that are news."""
+        self.take_thumbs(recipe, layer, made)
+        if self.together is not None and made:
+            self.together.tell(self, recipe, layer, made)
+
+    def take_thumbs(self, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
+        """The same with what another session made."""
         with self.lock:
             fresh = self.cache.add_thumbs(recipe, layer, made)
             if fresh and not self.closed:

@@ -85,10 +85,17 @@ class Locks:
     ----------
     root
         The store's own folder.
+
+    Attributes
+    ----------
+    take_turns
+        Whether those of this process who make results pause where they wait, so that they wait for
+        each other too: sessions of one worker.
     """
 
     def __init__(self, root: Path):
         self._root = root
+        self.take_turns = False
 
     def _open(self, *, create: bool = False) -> OpenFolder:
         with OpenFolder(self._root, create=create) as root:
@@ -111,7 +118,7 @@ class Locks:
                         # Another thread of this process may not go on before this one does.
                         ours = _is_signed_here(file)
                         os.close(file)
-                        return Lock(self, name) if ours else None
+                        return Lock(self, name) if ours and not self.take_turns else None
                     except FileNotFoundError:
                         pass
                     except BaseException:

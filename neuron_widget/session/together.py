@@ -1,0 +1,72 @@
+"""What sessions of one process have in common, where they look into the same network."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from neuron_widget.session.cache import Thumb
+    from neuron_widget.session.settings import Recipe
+    from neuron_widget.session.state import State
+
+__all__ = ["Together"]
+
+
+class _News(NamedTuple):
+    maker: State
+    identity: str
+    recipe: Recipe
+    layer: str
+    made: dict[int, Thumb]
+
+
+class Together:
+    """Thumbnails that one session makes, all have; and previews of a layer one of them makes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._members: list[State] = []
+        self._makers: dict[Hashable, State] = {}
+        self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
+        threading.Thread(target=self._pass_on, name="thumbnails", daemon=True).start()
+
+    def join(self, state: State) -> None:
+        """A session comes."""
+        with self._lock:
+            self._members.append(state)
+
+    def leave(self, state: State) -> None:
+        """It goes."""
+        with self._lock:
+            self._members = [member for member in self._members if member is not state]
+        self.free(state)
+
+    def may_make(self, state: State, what: Hashable) -> bool:
+        """Whether this session makes something: no other does."""
+        with self._lock:
+            return self._makers.setdefault(what, state) is state
+
+    def free(self, state: State) -> None:
+        """A session makes nothing any more: another may."""
+        with self._lock:
+            self._makers = {
+                what: maker for what, maker in self._makers.items() if maker is not state
+            }
+
+    def tell(self, state: State, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
+        """A session has new thumbnails. Returns at once: the others have locks of their own."""
+        if state.network is not None:
+            self._news.put(_News(state, state.network.identity, recipe, layer, made))
+
+    def _pass_on(self) -> None:
+        while True:
+            news = self._news.get()
+            with self._lock:
+                others = [member for member in self._members if member is not news.maker]
+            for other in others:
+                network = other.network
+                if network is not None and network.identity == news.identity and not other.closed:
+                    other.take_thumbs(news.recipe, news.layer, news.made)
