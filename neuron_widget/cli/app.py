@@ -30,6 +30,7 @@ from neuron_widget.cli.arguments import (
 )
 from neuron_widget.cli.options import apart, given, number, whole, with_settings
 from neuron_widget.cli.output import EXIT_CODES, Commands, reporting
+from neuron_widget.cli.serve_command import serve
 from neuron_widget.errors import WrongValue
 from neuron_widget.settings import RENDER, SCAN
 
@@ -357,6 +358,9 @@ def export(
             title=title,
             as_json=as_json,
         )
+
+
+app.command()(serve)
 
 
 @app.command()

@@ -50,7 +50,7 @@ class Opened:
         stores: Sequence[Path] | None,
         no_store: bool,
     ):
-        self._asked = (model_with(layer) if model is None else model, weights, device)
+        self.asked = (model_with(layer) if model is None else model, weights, device)
         self._layer = layer
         self._dictionaries = dictionaries or ()
         self.store: Store | None = None if no_store else open_store(stores or None)
@@ -58,7 +58,7 @@ class Opened:
     @cached_property
     def model(self) -> VisionModel:
         """The network, opened when it is first asked for."""
-        return add_dictionaries(open_model(*self._asked), self._dictionaries, self._layer)
+        return add_dictionaries(open_model(*self.asked), self._dictionaries, self._layer)
 
     @cached_property
     def _info(self) -> LayerInfo:

@@ -11,8 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from neuron_widget.errors import (
     ClusterError,
@@ -21,6 +20,7 @@ from neuron_widget.errors import (
     WidgetError,
 )
 from neuron_widget.names import check_neuron
+from neuron_widget.remote.far_results import WithResults
 from neuron_widget.remote.link import Link, Server, patiently
 from neuron_widget.remote.mirror import Mirror
 from neuron_widget.remote.wire import error_of
@@ -29,14 +29,6 @@ from neuron_widget.session.export import python_line
 from neuron_widget.session.messages import Message, Part
 from neuron_widget.settings import page_settings
 from neuron_widget.targets import Channel
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from neuron_widget.analysis.predicting import Predictability
-    from neuron_widget.rendering import RenderResult
-    from neuron_widget.scanning import Example
-    from neuron_widget.session.interface import Awaited, PageWish
 
 __all__ = ["FarSession"]
 
@@ -59,7 +51,7 @@ class FarJob:
     error: BaseException | None = None
 
 
-class FarSession:
+class FarSession(WithResults):
     """See :class:`.WidgetSession`; what it shows is kept here, the work is elsewhere.
 
     Parameters
@@ -128,7 +120,7 @@ class FarSession:
                 self.state.problem = error_of(message["problem"])
             try:
                 self.state.hear(message, list(buffers))
-            except Exception:  # one message is no reason to lose the line
+            except Exception:  # noqa: BLE001  # one message is no reason to lose the line
                 _log.exception("hearing a message of the kind %s", kind)
             self._chosen |= bool(self.state.layer and self.state.opened)
 
@@ -323,79 +315,6 @@ class FarSession:
                     self._changed |= {n for n in told if n in now and told[n] != now[n]}
                 if not self._link.tell(message, buffers) and self._lost is not None:
                     state.send(self._lost, [])  # an answer: the page need not wait for one
-
-    # -------------------------------------------------------------- results
-
-    def result(self) -> RenderResult | None:
-        """The rendering of the selected target; it cannot be gone on from here."""
-        found: RenderResult | None = self._ask("result")
-        return found
-
-    def image(self) -> Image.Image | None:
-        """Its image, which is here: as the page has it, bit by bit the rendering's."""
-        from PIL import Image
-
-        data = self.state.picture()
-        if data is None:
-            return None
-        with Image.open(io.BytesIO(data)) as image:
-            return image.convert("RGB")
-
-    def examples(self) -> dict[str, list[Example]] | None:
-        """Photos of the selected neuron; pictures and maps come when they are asked for."""
-        from neuron_widget.remote.far_examples import examples_of
-
-        found = self._ask("examples")
-        return None if found is None else examples_of(found, self._ask)
-
-    def looked(self) -> None:
-        """None: the page shows it, and what it is made of stays on the server."""
-        return None
-
-    def measured(self) -> Predictability | None:
-        """How far pictures predict the selected layer."""
-        found: Predictability | None = self._ask("measured")
-        return found
-
-    def contact_sheet(self) -> Image.Image:
-        """The image and the photos as one picture."""
-        from PIL import Image
-
-        data = self._ask("sheet")
-        if data is None:
-            raise WidgetError("there is nothing to show yet: the connection is being made")
-        with Image.open(io.BytesIO(data)) as image:
-            return image.convert("RGB")
-
-    def still(self) -> dict[str, str]:
-        """What a page without a kernel can show: the picture that is here."""
-        import base64
-
-        data = self.state.picture()
-        return {} if data is None else {"image/png": base64.b64encode(data).decode()}
-
-    def save_figure(self, path: str | os.PathLike[str]) -> Path:
-        """Write the figure, which the server draws."""
-        from neuron_widget.durable import write_atomically
-
-        file = Path(path)
-        file = file if file.suffix else file.with_name(f"{file.name}.png")
-        self.state.check_open()
-        data = self._ask("figure", format=file.suffix[1:])
-        if data is None:
-            raise WidgetError("nothing is rendered yet: the connection is being made")
-        write_atomically(file, data)
-        return file
-
-    def write_page(self, path: Path, wish: PageWish, wait: Callable[[Awaited], None]) -> None:  # noqa: ARG002
-        """Write the layer as one HTML file, which the server makes."""
-        from neuron_widget.durable import write_atomically
-
-        neurons = None if wish.neurons is None else [int(n) for n in wish.neurons]
-        given = {"photos": wish.photos, "limit": wish.limit, "title": wish.title}
-        plan, data = self._ask("page", neurons=neurons, **given)
-        print(f"{path.name}: {plan}")
-        write_atomically(path, data)
 
     def _told(self) -> Settings:
         """Settings as they are now, as far as somebody said them."""

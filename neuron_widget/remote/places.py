@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from neuron_widget.cluster.connection import connect, import_ray
@@ -15,7 +17,17 @@ from neuron_widget.errors import ClusterError, first_line
 from neuron_widget.remote.rules import Rules
 from neuron_widget.remote.server import CALLS, Sessions
 
-__all__ = ["NAMESPACE", "NamedPlace", "find", "join", "leave", "named", "start"]
+__all__ = [
+    "NAMESPACE",
+    "NamedPlace",
+    "asks_for_token",
+    "find",
+    "join",
+    "leave",
+    "named",
+    "start",
+    "token_file",
+]
 
 NAMESPACE = "neuron-widget"
 _NAME = "sessions-"
@@ -53,6 +65,20 @@ def leave() -> None:
     """Give up a connection that is broken, so that :func:`join` makes another."""
     with contextlib.suppress(Exception):
         import_ray().shutdown()
+
+
+def asks_for_token() -> bool:
+    """Whether Ray lets nobody in without its token."""
+    import_ray()
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    return bool(is_token_auth_enabled())
+
+
+def token_file() -> Path:
+    """Where Ray's token is on this machine."""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(named) if named else Path.home() / ".ray" / "auth_token"
 
 
 def find(ray: Any) -> NamedPlace | None:

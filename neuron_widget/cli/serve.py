@@ -1,0 +1,238 @@
+"""``neuron-widget serve``: a class looks into one network, and one machine does the work."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuron_widget.cli.jobs import Opened
+from neuron_widget.cli.output import Stopped, show
+from neuron_widget.cli.scans import fill_store
+from neuron_widget.errors import ClusterError, DatasetError, WrongValue, first_line
+from neuron_widget.names import path_as_typed
+from neuron_widget.settings import RENDER, SCAN, defaults
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from neuron_widget.remote.rules import Rules
+
+__all__ = ["is_here", "serve_class", "table_of"]
+
+_EVERY_S = 2.0
+_START_S = 60.0
+
+
+def serve_class(
+    opened: Opened,
+    neurons: str | None,
+    data: str | None,
+    allow: Sequence[Path],
+    address: str,
+    host: str,
+    port: int,
+    limits: Mapping[str, int | None],
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Prepare a class, print the line that students type, and show who waits for what."""
+    from neuron_widget.cluster.connection import Where, connected
+    from neuron_widget.remote import places
+
+    rules = _rules(opened, data, allow, limits, device)
+    with connected(Where(address, device=device)) as ray:
+        check_bind(host, tokens=places.asks_for_token())
+        if places.find(ray) is not None:
+            raise ClusterError(
+                "sessions are served on this cluster already; end that server first: Ctrl-C where "
+                "it runs"
+            )
+        if neurons is not None or data is not None:
+            how = {**defaults(RENDER), **_within(limits)}
+            photos = {n: v for n, v in defaults(SCAN).items() if n not in RENDER}
+            # Without --neurons the photos alone are wanted: one image costs little.
+            fill_store(opened, neurons or "0", data, None, opened.sized(how), photos, False)
+        title, layer = opened.model.title, opened.layer
+        actors = places.start(ray, rules, stays=True, device=device)
+        with _clients(ray, host, port):
+            place = f"ray://{_outside(host)}:{port}"
+            line = f'NeuronWidget("{layer}", cluster="{place}")'
+            lines = [f"{layer} of {title} is served. Students type:", "", f"    {line}", ""]
+            if places.asks_for_token():
+                lines.append(
+                    f"with RAY_AUTH_MODE=token and the token in RAY_AUTH_TOKEN (here it is in "
+                    f"{places.token_file()}). Ctrl-C ends it."
+                )
+            show({"line": line, "address": place, "servers": len(actors)}, as_json, lines)
+            _watch(ray, actors, rules, as_json)
+
+
+def _rules(
+    opened: Opened,
+    data: str | None,
+    allow: Sequence[Path],
+    limits: Mapping[str, int | None],
+    device: str | None,
+) -> Rules:
+    from neuron_widget.remote.rules import Rules
+
+    for folder in allow:
+        if not folder.expanduser().is_dir():
+            raise DatasetError(f"--allow '{folder}' is no folder; expected one of photos")
+    model, weights, _ = opened.asked
+    store = opened.store
+    return Rules(
+        confined=True,
+        model=model,
+        weights=str(Path(weights).expanduser().resolve()) if _is_file(weights) else weights,
+        layer=opened.layer,
+        dataset="samples" if data is None else _absolute(data),
+        folders=tuple(str(folder.expanduser().resolve()) for folder in allow),
+        store=False if store is None else [str(folder.root) for folder in store.folders],
+        device=device,
+        **limits,
+    )
+
+
+def _is_file(weights: str | None) -> bool:
+    return weights not in (None, "random")
+
+
+def _absolute(data: str) -> str:
+    path = Path(path_as_typed(data)).expanduser()
+    return str(path.resolve()) if path.exists() else data
+
+
+def _within(limits: Mapping[str, int | None]) -> dict[str, int]:
+    """Settings of the pictures that students get who say none."""
+    usual = {"steps": 512, "size": 224}
+    given = {name: limits.get(name) for name in usual}
+    return {n: min(most, usual[n]) for n, most in given.items() if most is not None}
+
+
+# -------------------------------------------------------------- who may come
+
+
+def is_here(host: str) -> bool:
+    """Whether only this machine reaches a host's name or address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_bind(host: str, *, tokens: bool) -> None:
+    """ClusterError where anybody could run code here."""
+    if is_here(host) or tokens:
+        return
+    raise ClusterError(
+        f"--host {host} would let everybody who reaches this machine run any code on it: Ray asks "
+        "for no token here. Set RAY_AUTH_MODE=token (for `ray start`, this command and the "
+        "students' kernels), or leave out --host, and only this machine is listened to"
+    )
+
+
+def _outside(host: str) -> str:
+    """What others call this machine."""
+    return socket.gethostname() if host in ("0.0.0.0", "::") else host
+
+
+@contextlib.contextmanager
+def _clients(ray: Any, host: str, port: int) -> Iterator[None]:
+    """A Ray client server: one process for all students, who are no part of the cluster."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise WrongValue(f"port {port} is in use already; expected a free one: --port")
+    command = [sys.executable, "-m", "ray.util.client.server", "--mode", "legacy"]
+    where = ["--address", ray.get_runtime_context().gcs_address, "--host", host]
+    server = subprocess.Popen(
+        [*command, *where, "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _await(server, port)
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _await(server: subprocess.Popen[bytes], port: int) -> None:
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise ClusterError(
+        f"Ray's client server does not listen at port {port}; expected it to within "
+        f"{_START_S:.0f} s. Is the port free, and neuron-widget[ray] installed?"
+    )
+
+
+# -------------------------------------------------------------- who waits for what
+
+
+def _watch(ray: Any, actors: Sequence[Any], rules: Rules, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    told = (
+        f"the class is over; what was made is in {rules.store[-1] if rules.store else 'no store'}"
+    )
+    console = Console(stderr=True)
+    try:
+        with contextlib.ExitStack() as stack:
+            live = None
+            if not as_json and console.is_terminal:
+                live = stack.enter_context(Live(console=console, refresh_per_second=2))
+            while True:
+                rows = _who(ray, actors)
+                if live is not None:
+                    live.update(table_of(rows))
+                time.sleep(_EVERY_S)
+    except KeyboardInterrupt:
+        raise Stopped(told) from None
+
+
+def _who(ray: Any, actors: Sequence[Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for number, actor in enumerate(actors):
+        try:
+            rows = ray.get(actor.call.remote("who"), timeout=30)
+        except ray.exceptions.RayError as error:  # it comes back by itself
+            rows = [{"client": f"server {number}", "status": first_line(error)}]
+        found += rows
+    return found
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Students, what each looks at, and what it waits for."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("student", "looks at", "waits for", "says", title=f"{len(rows)} widgets")
+    for row in rows:
+        silent = float(row.get("silent", 0.0))
+        status = str(row.get("status", ""))
+        if silent > 30:
+            status = f"not heard of for {silent:.0f} s"
+        cells = (row["client"], row.get("target", ""), ", ".join(row.get("doing", ())), status)
+        table.add_row(*(Text(str(cell)) for cell in cells))  # no markup: students name themselves
+    return table
