@@ -4,6 +4,7 @@
 ``jobs``      render, scan, prerender, analyze
 ``page``      export
 ``demo``      demo
+``serve``     serve; ``serve_command``: its options
 ``store``     store info, verify, prune
 ``output``    what they share: progress, JSON, errors, exit codes, Ctrl-C
 ``options``   an option for each setting

@@ -19,6 +19,7 @@ from neuron_widget.cli.arguments import (
     Model,
     Neurons,
     NoStore,
+    Observer,
     Ray,
     Samples,
     Shard,
@@ -134,10 +135,7 @@ def scan(
         bool,
         typer.Option("--predict", help="Ask a machine how far photos predict each neuron, too."),
     ] = False,
-    observer: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--observer", help="Who is asked: efficientnet_lite0, inceptionv1, dreamsim."),
-    ] = None,
+    observer: Observer = None,
     as_json: AsJson = False,
     **settings: Any,
 ) -> None:

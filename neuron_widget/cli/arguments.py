@@ -22,6 +22,7 @@ __all__ = [
     "Model",
     "Neurons",
     "NoStore",
+    "Observer",
     "Ray",
     "Samples",
     "Shard",
@@ -110,7 +111,10 @@ Samples = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--num-samples", help=SCAN["num_samples"].help, **number(SCAN["num_samples"])),
 ]
-
+Observer = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--observer", help="Who is asked: efficientnet_lite0, inceptionv1, dreamsim."),
+]
 Shard = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--shard", help="Do the I-th of N parts alone: I/N, I from 0. Then merge."),

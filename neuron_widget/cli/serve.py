@@ -91,23 +91,22 @@ def _rules(
     return Rules(
         confined=True,
         model=model,
-        weights=str(Path(weights).expanduser().resolve()) if _is_file(weights) else weights,
+        weights=_absolute(weights),
         layer=opened.layer,
-        dataset="samples" if data is None else _absolute(data),
+        dataset=_absolute(data) or "samples",
         folders=tuple(str(folder.expanduser().resolve()) for folder in allow),
         store=False if store is None else [str(folder.root) for folder in store.folders],
         device=device,
-        **limits,
+        steps=limits["steps"],
+        size=limits["size"],
+        views=limits["views"],
     )
 
 
-def _is_file(weights: str | None) -> bool:
-    return weights not in (None, "random")
-
-
-def _absolute(data: str) -> str:
-    path = Path(path_as_typed(data)).expanduser()
-    return str(path.resolve()) if path.exists() else data
+def _absolute(named: str | None) -> str | None:
+    """A path that means the same in another folder; other names stay."""
+    path = Path(path_as_typed(named or "")).expanduser()
+    return str(path.resolve()) if named and path.exists() else named
 
 
 def _within(limits: Mapping[str, int | None]) -> dict[str, int]:

@@ -185,7 +185,7 @@ class FarSession(WithResults):
 
     # -------------------------------------------------------------- commands
 
-    def _command(self, name: str, **given: Any) -> Any:
+    def _command(self, name: str, /, **given: Any) -> Any:
         """Have it done there and wait for the answer; not before there is a line.
 
         Raises what the server raises.
@@ -205,7 +205,7 @@ class FarSession(WithResults):
         if isinstance(error, NeuronWidgetError | ValueError | TypeError) and self._link.connected:
             self.state.fail("select", "What was asked for is not there", error)
 
-    def _ask(self, name: str, **given: Any) -> Any:
+    def _ask(self, name: str, /, **given: Any) -> Any:
         self.state.check_open()
         if self._link.connecting:
             return None

@@ -29,7 +29,7 @@ class WithResults:
     state: Mirror
 
     @abstractmethod
-    def _ask(self, name: str, **given: Any) -> Any:
+    def _ask(self, name: str, /, **given: Any) -> Any:
         """What the server knows, see :data:`.answers.ANSWERS`; None before there is a line."""
 
     def result(self) -> RenderResult | None:

@@ -165,6 +165,12 @@ class Sessions:
         if desk is not None:
             desk.close()
 
+    def end(self) -> None:
+        """End all sessions, and the worker."""
+        for key in list(self._desks):
+            self.close(key)
+        self._worker.close()
+
     def _desk(self, key: str) -> Desk:
         desk = self._desks.get(key)
         if desk is None:

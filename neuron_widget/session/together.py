@@ -5,18 +5,31 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from neuron_widget.networks.known import Network
     from neuron_widget.session.cache import Thumb
     from neuron_widget.session.settings import Recipe
-    from neuron_widget.session.state import State
 
 __all__ = ["Together"]
 
 
+class Member(Protocol):
+    """A session's state."""
+
+    closed: bool
+
+    @property
+    def network(self) -> Network | None:
+        """The network whose results are shown."""
+
+    def take_thumbs(self, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
+        """Show what another one made."""
+
+
 class _News(NamedTuple):
-    maker: State
+    maker: Member
     identity: str
     recipe: Recipe
     layer: str
@@ -28,35 +41,35 @@ class Together:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._members: list[State] = []
-        self._makers: dict[Hashable, State] = {}
+        self._members: list[Member] = []
+        self._makers: dict[Hashable, Member] = {}
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         threading.Thread(target=self._pass_on, name="thumbnails", daemon=True).start()
 
-    def join(self, state: State) -> None:
+    def join(self, state: Member) -> None:
         """A session comes."""
         with self._lock:
             self._members.append(state)
 
-    def leave(self, state: State) -> None:
+    def leave(self, state: Member) -> None:
         """It goes."""
         with self._lock:
             self._members = [member for member in self._members if member is not state]
         self.free(state)
 
-    def may_make(self, state: State, what: Hashable) -> bool:
+    def may_make(self, state: Member, what: Hashable) -> bool:
         """Whether this session makes something: no other does."""
         with self._lock:
             return self._makers.setdefault(what, state) is state
 
-    def free(self, state: State) -> None:
+    def free(self, state: Member) -> None:
         """A session makes nothing any more: another may."""
         with self._lock:
             self._makers = {
                 what: maker for what, maker in self._makers.items() if maker is not state
             }
 
-    def tell(self, state: State, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
+    def tell(self, state: Member, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
         """A session has new thumbnails. Returns at once: the others have locks of their own."""
         if state.network is not None:
             self._news.put(_News(state, state.network.identity, recipe, layer, made))

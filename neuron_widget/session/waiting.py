@@ -43,9 +43,9 @@ class Waiting:
             What kept it from opening, or what is wrong with the layer or neuron asked for.
         """
         with self._looking_on():
-            for job in self._session.foreground():
-                if job.task == "open":
-                    self._wait(job)
+            # One after the other: a session elsewhere has to be found first.
+            while jobs := [job for job in self._session.foreground() if job.task == "open"]:
+                self._wait(jobs[0])
             self._raise_problem()
             if not self._session.state.opened:
                 raise ModelError("the network was stopped from opening")

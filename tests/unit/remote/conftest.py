@@ -39,8 +39,7 @@ class Here:
         """Die, with all sessions."""
         before, self.sessions = self.sessions, None
         if before is not None:
-            for key in list(before._desks):
-                before.close(key)
+            before.end()
 
     def restart(self) -> None:
         self.end()
