@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import ipaddress
 import socket
 import subprocess
@@ -58,7 +59,10 @@ def serve_class(
             how = {**defaults(RENDER), **_within(limits)}
             photos = {n: v for n, v in defaults(SCAN).items() if n not in RENDER}
             # Without --neurons the photos alone are wanted: one image costs little.
-            fill_store(opened, neurons or "0", data, None, opened.sized(how), photos, False)
+            # There is one JSON object to print, and it says where the class is.
+            with contextlib.redirect_stdout(io.StringIO() if as_json else sys.stdout):
+                work = (opened, neurons or "0", data, None, opened.sized(how), photos, as_json)
+                fill_store(*work)
         title, layer = opened.model.title, opened.layer
         actors = places.start(ray, rules, stays=True, device=device)
         with _clients(ray, host, port):

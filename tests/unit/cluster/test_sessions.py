@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -234,7 +235,7 @@ def test_who_waits_for_what() -> None:
     from rich.console import Console
 
     row = {"client": "eve[bold]@host", "target": "mixed4a:68", "status": "ready", "doing": ["scan"]}
-    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = Console(width=120, record=True, file=io.StringIO())
     console.print(table_of([{**row, "silent": 2.0}, {**row, "silent": 90.0}]))
     text = console.export_text()
     assert "eve[bold]@host" in text
