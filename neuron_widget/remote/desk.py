@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from neuron_widget.errors import NeuronWidgetError, WidgetError
+from neuron_widget.errors import NeuronWidgetError, WidgetError, WrongValue
+from neuron_widget.protocol.messages import PHOTO_BYTES
 from neuron_widget.remote.here import SessionHere
 from neuron_widget.remote.rules import Rules
 from neuron_widget.remote.wire import told_error
@@ -26,7 +27,7 @@ __all__ = ["Desk"]
 MOST = 4096
 """Messages that wait for a client, at most; beyond that it gets a snapshot of what there is."""
 
-MOST_BYTES = 64_000_000
+MOST_BYTES = 16_000_000
 
 _BATCH_BYTES = 4_000_000
 
@@ -60,6 +61,8 @@ class Desk:
         self._bytes = 0
         self._last = 0
         self._wakers: list[Callable[[], None]] = []
+        self._done: list[Message] = []
+        self.greeted = 0
         self._state_told: tuple[object, ...] = ()
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
@@ -74,15 +77,18 @@ class Desk:
             self._parts.append((self._last, message, buffers))
             self._bytes += sum(map(len, buffers))
             while len(self._parts) > MOST or self._bytes > MOST_BYTES:
-                self._drop()
+                said, _ = self._drop()
+                if said["kind"] == "session.done":  # no snapshot says it again
+                    self._done.append(said)
             self._changed.notify_all()
             wakers, self._wakers = self._wakers, []
         for wake in wakers:
             wake()
 
-    def _drop(self) -> None:
-        _, _, buffers = self._parts.popleft()
+    def _drop(self) -> Part:
+        _, message, buffers = self._parts.popleft()
         self._bytes -= sum(map(len, buffers))
+        return message, buffers
 
     def _on_change(self) -> None:
         session = vars(self).get("session")
@@ -132,7 +138,7 @@ class Desk:
         def wake() -> None:
             loop.call_soon_threadsafe(there.set)
 
-        self.heard = time.monotonic()
+        self.heard, greeted = time.monotonic(), self.greeted
         with self._changed:
             waits = self._last <= after
             if waits:
@@ -142,6 +148,8 @@ class Desk:
                 await asyncio.wait_for(there.wait(), timeout)
             with self._changed, contextlib.suppress(ValueError):
                 self._wakers.remove(wake)
+        if self.greeted != greeted:  # the client came back by another line meanwhile
+            return after, []
         return self.take(after, 0.0)
 
     def _anew(self) -> tuple[int, list[Part]]:
@@ -150,12 +158,14 @@ class Desk:
         with state.lock:  # nothing is said meanwhile
             with self._changed:
                 last = self._last
-                self._parts.clear()
-                self._bytes = 0
+                done, self._done = self._done, []
+                while self._parts:
+                    said, _ = self._drop()
+                    done += [said] if said["kind"] == "session.done" else []
                 self._state_told = ()
             part = state.snapshot()
         self.say_state()
-        return last, [part]
+        return last, [part, *((said, []) for said in done)]
 
     def greet(self) -> int:
         """Begin anew, for a client that comes (back): the number before the first message."""
@@ -163,7 +173,9 @@ class Desk:
             with self._changed:
                 self._parts.clear()
                 self._bytes = 0
+                self._done.clear()
                 self._state_told = ()
+                self.greeted += 1
                 before = self._last
             self.session.state.send_snapshot()
         self.say_state()
@@ -199,7 +211,10 @@ class Desk:
                 self.session.scan(self._rules.photos(dataset) if dataset is not None else None)
             )
         if name == "look":
-            return self._number(self.session.look(bytes(given["photo"]), str(given["name"])[:200]))
+            photo, called = bytes(given["photo"]), str(given["name"])[:200]
+            if len(photo) > PHOTO_BYTES:
+                raise WrongValue(f"{called!r} is larger than {PHOTO_BYTES // 10**6} MB")
+            return self._number(self.session.look(photo, called))
         if name == "render":
             return self._number(self.session.render())
         if name == "measure":

@@ -89,7 +89,7 @@ class FarSession(WithResults):
         self._lost: Message | None = None
         self._link = Link(self, reach, secrets.token_hex(16), _client())
         self.state.show("configured", messages.configured(settings))
-        self.state.show("network", messages.opening(f"Connecting to {address}"))
+        self.state.show("network", messages.opening(f"Connecting to the cluster ({address})"))
         self._link.begin()
 
     # -------------------------------------------------------------- for the link
@@ -324,7 +324,7 @@ class FarSession(WithResults):
 
 def _client() -> str:
     try:
-        user = getpass.getuser()
+        user = os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
     except (OSError, KeyError):
         user = "somebody"
     return f"{user}@{socket.gethostname()}"

@@ -5,6 +5,7 @@ Two threads: one connects and listens, the other sends, so that neither waits fo
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import queue
@@ -26,6 +27,7 @@ RETRY_S = (0.5, 1.0, 2.0, 5.0)
 """Seconds between two attempts to find the server again; the last goes on."""
 
 _CATCH_UP_S = 10.0
+_EXIT_S = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -225,6 +227,9 @@ class Link:
                 continue
             attempt = 0
             again = self._connected_once
+            if not again:
+                # After Ray's own, and so before it: what is open there would wait for us.
+                atexit.register(self._at_exit)
             with self._changed:
                 self._server, self._heard = server, opened["after"]
                 self._connected_once = True
@@ -280,9 +285,17 @@ class Link:
             self._ended = True
             server, self._server = self._server, None
             self._changed.notify_all()
+        atexit.unregister(self._at_exit)
         self._outgoing.put(None)
         if server is not None:
             threading.Thread(target=self._close, args=(server,), daemon=True).start()
+
+    def _at_exit(self) -> None:
+        server, self._ended = self._server, True
+        if server is not None:
+            closing = threading.Thread(target=self._close, args=(server,), daemon=True)
+            closing.start()
+            closing.join(_EXIT_S)
 
     def _close(self, server: Server) -> None:
         with contextlib.suppress(Exception):

@@ -99,7 +99,10 @@ class Sessions:
         return {"known": known, "after": desk.greet()}
 
     def _check_room(self, client: str) -> None:
-        own = sum(desk.client == client for desk in self._desks.values())
+        now = time.monotonic()
+        own = sum(
+            desk.client == client and now - desk.heard < SILENT_S for desk in self._desks.values()
+        )
         if self._rules.views is not None and own >= self._rules.views:
             raise WrongValue(
                 f"{client or 'this client'} has {own} widgets at work here already, which is the "
@@ -130,10 +133,10 @@ class Sessions:
     def stream(self, key: str, after: int) -> Generator[tuple[int, list[Part]], None, None]:
         """What a session has to say, as it says it; it ends after a while: ask for the next one."""
         desk = self._desk(key)
-        end = time.monotonic() + STREAM_S
+        end, greeted = time.monotonic() + STREAM_S, desk.greeted
         for _ in range(_BATCHES):
             left = end - time.monotonic()
-            if left <= 0 or self._desks.get(key) is not desk:
+            if left <= 0 or desk.greeted != greeted or self._desks.get(key) is not desk:
                 return
             last, parts = desk.take(after, min(left, 1.0))
             if parts:
@@ -143,10 +146,10 @@ class Sessions:
     async def stream_later(self, key: str, after: int) -> AsyncIterator[tuple[int, list[Part]]]:
         """The same; no thread waits."""
         desk = self._desk(key)
-        end = time.monotonic() + STREAM_S
+        end, greeted = time.monotonic() + STREAM_S, desk.greeted
         for _ in range(_BATCHES):
             left = end - time.monotonic()
-            if left <= 0 or self._desks.get(key) is not desk:
+            if left <= 0 or desk.greeted != greeted or self._desks.get(key) is not desk:
                 return
             last, parts = await desk.take_later(after, min(left, 1.0))
             if parts:

@@ -353,3 +353,37 @@ def test_a_stop_wakes_a_job_that_pauses(worker: Worker) -> None:
     assert begun.wait(LIMIT)
     worker.stop("me")
     assert job.finished.wait(LIMIT)
+
+
+def test_owners_share_the_time_whatever_each_has_at_work() -> None:
+    """Three jobs of one get as much as the one job of another; and who comes late waits for none."""
+    now = [0.0]
+    worker, log = Worker(clock=lambda: now[0], fair=True), []
+    held = threading.Event()
+
+    def hold() -> Generator[None, None, None]:
+        assert held.wait(LIMIT)
+        yield
+
+    def steps(owner: str) -> Generator[None, None, None]:
+        for _ in range(30):
+            now[0] += 1.0
+            log.append(owner)
+            yield
+
+    worker.submit(Job("nobody", "hold", hold()))
+    jobs_of = {"a": ("render", "scan", "preview"), "b": ("render",), "c": ("render",)}
+    all_jobs = [
+        worker.submit(
+            Job(owner, task, steps(owner), priority=2, share=8.0 if owner == "a" else 1.0)
+        )
+        for owner, tasks in jobs_of.items()
+        for task in tasks
+    ]
+    held.set()
+    assert all(job.finished.wait(LIMIT) for job in all_jobs)
+    first = log[:60]
+    assert {owner: first.count(owner) for owner in "abc"} == {"a": 20, "b": 20, "c": 20}
+    assert all(len(set(first[i : i + 3])) == 3 for i in range(0, 60, 3))
+    assert not worker._spent
+    worker.close()
