@@ -36,8 +36,8 @@ _log = logging.getLogger(__name__)
 
 LOST = "The connection is lost"
 _STAYS = (
-    "The server of this widget does not answer ({why}). What is shown stays; the session is looked "
-    "for, and goes on when it is found."
+    "The server of this widget does not answer: it ended, or the network to it is down. What is "
+    "shown stays; the session is looked for, and goes on when it is found."
 )
 _SLICE_S = 0.2
 
@@ -141,9 +141,9 @@ class FarSession(WithResults):
     def lost(self, error: BaseException) -> None:
         """The server does not answer."""
         state = self.state
-        why = ClusterError(_STAYS.format(why=str(error).strip().splitlines()[0][:200] or LOST))
+        _log.info("lost: %s", error)
         state.interrupt("until the connection is back")
-        state.fail("network", LOST, why)
+        state.fail("network", LOST, ClusterError(_STAYS))
         self._lost = state._shown.get("error network")
         state.status = "connection lost"
         state.on_change()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import logging
 import queue
 import threading
 import time
@@ -28,7 +27,6 @@ RETRY_S = (0.5, 1.0, 2.0, 5.0)
 
 _CATCH_UP_S = 10.0
 _EXIT_S = 2.0
-_log = logging.getLogger(__name__)
 
 
 class Lost(Exception):
@@ -260,7 +258,6 @@ class Link:
             self._server = None
             self._changed.notify_all()
         if not self._ended:
-            _log.info("lost: %s", error)
             self._line.lost(error)
 
     def _rest(self, attempt: int) -> None:

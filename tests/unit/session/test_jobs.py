@@ -356,7 +356,7 @@ def test_a_stop_wakes_a_job_that_pauses(worker: Worker) -> None:
 
 
 def test_owners_share_the_time_whatever_each_has_at_work() -> None:
-    """Three jobs of one get as much as the one job of another; and who comes late waits for none."""
+    """Three jobs of one get as much as the one job of another."""
     now = [0.0]
     worker, log = Worker(clock=lambda: now[0], fair=True), []
     held = threading.Event()
