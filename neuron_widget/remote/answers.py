@@ -121,11 +121,6 @@ def page(desk: Desk, given: Mapping[str, Any]) -> Any:
         return str(saving.plan), file.read_bytes()
 
 
-def measured(desk: Desk, _: Mapping[str, Any]) -> Any:
-    """How far pictures predict the selected layer."""
-    return desk.session.measured()
-
-
 ANSWERS: Mapping[str, Answer] = {
     "result": result,
     "examples": examples,
@@ -135,5 +130,4 @@ ANSWERS: Mapping[str, Answer] = {
     "still": still,
     "figure": figure,
     "page": page,
-    "measured": measured,
 }

@@ -15,7 +15,6 @@ from neuron_widget.remote.mirror import Mirror
 if TYPE_CHECKING:
     from PIL import Image
 
-    from neuron_widget.analysis.predicting import Predictability
     from neuron_widget.rendering import RenderResult
     from neuron_widget.scanning import Example
     from neuron_widget.session.interface import Awaited, PageWish
@@ -58,10 +57,9 @@ class WithResults:
         """None: the page shows it, and what it is made of stays on the server."""
         return None
 
-    def measured(self) -> Predictability | None:
-        """How far pictures predict the selected layer."""
-        found: Predictability | None = self._ask("measured")
-        return found
+    def measured(self) -> None:
+        """None, as for :meth:`looked`: the page shows it."""
+        return None
 
     def contact_sheet(self) -> Image.Image:
         """The image and the photos as one picture."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -34,8 +33,6 @@ _NAME = "sessions-"
 
 _CALLS = 64  # threads of a server that answer calls, at most
 _AT_ONCE = 1000  # calls and streams
-
-_log = logging.getLogger(__name__)
 
 
 class NamedPlace(NamedTuple):

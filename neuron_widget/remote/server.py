@@ -5,7 +5,6 @@ It is an ordinary class: Ray runs it in a process of its own, with a thread for 
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -44,8 +43,6 @@ LEAVE_S = 600.0
 
 _BATCHES = 64  # of one stream: Ray keeps account of each
 _LONGEST_KEY = 100
-
-_log = logging.getLogger(__name__)
 
 
 class Sessions:

@@ -23,6 +23,7 @@ COMPUTE = [
     "protocol",
     "session",
     "page",
+    "remote",
     "cli",
 ]
 JUPYTER = {"anywidget", "ipywidgets", "traitlets", "ipykernel", "jupyter_client", "comm"}
@@ -45,7 +46,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     [
         ("import neuron_widget", ["torch", "numpy", "anywidget", "matplotlib", "PIL"]),
         ("import neuron_widget.cluster", ["torch", "ray", "numpy"]),
-        ("import neuron_widget.widget", ["torch", "torchvision", "timm", "lucent", "matplotlib"]),
+        ("import neuron_widget.remote.far", ["torch", "ray", "matplotlib", "anywidget"]),
+        (
+            "import neuron_widget.widget",
+            ["torch", "ray", "torchvision", "timm", "lucent", "matplotlib"],
+        ),
         (
             "import neuron_widget as n; n.NeuronWidget('mixed4a', auto=False, dataset='samples')",
             ["lucent", "matplotlib", "timm"],
