@@ -34,8 +34,9 @@ class SessionCache:
     again when the person goes back to it.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, most: int | None = None) -> None:
         self.recipe = recipe
+        self._most = MOST if most is None else most
         # What is pinned is not forgotten.
         self.pins: tuple[Target, ...] = ()
         self._renderings: dict[Recipe, OrderedDict[Target, tuple[RenderResult, Part]]] = {}
@@ -63,9 +64,9 @@ class SessionCache:
     ) -> None:
         """Keep a rendering and its message; of all recipes together, so many and the pins."""
         there = self._renderings.setdefault(recipe, OrderedDict())
-        _keep(there, target, (result, part), self.pins)
+        _keep(there, target, (result, part), self.pins, self._most)
         for other, some in self._renderings.items():
-            while other != recipe and some and self._total() > MOST:
+            while other != recipe and some and self._total() > self._most:
                 some.popitem(last=False)
 
     def _total(self) -> int:
@@ -73,7 +74,7 @@ class SessionCache:
 
     def add_photos(self, target: Target, part: Part) -> None:
         """Keep the photo rows of a neuron."""
-        _keep(self.photos, target, part, [pin.channel for pin in self.pins])
+        _keep(self.photos, target, part, [pin.channel for pin in self.pins], self._most)
 
     def add_scan(self, layer: str, result: ScanResult, strengths: Message) -> None:
         """Keep a scan and its message; photo rows of an earlier one are forgotten.
@@ -168,9 +169,11 @@ class SessionCache:
         return [part for target in dict.fromkeys(targets) for part in self.target(target)]
 
 
-def _keep(kept: OrderedDict[Target, V], key: Target, value: V, pins: Collection[Target]) -> None:
+def _keep(
+    kept: OrderedDict[Target, V], key: Target, value: V, pins: Collection[Target], most: int
+) -> None:
     kept[key] = value
     kept.move_to_end(key)
     loose = [k for k in kept if k not in pins]
-    for old in loose[: max(0, len(loose) - MOST)]:
+    for old in loose[: max(0, len(loose) - most)]:
         del kept[old]

@@ -21,7 +21,6 @@ from neuron_widget.networks.known import (
     choose_network,
 )
 from neuron_widget.session import messages
-from neuron_widget.session.cache import SessionCache
 from neuron_widget.session.importing import import_torch, torch_is_there
 from neuron_widget.session.pace import Throttle
 from neuron_widget.session.settings import Fit
@@ -121,7 +120,7 @@ class Opening:
             state.target = state.target.in_layer(info.name).check(known)
             state.channels = info.channels
             state.settings = state.settings.replace(fit=Fit.known(known))
-            state.cache = SessionCache(state.settings.recipe)
+            state.cache = state.new_cache(state.settings.recipe)
         state.show("configured", messages.configured(state.settings))
         state.show("network", messages.opened(known, info))
         return True
@@ -186,7 +185,7 @@ class Opening:
                         scan.attach(model)
                 else:
                     same = False
-                    state.cache = SessionCache(recipe)
+                    state.cache = state.new_cache(recipe)
                 state.settings = settings
                 state._shown.pop("opening", None)
                 state.problem = problem or wrong_size

@@ -72,7 +72,7 @@ class State:
         self.worker = worker
         self.lock = threading.RLock()
         self.frames = FrameWindow()
-        self.cache = SessionCache(settings.recipe)
+        self.cache = self.new_cache(settings.recipe)
         self.model: VisionModel | None = None
         # What the store knows of the network before it is open: results are shown by it.
         self.known: KnownNetwork | None = None
@@ -97,6 +97,10 @@ class State:
         self._shown: dict[str, Message] = {}
         if together is not None:
             together.join(self)
+
+    def new_cache(self, recipe: Recipe) -> SessionCache:
+        """One that knows nothing; of several sessions in a process each remembers less."""
+        return SessionCache(recipe, self.together.most if self.together is not None else None)
 
     @property
     def opened(self) -> bool:
@@ -155,7 +159,7 @@ class State:
         with self.lock:
             self.model = self.known = None
             self.settings = self.settings.replace(model=None, dataset=None, store=None)
-            self.cache = SessionCache(self.settings.recipe)
+            self.cache = self.new_cache(self.settings.recipe)
             self.looked = []
             self.strips = {}
             self.problem = None

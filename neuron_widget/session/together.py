@@ -37,7 +37,15 @@ class _News(NamedTuple):
 
 
 class Together:
-    """Thumbnails that one session makes, all have; and previews of a layer one of them makes."""
+    """Thumbnails that one session makes, all have; and previews of a layer one of them makes.
+
+    Attributes
+    ----------
+    most
+        Pictures and photo rows that each session remembers; the store has the others.
+    """
+
+    most = 12
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
