@@ -224,6 +224,9 @@ class Link:
                 attempt += 1
                 continue
             attempt = 0
+            if self._ended:  # meanwhile
+                self._close(server)
+                return
             again = self._connected_once
             if not again:
                 # After Ray's own, and so before it: what is open there would wait for us.
