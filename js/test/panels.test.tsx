@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import factory from "../src/index";
 import { panels } from "../src/panels";
 import { drawn } from "./drawn-page";
@@ -56,7 +56,9 @@ describe("panels that come on demand", () => {
 	it("are asked for once the page is drawn, and not by a second widget", async () => {
 		model.tell({ kind: "snapshot", messages: [], counts: [] });
 		model.tell({ kind: "snapshot", messages: [], counts: [] });
-		await new Promise((done) => setTimeout(done, 2500));
+		await vi.waitFor(() => expect(model.of("panels")).toHaveLength(1), { timeout: 20_000 });
+		// Not once more for the second one.
+		await new Promise((done) => setTimeout(done, 500));
 		expect(model.of("panels")).toHaveLength(1);
 		globalThis.neuronWidgetPanels = here();
 		end.abort();

@@ -164,7 +164,8 @@ def test_what_comes_with_the_package_is_there_in_a_new_kernel(
     expect(said).to_be_visible()
     # Another neuron, whether the network is open or not.
     page.locator(".nw-tile").nth(9).click()
-    expect(page.locator('img.nw-image[alt="blocks.4 neuron 9"]')).to_be_visible()
+    picture = page.locator('img.nw-image[alt="blocks.4 neuron 9"]')
+    expect(picture).to_be_visible(timeout=60_000)  # the kernel may be importing torch
     expect(said).to_be_visible()
     photos_are_there(page)
     page.get_by_role("button", name="Render", exact=True).click()

@@ -129,8 +129,14 @@ def test_frames_wait_for_the_page(kernel: Kernel, make: Any) -> None:
     ready(kernel, widget)
     kernel.send(widget, {"kind": "visible", "view": "a", "visible": False, "gone": False})
     kernel.send(widget, {"kind": "start", "target": target(3), "steps": 60})
-    kernel.wait_for(widget, is_kind("progress", task="render", state="done"))
-    assert not any(m.get("kind") == "frame" for _, m, _ in kernel.messages)
+    done, seen = is_kind("progress", task="render", state="done"), set()
+
+    def ended(message: dict[str, Any]) -> bool:
+        seen.add(message.get("kind"))
+        return bool(done(message))
+
+    kernel.wait_for(widget, ended)
+    assert "frame" not in seen
 
 
 def test_the_kernel_stays_usable_while_it_works(kernel: Kernel, make: Any, tmp_path: Path) -> None:
