@@ -70,7 +70,7 @@ def target(neuron: object, layer: str = "blocks.3") -> dict[str, object]:
 
 
 def test_open_render_scan_and_reload(kernel: Kernel, make: Any) -> None:
-    widget = make("neuron=7")
+    widget = make("neuron=6")
     opened, _ = kernel.wait_for(widget, is_kind("opened"))
     assert opened["network"]["title"] == "EfficientNet-Lite0"
     size = {"channels": 80, "height": 14, "width": 14}
@@ -79,15 +79,21 @@ def test_open_render_scan_and_reload(kernel: Kernel, make: Any) -> None:
     kernel.send(widget, {"kind": "ready", "view": "a"})
     kernel.wait_for(widget, is_kind("snapshot"))
 
-    frame, (jpeg,) = kernel.wait_for(widget, is_kind("frame"))
-    assert frame["target"]["neuron"] == 7
+    # Chosen now that a view is there: what began by itself may be done before anyone looks on. The
+    # scan may end before the image is finished, or after it.
+    select = {"kind": "select", "seq": 1, "target": target(7), "steps": 24}
+    kernel.send(widget, {**select, "settled": True})
+    (_, (jpeg,)), (image, (png,)), (photos, buffers) = kernel.wait_for_all(
+        widget,
+        is_kind("frame", neuron=7),
+        is_kind("image", neuron=7),
+        is_kind("photos", neuron=7, scanned=20),
+    )
     assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
-    image, (png,) = kernel.wait_for(widget, is_kind("image", neuron=7))
     assert Image.open(io.BytesIO(png)).size == (64, 64)
     assert image["step"] == image["steps"] == 24
     assert image["activation"] > 0
 
-    photos, buffers = kernel.wait_for(widget, is_kind("photos", neuron=7))
     assert [len(photos["most"]), len(photos["least"]), len(buffers)] == [9, 9, 36]
     assert photos["scanned"] == 20
     scores = [p["score"] for p in photos["most"]]
