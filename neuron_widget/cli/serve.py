@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import ipaddress
+import os
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_here", "serve_class", "table_of"]
 
+_EVERYWHERE = ("0.0.0.0", "::")
 _EVERY_S = 2.0
 _START_S = 60.0
 
@@ -53,7 +55,7 @@ def serve_class(
         if places.find(ray) is not None:
             raise ClusterError(
                 "sessions are served on this cluster already; end that server first: Ctrl-C where "
-                "it runs"
+                "it runs. One that a widget started ends ten minutes after its last session"
             )
         if neurons is not None or data is not None:
             how = {**defaults(RENDER), **_within(limits)}
@@ -64,7 +66,7 @@ def serve_class(
                 work = (opened, neurons or "0", data, None, opened.sized(how), photos, as_json)
                 fill_store(*work)
         title, layer = opened.model.title, opened.layer
-        actors = places.start(ray, rules, stays=True, device=device)
+        actors = [one.actor for one in places.start(ray, rules, stays=True, device=device)]
         with _clients(ray, host, port):
             place = f"ray://{_outside(host)}:{port}"
             line = f'NeuronWidget("{layer}", cluster="{place}")'
@@ -115,8 +117,8 @@ def _absolute(named: str | None) -> str | None:
 
 def _within(limits: Mapping[str, int | None]) -> dict[str, int]:
     """Settings of the pictures that students get who say none."""
-    usual = {"steps": 512, "size": 224}
-    given = {name: limits.get(name) for name in usual}
+    given = {name: limits.get(name) for name in ("steps", "size")}
+    usual = {name: RENDER[name].default or RENDER[name].usual for name in given}
     return {n: min(most, usual[n]) for n, most in given.items() if most is not None}
 
 
@@ -146,24 +148,26 @@ def check_bind(host: str, *, tokens: bool) -> None:
 
 def _outside(host: str) -> str:
     """What others call this machine."""
-    return socket.gethostname() if host in ("0.0.0.0", "::") else host
+    return socket.gethostname() if host in _EVERYWHERE else host
 
 
 @contextlib.contextmanager
 def _clients(ray: Any, host: str, port: int) -> Iterator[None]:
     """A Ray client server: one process for all students, who are no part of the cluster."""
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise WrongValue(f"port {port} is in use already; expected a free one: --port")
+    near = "127.0.0.1" if host in _EVERYWHERE else host
+    if _listens(near, port):
+        raise WrongValue(f"port {port} is in use already; expected a free one: --port")
     command = [sys.executable, "-m", "ray.util.client.server", "--mode", "legacy"]
     where = ["--address", ray.get_runtime_context().gcs_address, "--host", host]
     server = subprocess.Popen(
         [*command, *where, "--port", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # Ray takes half as many clients, and each widget of theirs waits in one or two.
+        env={**os.environ, "RAY_CLIENT_SERVER_MAX_THREADS": "1000"},
     )
     try:
-        _await(server, port)
+        _await(server, near, port)
         yield
     finally:
         server.terminate()
@@ -174,18 +178,21 @@ def _clients(ray: Any, host: str, port: int) -> Iterator[None]:
             server.wait()
 
 
-def _await(server: subprocess.Popen[bytes], port: int) -> None:
+def _listens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=5):
+        return True
+    return False
+
+
+def _await(server: subprocess.Popen[bytes], host: str, port: int) -> None:
     end = time.monotonic() + _START_S
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            break
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while time.monotonic() < end and server.poll() is None:
+        if _listens(host, port):
+            return
         time.sleep(0.1)
     raise ClusterError(
-        f"Ray's client server does not listen at port {port}; expected it to within "
-        f"{_START_S:.0f} s. Is the port free, and neuron-widget[ray] installed?"
+        f"Ray's client server does not listen at {host}, port {port}; expected it to within "
+        f"{_START_S:.0f} s. Is the address this machine's, and neuron-widget[ray] installed?"
     )
 
 

@@ -55,113 +55,116 @@ class Desk:
         together: Together,
     ):
         self.client = client
+        self.heard = time.monotonic()
+        self.greeted = 0
         self._rules = rules
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # of the next six; the session's own may be held around it
         self._parts: deque[tuple[int, Message, list[bytes]]] = deque()
         self._bytes = 0
         self._last = 0
-        self._wakers: list[Callable[[], None]] = []
         self._done: list[Message] = []
-        self.greeted = 0
         self._state_told: tuple[object, ...] = ()
+        self._wakers: list[Callable[[], None]] = []
+        self._views_away: dict[str, bool] = {}
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
-        self.heard = time.monotonic()
         self.session = SessionHere(settings, self._post, self._on_change, worker, load, together)
 
     # -------------------------------------------------------------- to the client
 
     def _post(self, message: Message, buffers: list[bytes]) -> None:
-        with self._changed:
+        with self._lock:
             self._last += 1
             self._parts.append((self._last, message, buffers))
             self._bytes += sum(map(len, buffers))
             while len(self._parts) > MOST or self._bytes > MOST_BYTES:
-                said, _ = self._drop()
-                if said["kind"] == "session.done":  # no snapshot says it again
-                    self._done.append(said)
-            self._changed.notify_all()
+                self._keep_done(self._drop())
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
             wakers, self._wakers = self._wakers, []
         for wake in wakers:
             wake()
 
-    def _drop(self) -> Part:
+    def _drop(self) -> Message:
         _, message, buffers = self._parts.popleft()
         self._bytes -= sum(map(len, buffers))
-        return message, buffers
+        return message
+
+    def _keep_done(self, said: Message) -> None:
+        if said["kind"] == "session.done":  # no snapshot says it again
+            self._done.append(said)
 
     def _on_change(self) -> None:
-        session = vars(self).get("session")
-        if session is not None:
+        if "session" in vars(self):
             self.say_state()
 
     def say_state(self) -> None:
         """Say what Python asks of the session, where it has changed."""
         state = self.session.state
-        now = (state.status, state.progress, state.opened, told_error(state.problem))
-        with self._changed:
-            if now == self._state_told:
-                return
-            self._state_told = now
         names = ("status", "progress", "opened", "problem")
-        self._post({"kind": "session.state", **dict(zip(names, now, strict=True))}, [])
+        with self._lock:  # of two threads at once the one that looks later speaks later
+            now = (state.status, state.progress, state.opened, told_error(state.problem))
+            if now != self._state_told:
+                self._state_told = now
+                told = dict(zip(names, now, strict=True))
+                self._post({"kind": "session.state", **told}, [])
 
-    def take(self, after: int, timeout: float) -> tuple[int, list[Part]]:
+    async def take(self, after: int, timeout: float) -> tuple[int, list[Part]]:
         """What is to be said after the message of that number, and the number of the last of it.
 
-        Waits up to ``timeout`` seconds for something. If what is wanted is gone, it is a snapshot.
+        Waits up to ``timeout`` seconds for something, and holds no thread meanwhile. If what is
+        wanted is gone, it is a snapshot.
         """
-        self.heard = time.monotonic()
-        with self._changed:
-            while self._parts and self._parts[0][0] <= after:
-                self._drop()  # the client has them
-            self._changed.wait_for(lambda: self._last > after, timeout)
-            missed = bool(self._parts) and self._parts[0][0] > after + 1
-        if missed:
-            return self._anew()
-        found: list[Part] = []
-        size, last = 0, after
-        with self._changed:
-            for number, message, buffers in self._parts:
-                size += sum(map(len, buffers))
-                if found and size > _BATCH_BYTES:
-                    break
-                found.append((message, buffers))
-                last = number
-        self.heard = time.monotonic()
-        return last, found
-
-    async def take_later(self, after: int, timeout: float) -> tuple[int, list[Part]]:
-        """The same; no thread waits."""
-        there, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._hears()
+        there, loop, greeted = asyncio.Event(), asyncio.get_running_loop(), self.greeted
 
         def wake() -> None:
-            loop.call_soon_threadsafe(there.set)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(there.set)
 
-        self.heard, greeted = time.monotonic(), self.greeted
-        with self._changed:
+        with self._lock:
             waits = self._last <= after
             if waits:
                 self._wakers.append(wake)
         if waits:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(there.wait(), timeout)
-            with self._changed, contextlib.suppress(ValueError):
-                self._wakers.remove(wake)
+            try:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(there.wait(), timeout)
+            finally:
+                with self._lock, contextlib.suppress(ValueError):
+                    self._wakers.remove(wake)
         if self.greeted != greeted:  # the client came back by another line meanwhile
             return after, []
-        return self.take(after, 0.0)
+        return self._next(after)
+
+    def _next(self, after: int) -> tuple[int, list[Part]]:
+        with self._lock:
+            while self._parts and self._parts[0][0] <= after:
+                self._drop()  # the client has them
+            first = self._parts[0][0] if self._parts else self._last + 1
+            if first <= after + 1:
+                found: list[Part] = []
+                size, last = 0, after
+                for number, message, buffers in self._parts:
+                    size += sum(map(len, buffers))
+                    if found and size > _BATCH_BYTES:
+                        break
+                    found.append((message, buffers))
+                    last = number
+                return last, found
+        return self._anew()
 
     def _anew(self) -> tuple[int, list[Part]]:
         """Everything as it is now, in place of all that waits."""
         state = self.session.state
         with state.lock:  # nothing is said meanwhile
-            with self._changed:
+            with self._lock:
+                while self._parts:
+                    self._keep_done(self._drop())
                 last = self._last
                 done, self._done = self._done, []
-                while self._parts:
-                    said, _ = self._drop()
-                    done += [said] if said["kind"] == "session.done" else []
                 self._state_told = ()
             part = state.snapshot()
         self.say_state()
@@ -169,8 +172,12 @@ class Desk:
 
     def greet(self) -> int:
         """Begin anew, for a client that comes (back): the number before the first message."""
+        self.heard = time.monotonic()
+        self._views_away = {}
+        for name in self.session.state.frames.by_name():  # it says which there are
+            self.session.view(name, visible=False, gone=True)
         with self.session.state.lock:
-            with self._changed:
+            with self._lock:
                 self._parts.clear()
                 self._bytes = 0
                 self._done.clear()
@@ -185,7 +192,7 @@ class Desk:
 
     def hear(self, parts: Sequence[tuple[object, Sequence[bytes]]]) -> None:
         """Do what messages of the client's page ask; what is wrong with one is told to the page."""
-        self.heard = time.monotonic()
+        self._hears()
         for content, buffers in parts:
             try:
                 self.session.handle(self._rules.check(content), buffers)
@@ -197,7 +204,7 @@ class Desk:
 
     def command(self, name: str, given: dict[str, Any]) -> Any:
         """Do what Python asks; a job's number, if there is one to wait for."""
-        self.heard = time.monotonic()
+        self._hears()
         if name == "select":
             self._rules.check_steps(given.get("steps"))
             self.session.select(**_only(given, ("layer", "neuron", "steps", "target")))
@@ -279,14 +286,22 @@ class Desk:
 
     def nobody_looks(self) -> None:
         """The client is not heard of: what only a view wants ends, as in a widget without one."""
-        for name in self.session.state.frames.names():
+        views = self.session.state.frames.by_name()
+        self._views_away |= views
+        for name in views:
             self.session.view(name, visible=False, gone=True)
+
+    def _hears(self) -> None:
+        """The client is there (again), and so are its views."""
+        self.heard = time.monotonic()
+        views, self._views_away = self._views_away, {}
+        for name, visible in views.items():
+            self.session.view(name, visible=visible)
 
     def close(self) -> None:
         """End the session."""
         self.session.close()
-        with self._changed:
-            self._changed.notify_all()
+        self._wake()
 
 
 def _only(given: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -39,7 +39,6 @@ _STAYS = (
     "The server of this widget does not answer: it ended, or the network to it is down. What is "
     "shown stays; the session is looked for, and goes on when it is found."
 )
-_SLICE_S = 0.2
 
 
 @dataclass(eq=False)
@@ -86,6 +85,7 @@ class FarSession(WithResults):
         self._views: dict[str, bool] = {}
         self._chosen = False
         self._changed: set[str] = set()
+        self._asked_for = ""
         self._lost: Message | None = None
         self._link = Link(self, reach, secrets.token_hex(16), _client())
         self.state.show("configured", messages.configured(settings))
@@ -118,6 +118,9 @@ class FarSession(WithResults):
                 continue
             if kind == "session.state":
                 self.state.problem = error_of(message["problem"])
+            if kind == "dataset" and self._asked_for:
+                self._wish = {**self._wish, "dataset": self._asked_for}
+                self._asked_for = ""
             try:
                 self.state.hear(message, list(buffers))
             except Exception:  # noqa: BLE001  # one message is no reason to lose the line
@@ -195,7 +198,7 @@ class FarSession(WithResults):
         if self._link.connecting:
             answer.add_done_callback(self._late)
             return None
-        found, number = patiently(answer, _SLICE_S, lambda: None)
+        found, number = patiently(answer)
         self._link.caught_up(number)
         return found
 
@@ -209,7 +212,7 @@ class FarSession(WithResults):
         self.state.check_open()
         if self._link.connecting:
             return None
-        return patiently(self._link.ask("answer", name, given), _SLICE_S, lambda: None)
+        return patiently(self._link.ask("answer", name, given))
 
     def _started(self, task: str, number: int | None) -> FarJob | None:
         return None if number is None else self._job(number, task)
@@ -239,6 +242,7 @@ class FarSession(WithResults):
                 f"photos go by a name or a path on the server, such as 'samples', got "
                 f"{type(dataset).__name__}"
             )
+        self._asked_for = dataset or ""
         return self._started("scan", self._command("scan", dataset=dataset))
 
     def measure(self) -> FarJob | None:
@@ -309,6 +313,8 @@ class FarSession(WithResults):
             case "dismiss" if not self._link.connected:
                 state.no_error(message["where"])
             case kind:
+                if kind == "scan":
+                    self._asked_for = message["dataset"]
                 if kind == "configure":
                     now = self.state._shown.get("configured", {}).get("settings", {})
                     told = message["settings"]

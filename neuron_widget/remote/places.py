@@ -33,17 +33,21 @@ _NAME = "sessions-"
 
 _CALLS = 64  # threads of a server that answer calls, at most
 _AT_ONCE = 1000  # calls and streams
+_ANSWERS_S = 60.0
+_STARTS_S = 180.0
+_THREADS = "OMP_NUM_THREADS"
 
 
 class NamedPlace(NamedTuple):
-    """A server's name and its handle."""
+    """A server's name, its handle, and whether somebody looks after it: ``neuron-widget serve``."""
 
     name: str
     actor: Any
+    served: bool
 
 
-def join(address: str) -> Any:
-    """Ray, connected for as long as this process lives; a connection that is there is used.
+def join(address: str) -> tuple[Any, bool]:
+    """Ray, connected for as long as this process lives; whether it was not before.
 
     Raises
     ------
@@ -51,11 +55,12 @@ def join(address: str) -> Any:
         Ray is not installed, or no cluster answers.
     """
     ray = import_ray()
-    if not ray.is_initialized():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Ray's own parts
-            connect(ray, address, client=True)
-    return ray
+    if ray.is_initialized():
+        return ray, False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray's own parts
+        connect(ray, address, client=True)
+    return ray, True
 
 
 def leave() -> None:
@@ -84,8 +89,9 @@ def find(ray: Any) -> NamedPlace | None:
     for name in _names(ray):
         with contextlib.suppress(ValueError, ray.exceptions.RayError):
             place = ray.get_actor(name, namespace=NAMESPACE)
-            found.append((ray.get(place.call.remote("load"), timeout=60), name, place))
-    return NamedPlace(*min(found, key=lambda one: one[:2])[1:]) if found else None
+            facts = ray.get(place.call.remote("facts"), timeout=_ANSWERS_S)
+            found.append((facts["sessions"], NamedPlace(name, place, facts["served"])))
+    return min(found, key=lambda one: (one[0], one[1].name))[1] if found else None
 
 
 def named(ray: Any, name: str) -> Any:
@@ -102,17 +108,36 @@ def _names(ray: Any) -> list[str]:
     )
 
 
-def start(ray: Any, rules: Rules, *, stays: bool, device: str | None = None) -> list[Any]:
+def start(ray: Any, rules: Rules, *, stays: bool, device: str | None = None) -> list[NamedPlace]:
     """Start a server on each GPU of the cluster, or one without; those that run already stay.
 
     ``stays``: they end with this process, and not by themselves when nobody has a session. Without
     it they are there for all who come, and end some time after the last has gone.
+
+    Raises
+    ------
+    ClusterError
+        None starts, or none has room.
     """
     gpus = 0 if device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
-    return [_start(ray, i, rules, stays, gpu=gpus > 0) for i in range(max(1, gpus))]
+    servers = [_start(ray, i, rules, stays, gpu=gpus > 0) for i in range(max(1, gpus))]
+    need = "GPU" if gpus else "processor"
+    facts = [place.actor.call.remote("facts") for place in servers]
+    try:
+        ray.get(facts, timeout=_STARTS_S)
+    except ray.exceptions.GetTimeoutError as error:
+        raise ClusterError(
+            f"no server of sessions started within {_STARTS_S:.0f} s: each needs a {need} of the "
+            "cluster that nothing else has (`ray status` tells)"
+        ) from error
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"no server of sessions starts on the cluster ({first_line(error)})"
+        ) from error
+    return servers
 
 
-def _start(ray: Any, number: int, rules: Rules, stays: bool, *, gpu: bool) -> Any:
+def _start(ray: Any, number: int, rules: Rules, stays: bool, *, gpu: bool) -> NamedPlace:
     actor = ray.remote(
         num_gpus=1 if gpu else 0,
         num_cpus=0 if gpu else 1,
@@ -120,17 +145,14 @@ def _start(ray: Any, number: int, rules: Rules, stays: bool, *, gpu: bool) -> An
         max_task_retries=0,
         max_concurrency=_AT_ONCE,
     )(_methods(ray))
-    try:
-        return actor.options(
-            name=f"{_NAME}{number}",
-            namespace=NAMESPACE,
-            get_if_exists=True,
-            lifetime=None if stays else "detached",
-        ).remote(rules, stays=stays)
-    except Exception as error:
-        raise ClusterError(
-            f"no server of sessions starts on the cluster ({first_line(error)})"
-        ) from error
+    name = f"{_NAME}{number}"
+    made = actor.options(
+        name=name,
+        namespace=NAMESPACE,
+        get_if_exists=True,
+        lifetime=None if stays else "detached",
+    )
+    return NamedPlace(name, made.remote(rules, stays, os.environ.get(_THREADS)), stays)
 
 
 def _methods(ray: Any) -> type:
@@ -140,18 +162,22 @@ def _methods(ray: Any) -> type:
     """
 
     class Server:
-        def __init__(self, rules: Rules, stays: bool):
+        def __init__(self, rules: Rules, stays: bool, threads: str | None):
+            # Ray gives it as many as it counts processors; a widget here has the machine's.
+            os.environ.pop(_THREADS, None)
+            if threads is not None:
+                os.environ[_THREADS] = threads
             own = ray.get_runtime_context().current_actor
             self._sessions = Sessions(rules, None if stays else lambda: ray.kill(own))
             self._threads = ThreadPoolExecutor(_CALLS, "calls")
 
         @ray.method(num_returns="streaming")  # type: ignore[untyped-decorator]
         async def stream(self, key: str, after: int) -> Any:
-            async for said in self._sessions.stream_later(key, after):
+            async for said in self._sessions.stream(key, after):
                 yield said
 
         async def take(self, key: str, after: int) -> Any:
-            return await self._sessions.take_later(key, after)
+            return await self._sessions.take(key, after)
 
         async def call(self, method: str, *given: Any) -> Any:
             if method not in CALLS:

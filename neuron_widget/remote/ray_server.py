@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from neuron_widget.errors import ClusterError, first_line
@@ -16,8 +17,50 @@ __all__ = ["RayServer", "Reach"]
 
 _TRIES = 3  # before the connection itself is thought to be broken
 
-# One process has one connection to Ray, for all its widgets.
-_CONNECTING = threading.Lock()
+
+class _Connection:
+    """This process's connection to Ray, which has one for all widgets."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._address = ""  # of a connection that was made here; not of the user's own
+        self._failed = 0
+
+    def ask(self, address: str, question: Callable[[Any], RayServer]) -> RayServer:
+        """Connect to a cluster, and ask Ray there.
+
+        Raises
+        ------
+        ClusterError
+            No cluster answers, or this process is connected to another one.
+        Lost
+            Ray does not answer.
+        """
+        with self._lock:
+            if self._failed >= _TRIES:
+                places.leave()
+                self._address, self._failed = "", 0
+            if self._address and address not in (self._address, "auto"):
+                raise ClusterError(
+                    f"this kernel is connected to the cluster {self._address!r}, and Ray connects "
+                    f"a process to one at a time: restart the kernel for {address!r}, or use "
+                    f"cluster={self._address!r}"
+                )
+            ray, new = places.join(address)
+            if new:
+                self._address = address
+            try:
+                found = question(ray)
+            except ClusterError:
+                raise
+            except Exception as error:
+                self._failed += bool(self._address)
+                raise error if isinstance(error, Lost) else Lost(first_line(error)) from error
+            self._failed = 0
+            return found
+
+
+_connection = _Connection()
 
 
 class RayServer:
@@ -27,24 +70,20 @@ class RayServer:
         self._ray, self._place = ray, place
         self._client_mode = bool(ray.util.client.ray.is_connected())
 
-    def open(self, key: str, wish: dict[str, Any], client: str) -> dict[str, Any]:
-        """Begin or find a session."""
-        found: dict[str, Any] = self.call("open", key, wish, client)
-        return found
-
     def call(self, method: str, *given: Any) -> Any:
         """Call a method."""
+        return self._get(self._place.call.remote, method, *given)
+
+    def _get(self, method: Callable[..., Any], *given: Any) -> Any:
         try:
-            if method == "take":
-                return self._ray.get(self._place.take.remote(*given))
-            return self._ray.get(self._place.call.remote(method, *given))
+            return self._ray.get(method(*given))
         except Exception as error:  # noqa: BLE001  # Ray's own are many, and all mean one thing
             raise self._told(error) from None
 
     def batches(self, key: str, after: int) -> Iterator[tuple[int, list[Part]]]:
         """What a session says, for a while."""
         if self._client_mode:
-            number, parts = self.call("take", key, after)
+            number, parts = self._get(self._place.take.remote, key, after)
             if parts:
                 yield number, parts
             return
@@ -78,36 +117,19 @@ class Reach:
 
     def __init__(self, address: str):
         self._address = address
-        self._name = ""
-        self._failed = 0
+        self._found: places.NamedPlace | None = None
 
     def __call__(self) -> RayServer:
         """The server. ClusterError or :class:`.Lost` where there is none."""
-        with _CONNECTING:
-            if self._failed >= _TRIES:
-                places.leave()
-                self._failed = 0
-            self._failed += 1
-            ray = places.join(self._address)
-            try:
-                place = self._place(ray)
-            except (ClusterError, Lost):
-                raise
-            except Exception as error:
-                raise Lost(first_line(error)) from error
-        self._failed = 0
-        return RayServer(ray, place)
+        return _connection.ask(self._address, self._find)
 
-    def _place(self, ray: Any) -> Any:
-        if self._name:
-            try:
-                return places.named(ray, self._name)
-            except ValueError:
-                pass  # it ended: another may have come
+    def _find(self, ray: Any) -> RayServer:
+        before = self._found
+        if before is not None:
+            with contextlib.suppress(ValueError):  # it ended: another may have come
+                return RayServer(ray, places.named(ray, before.name))
         found = places.find(ray)
-        if found is None and self._name:
+        if found is None and before is not None and before.served:
             raise Lost("there is no server of sessions in the cluster now")
-        if found is None:
-            found = places.NamedPlace("sessions-0", places.start(ray, Rules(), stays=False)[0])
-        self._name = found.name
-        return found.actor
+        self._found = found or places.start(ray, Rules(), stays=False)[0]
+        return RayServer(ray, self._found.actor)

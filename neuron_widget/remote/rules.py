@@ -22,6 +22,7 @@ from neuron_widget.remote.wire import OWN, Wish, plain
 from neuron_widget.session import Settings
 from neuron_widget.session.arguments import check_arguments
 from neuron_widget.session.dictionaries import read_wish
+from neuron_widget.settings import RENDER
 from neuron_widget.version import __version__
 
 __all__ = ["Rules"]
@@ -89,8 +90,8 @@ class Rules:
             raise WrongType("an objective goes by its name")
         for name, most in self._limits().items():
             self._check_limit(name, options.get(name))
-            if most is not None and name not in options:
-                options[name] = min(most, _USUAL[name])
+            if most is not None and options.get(name) is None:
+                options[name] = min(most, RENDER[name].default or RENDER[name].usual)
         layer = wish.get("layer")
         return check_arguments(
             layer=self.layer if layer is None else _text("layer", layer),
@@ -125,7 +126,8 @@ class Rules:
             allowed = [Path(folder).expanduser().resolve() for folder in self.folders]
         except (OSError, ValueError, RuntimeError):
             wanted, allowed = Path(), []
-        if any(wanted.is_relative_to(folder) for folder in allowed):
+        # Not a pattern, which may mean files that lie elsewhere.
+        if any(wanted.is_relative_to(folder) for folder in allowed) and wanted.exists():
             return str(wanted)
         ways = [*dict.fromkeys((self.dataset, *_NAMED, *self.folders))]
         raise DatasetError(
@@ -172,11 +174,8 @@ class Rules:
 
     def _check_limit(self, name: str, value: Any) -> None:
         most = self._limits()[name]
-        if most is not None and isinstance(value, int | float) and value > most:
-            raise WrongValue(f"{name} {value:g} is more than this server gives; at most {most}")
-
-
-_USUAL = {"steps": 512, "size": 224}
+        if most is not None and value is not None and RENDER[name].check(value) > most:
+            raise WrongValue(f"{name} {value} is more than this server gives; at most {most}")
 
 
 def _text(name: str, value: Any, most: int = 4096) -> str:

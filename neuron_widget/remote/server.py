@@ -1,6 +1,6 @@
 """Sessions of many clients on one GPU: one copy of the network, one worker, one store.
 
-It is an ordinary class: Ray runs it in a process of its own, with a thread for each call.
+It is an ordinary class: Ray runs it in a process of its own, and its calls in threads.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+import weakref
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import WrongValue
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AWAY_S", "CALLS", "Sessions"]
 
-CALLS = ("open", "tell", "command", "answer", "close", "who", "load", "facts")
-"""Methods that a client may call."""
+CALLS = ("open", "tell", "command", "answer", "close", "who", "facts")
+"""Methods that are called from outside, besides those that wait for something to say."""
 
 AWAY_S = 600.0
 """Seconds that the session of a client that is not heard of is kept."""
@@ -41,6 +42,7 @@ STREAM_S = 20.0
 LEAVE_S = 600.0
 """Seconds without any session after which a server that nobody looks after ends itself."""
 
+_TIDY_S = 5.0
 _BATCHES = 64  # of one stream: Ray keeps account of each
 _LONGEST_KEY = 100
 
@@ -68,6 +70,7 @@ class Sessions:
         if self._store is not None:
             self._store.locks.take_turns = True
         self._empty_since = time.monotonic()
+        self._ended = threading.Event()
         threading.Thread(target=self._tidy, name="sessions-tidy", daemon=True).start()
 
     # -------------------------------------------------------------- clients
@@ -82,17 +85,16 @@ class Sessions:
         client = str(client)[:_LONGEST_KEY]
         with self._lock:
             desk = self._desks.get(key)
-            if desk is None:
-                self._check_room(client)
-            known = desk is not None
+        known = desk is not None
         if desk is None:
             # Not under the lock: a data set's path is looked at, on a disk that may be slow.
             settings = self._rules.settings(wish, self._store or False)
             with self._lock:
-                self._check_room(client)
-                common = (self._rules, self._worker, self._networks.load, self._together)
-                desk = Desk(client, settings, *common)
-                self._desks[key] = desk
+                desk = self._desks.get(key)  # asked for twice
+                if desk is None:
+                    self._check_room(client)
+                    common = (self._rules, self._worker, self._networks.load, self._together)
+                    desk = self._desks[key] = Desk(client, settings, *common)
         return {"known": known, "after": desk.greet()}
 
     def _check_room(self, client: str) -> None:
@@ -103,7 +105,8 @@ class Sessions:
         if self._rules.views is not None and own >= self._rules.views:
             raise WrongValue(
                 f"{client or 'this client'} has {own} widgets at work here already, which is the "
-                "limit; close one: w.close(), or restart the kernel of another notebook"
+                "limit; close one: w.close(), or end the kernel of another notebook. One that was "
+                f"killed counts for another {SILENT_S:.0f} s"
             )
         if len(self._desks) >= self._rules.sessions:
             raise WrongValue(f"there are {len(self._desks)} sessions here, which is the limit")
@@ -127,7 +130,7 @@ class Sessions:
             raise ValueError(f"no session answers {name!r}")
         return ANSWERS[name](desk, given)
 
-    def stream(self, key: str, after: int) -> Generator[tuple[int, list[Part]], None, None]:
+    async def stream(self, key: str, after: int) -> AsyncIterator[tuple[int, list[Part]]]:
         """What a session has to say, as it says it; it ends after a while: ask for the next one."""
         desk = self._desk(key)
         end, greeted = time.monotonic() + STREAM_S, desk.greeted
@@ -135,27 +138,14 @@ class Sessions:
             left = end - time.monotonic()
             if left <= 0 or desk.greeted != greeted or self._desks.get(key) is not desk:
                 return
-            last, parts = desk.take(after, min(left, 1.0))
+            last, parts = await desk.take(after, left)
             if parts:
                 after = last
                 yield last, parts
 
-    async def stream_later(self, key: str, after: int) -> AsyncIterator[tuple[int, list[Part]]]:
-        """The same; no thread waits."""
-        desk = self._desk(key)
-        end, greeted = time.monotonic() + STREAM_S, desk.greeted
-        for _ in range(_BATCHES):
-            left = end - time.monotonic()
-            if left <= 0 or desk.greeted != greeted or self._desks.get(key) is not desk:
-                return
-            last, parts = await desk.take_later(after, min(left, 1.0))
-            if parts:
-                after = last
-                yield last, parts
-
-    async def take_later(self, key: str, after: int) -> tuple[int, list[Part]]:
+    async def take(self, key: str, after: int) -> tuple[int, list[Part]]:
         """The next that a session has to say, for clients that Ray gives no streams."""
-        return await self._desk(key).take_later(after, STREAM_S / 2)
+        return await self._desk(key).take(after, STREAM_S / 2)
 
     def close(self, key: str) -> None:
         """End a session."""
@@ -167,6 +157,7 @@ class Sessions:
 
     def end(self) -> None:
         """End all sessions, and the worker."""
+        self._ended.set()
         for key in list(self._desks):
             self.close(key)
         self._worker.close()
@@ -195,17 +186,17 @@ class Sessions:
             for desk in desks
         ]
 
-    def load(self) -> int:
-        """How many sessions there are."""
-        return len(self._desks)
-
     def facts(self) -> dict[str, Any]:
-        """Process and memory, for benchmarks: bytes in use that no other process shares."""
-        return {"pid": os.getpid(), "sessions": len(self._desks), "networks": len(self._networks)}
+        """How many sessions there are, and of what."""
+        return {
+            "pid": os.getpid(),
+            "sessions": len(self._desks),
+            "networks": len(self._networks),
+            "served": self._leave is None,
+        }
 
     def _tidy(self) -> None:
-        while True:
-            time.sleep(5.0)
+        while not self._ended.wait(_TIDY_S):
             now = time.monotonic()
             with self._lock:
                 silent = {key: now - desk.heard for key, desk in self._desks.items()}
@@ -225,7 +216,7 @@ class Networks:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, str, str], VisionModel] = {}
+        self._open: dict[tuple[str, str, str], tuple[VisionModel, weakref.WeakSet[Any]]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -233,13 +224,19 @@ class Networks:
     def load(
         self, model: Any, *, weights: Any, device: Any, report: Callable[[str], None]
     ) -> VisionModel:
-        """As ``load_model``."""
+        """As ``load_model``. Networks that nobody looks into any more make room for others."""
         from neuron_widget.networks.zoo import load_model
 
         name = (str(model), str(weights), str(device))
         with self._lock:
             if name not in self._open:
+                for other, (_, used) in list(self._open.items()):
+                    if not used:
+                        del self._open[other]
                 opened = load_model(model, weights=weights, device=device, report=report)
                 _ = opened.layers, opened.identity
-                self._open[name] = opened
-            return self._open[name].sibling()
+                self._open[name] = opened, weakref.WeakSet()
+            opened, used = self._open[name]
+            sibling = opened.sibling()
+            used.add(sibling)
+            return sibling

@@ -59,9 +59,9 @@ class FrameWindow:
         else:
             self._visible[view] = visible
 
-    def names(self) -> list[str]:
-        """What the views are called."""
-        return list(self._visible)
+    def by_name(self) -> dict[str, bool]:
+        """The views, and whether each is in sight."""
+        return dict(self._visible)
 
     @property
     def views(self) -> int:

@@ -99,10 +99,9 @@ class Previews:
         model, together = state.model, state.together
         assert model is not None
         how = self._quick(layer, recipe)
-        what = (model.identity, layer, recipe)
         try:
             while neurons := self._next(layer):
-                if together is not None and not together.may_make(state, what):
+                if together is not None and not together.may_make(state, recipe, layer):
                     yield Pause(_TURN_S)  # they come from the session that makes them
                     continue
                 on_batch((yield from render_steps(model, layer, neurons, **how)))

@@ -18,8 +18,6 @@ __all__ = ["Together"]
 class Member(Protocol):
     """A session's state."""
 
-    closed: bool
-
     @property
     def network(self) -> Network | None:
         """The network whose results are shown."""
@@ -38,6 +36,8 @@ class _News(NamedTuple):
 
 class Together:
     """Thumbnails that one session makes, all have; and previews of a layer one of them makes.
+
+    Not of a dictionary's layer (``mixed4a/nmf32``): each session has learnt its own.
 
     Attributes
     ----------
@@ -65,9 +65,12 @@ class Together:
             self._members = [member for member in self._members if member is not state]
         self.free(state)
 
-    def may_make(self, state: Member, what: Hashable) -> bool:
-        """Whether this session makes something: no other does."""
+    def may_make(self, state: Member, recipe: Recipe, layer: str) -> bool:
+        """Whether this session makes a layer's previews: no other does."""
+        if state.network is None or "/" in layer:
+            return True
         with self._lock:
+            what = state.network.identity, recipe, layer
             return self._makers.setdefault(what, state) is state
 
     def free(self, state: Member) -> None:
@@ -79,7 +82,7 @@ class Together:
 
     def tell(self, state: Member, recipe: Recipe, layer: str, made: dict[int, Thumb]) -> None:
         """A session has new thumbnails. Returns at once: the others have locks of their own."""
-        if state.network is not None:
+        if state.network is not None and "/" not in layer:
             self._news.put(_News(state, state.network.identity, recipe, layer, made))
 
     def _pass_on(self) -> None:
@@ -89,5 +92,5 @@ class Together:
                 others = [member for member in self._members if member is not news.maker]
             for other in others:
                 network = other.network
-                if network is not None and network.identity == news.identity and not other.closed:
+                if network is not None and network.identity == news.identity:
                     other.take_thumbs(news.recipe, news.layer, news.made)

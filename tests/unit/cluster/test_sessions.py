@@ -61,7 +61,7 @@ if len(sys.argv) > 3:
     found["back"] = [w.status, w.neuron, hashlib.sha256(w.image.tobytes()).hexdigest()]
 w.close()
 time.sleep(1)
-found["left"] = ray.get(place.call.remote("load"))
+found["left"] = ray.get(place.call.remote("facts"))["sessions"]
 found["torch at the end"] = "torch" in sys.modules
 print(json.dumps(found))
 """
@@ -229,6 +229,36 @@ def test_wrong_arguments(how: dict[str, Any], words: str) -> None:
 
     with pytest.raises((TypeError, ValueError), match=words):
         NeuronWidget("mixed4a", **how)
+
+
+def test_one_process_has_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    from neuron_widget.remote import places
+    from neuron_widget.remote.link import Lost
+    from neuron_widget.remote.ray_server import RayServer, _Connection
+
+    joined: list[str] = []
+    left: list[str] = []
+    monkeypatch.setattr(places, "leave", lambda: left.append(joined.pop()))
+
+    def join(address: str) -> tuple[Any, bool]:
+        joined.extend([] if joined else [address])
+        return address, joined == [address] and not left
+
+    def fail(_: Any) -> RayServer:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(places, "join", join)
+    connection = _Connection()
+    connection.ask("ray://a:1", lambda _: None)  # type: ignore[arg-type,return-value]
+    connection.ask("auto", lambda _: None)  # type: ignore[arg-type,return-value]
+    for _ in range(5):
+        with pytest.raises(ClusterError, match="connected to the cluster 'ray://a:1'"):
+            connection.ask("ray://b:1", lambda _: None)  # type: ignore[arg-type,return-value]
+    for tried in range(4):
+        assert left == ([] if tried < 3 else ["ray://a:1"])
+        with pytest.raises(Lost, match="gone"):
+            connection.ask("ray://a:1", fail)
+    assert left == ["ray://a:1"]
 
 
 def test_who_waits_for_what() -> None:

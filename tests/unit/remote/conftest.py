@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,17 +52,19 @@ class Here:
             raise Lost("the process died")
         return getattr(self.sessions, method)(*given)
 
-    def open(self, key: str, wish: dict[str, Any], client: str) -> dict[str, Any]:
-        return self.call("open", key, wish, client)
-
     def batches(self, key: str, after: int) -> Iterator[Any]:
         sessions = self.sessions
         if sessions is None:
             raise Lost("the process died")
-        for said in sessions.stream(key, after):
-            if self.sessions is not sessions:
-                raise Lost("the process died")
-            yield said
+        stream, loop = sessions.stream(key, after), asyncio.new_event_loop()
+        try:
+            while (said := loop.run_until_complete(anext(stream, None))) is not None:
+                if self.sessions is not sessions:
+                    break
+                yield said
+        finally:
+            loop.run_until_complete(stream.aclose())  # type: ignore[attr-defined]
+            loop.close()
         if self.sessions is not sessions:
             raise Lost("the process died")
 
@@ -113,7 +116,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(folder: Path, tmp_path: Path) -> Iterator[Here]:
+def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+    monkeypatch.setattr("neuron_widget.remote.server.STREAM_S", 1.0)
     rules = Rules(
         confined=True,
         model="efficientnet_lite0",

@@ -71,7 +71,8 @@ def test_it_shows_what_a_session_here_shows(client: Open, folder: Path, tmp_path
 def test_commands_are_done_in_order_and_errors_come_back(client: Open) -> None:
     far = client(auto=False)
     session, state = far.session, far.session.state
-    session.select(neuron=5)  # before there is a line
+    far.say("select", seq=1, target=_neuron(4), steps=4, settled=True)  # before there is a line
+    session.select(neuron=5)
     assert state.neuron == 5
     far.waiting.until_open()
     assert str(state.target) == "blocks.1:5"
@@ -188,8 +189,11 @@ def test_who_waits_when_it_is_lost_hears_of_it(client: Open, server: Any) -> Non
         far.waiting.until_done(job)
 
 
-def test_a_client_that_is_slow_gets_a_snapshot(client: Open, monkeypatch: Any) -> None:
-    monkeypatch.setattr("neuron_widget.remote.desk.MOST", 8)
+@pytest.mark.parametrize(("name", "most"), [("MOST", 8), ("MOST_BYTES", 5000)])
+def test_a_client_that_is_slow_gets_a_snapshot(
+    client: Open, monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    monkeypatch.setattr(f"neuron_widget.remote.desk.{name}", most)
     far = client()
     far.say("ready", view="a")
     far.waiting.until_idle(120)
@@ -232,7 +236,7 @@ def test_what_one_renders_all_have_and_closing_frees(client: Open, server: Any) 
     assert [row["client"] for row in sessions.who()] == [many[0].session._link._client] * 4
     for one in many:
         one.session.close()
-    many[0].until(lambda: sessions.load() == 0)
+    many[0].until(lambda: sessions.facts()["sessions"] == 0)
     assert not sessions._together._members
     many[0].until(lambda: not sessions._worker._jobs)
 
@@ -251,16 +255,23 @@ def test_nobody_starves(client: Open, server: Any) -> None:
         assert one.session.result().steps == 64
 
 
-def test_a_silent_client_ends_its_work_and_then_its_session(
-    client: Open, server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_clients_views_are_gone_until_it_is_heard(client: Open, server: Any) -> None:
     far = client()
     far.say("ready", view="a")
+    far.say("ready", view="b")
     far.waiting.until_idle(120)
     (desk,) = server.sessions._desks.values()
-    far.until(lambda: desk.session.state.frames.views == 1)
+    frames = desk.session.state.frames
+    far.until(lambda: frames.by_name() == {"a": True, "b": True})
     desk.nobody_looks()
-    assert desk.session.state.frames.views == 0
+    far.until(lambda: frames.by_name() == {"a": True, "b": True})
+    # A view that went while the line was broken does not come back.
+    server.sessions, there = None, server.sessions
+    far.until(lambda: not far.session._link.connected)
+    far.say("visible", view="b", visible=False, gone=True)
+    server.sessions = there
+    far.until(lambda: far.session._link.connected)
+    far.until(lambda: frames.by_name() == {"a": True})
 
 
 def test_limits_of_a_student(client: Open, server: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from neuron_widget.errors import (
@@ -53,6 +54,7 @@ def test_what_is_not_said_is_as_the_server_has_it(rules: Rules) -> None:
         rules.dataset,
     )
     assert (settings.steps, settings.options["size"]) == (64, 96)
+    assert rules.settings(wish(options={"size": None}), False).options["size"] == 96
     free = Rules().settings(wish(layer="mixed4a", dataset="samples"), False)
     assert (free.model, free.layer, free.steps) == ("inceptionv1", "mixed4a", 512)
 
@@ -66,10 +68,13 @@ def test_what_is_not_said_is_as_the_server_has_it(rules: Rules) -> None:
         ({"dataset": "SECRET"}, DatasetError, "does not look into"),
         ({"dataset": "DOTS"}, DatasetError, "does not look into"),
         ({"dataset": "imagenette"}, DatasetError, "does not look into"),
+        ({"dataset": "PATTERN"}, DatasetError, "does not look into"),
         ({"dataset": 3}, WrongType, "must be a text"),
         ({"neuron": 24}, ValueError, "0 to 23"),
         ({"options": {"steps": 65}}, WrongValue, "at most 64"),
         ({"options": {"size": 97}}, WrongValue, "at most 96"),
+        ({"options": {"steps": np.int64(65)}}, WrongValue, "at most 64"),
+        ({"options": {"steps": "65"}}, WrongType, "must be an integer"),
         ({"options": {"start": "/etc/passwd"}}, WrongValue, "a file of the server"),
         ({"options": {"spectrum": "/etc/passwd"}}, WrongValue, "a file of the server"),
         ({"options": {"objective": len}}, WrongType, "by its name"),
@@ -81,7 +86,12 @@ def test_what_is_not_said_is_as_the_server_has_it(rules: Rules) -> None:
 def test_wishes_that_are_refused(
     said: dict[str, Any], error: type[Exception], words: str, rules: Rules, tmp_path: Path
 ) -> None:
-    places = {"SECRET": tmp_path / "secret", "DOTS": tmp_path / "more" / ".." / "secret"}
+    more = tmp_path / "more"
+    places = {
+        "SECRET": tmp_path / "secret",
+        "DOTS": more / ".." / "secret",
+        "PATTERN": more / "{..,x}" / "secret",
+    }
     said = {name: str(places.get(str(value), "")) or value for name, value in said.items()} | {
         name: value for name, value in said.items() if str(value) not in places
     }
