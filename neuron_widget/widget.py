@@ -396,7 +396,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         with self._updates.held():
             try:
                 self._session.select(**{change["name"]: change["new"]})
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, NeuronWidgetError):
                 self._updates.request()  # the trait goes back to what is shown
                 raise
 

@@ -331,6 +331,6 @@ class FarSession(WithResults):
 def _client() -> str:
     try:
         user = os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
-    except (OSError, KeyError):
+    except (ImportError, KeyError, OSError):
         user = "somebody"
     return f"{user}@{socket.gethostname()}"
