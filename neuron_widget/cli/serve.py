@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from neuron_widget.cli.jobs import Opened
 from neuron_widget.cli.output import Stopped, show
 from neuron_widget.cli.scans import fill_store
+from neuron_widget.cluster.connection import environment_for
 from neuron_widget.errors import ClusterError, DatasetError, WrongValue, first_line
 from neuron_widget.names import path_as_typed
 from neuron_widget.settings import RENDER, SCAN, defaults
@@ -157,14 +158,16 @@ def _clients(ray: Any, host: str, port: int) -> Iterator[None]:
     near = "127.0.0.1" if host in _EVERYWHERE else host
     if _listens(near, port):
         raise WrongValue(f"port {port} is in use already; expected a free one: --port")
+    cluster = ray.get_runtime_context().gcs_address
     command = [sys.executable, "-m", "ray.util.client.server", "--mode", "legacy"]
-    where = ["--address", ray.get_runtime_context().gcs_address, "--host", host]
+    # Ray takes half as many clients as threads, and each widget of theirs waits in one or two.
+    more = {"RAY_CLIENT_SERVER_MAX_THREADS": "1000", **environment_for(cluster)}
     server = subprocess.Popen(
-        [*command, *where, "--port", str(port)],
+        [*command, "--address", cluster, "--host", host, "--port", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # Ray takes half as many clients, and each widget of theirs waits in one or two.
-        env={**os.environ, "RAY_CLIENT_SERVER_MAX_THREADS": "1000"},
+        env={**os.environ, **more},
+        start_new_session=True,  # Ctrl-C is for this one, which ends that
     )
     try:
         _await(server, near, port)

@@ -16,7 +16,7 @@ from typing import Any
 from neuron_widget.errors import ClusterError, WrongType, first_line
 from neuron_widget.setting import check_int
 
-__all__ = ["Where", "connect", "connected", "import_ray", "pack", "unpack"]
+__all__ = ["Where", "connect", "connected", "environment_for", "import_ray", "pack", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,11 @@ def _loopback() -> Iterator[None]:
 
 
 _REACHABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
+
+def environment_for(address: str) -> dict[str, str]:
+    """What a process of another's needs besides to join a cluster: one of this machine alone."""
+    return {_REACHABLE: "0"} if address.startswith("127.") else {}
 
 
 def _signal_handler() -> Any:

@@ -33,4 +33,4 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
 
 def test_no_part_knows_the_session() -> None:
     who = {name for name in NAMES if "session" in imports(ROOM / f"{name}.py")}
-    assert who == {"handle", "waiting"}  # they stand above it
+    assert who == {"handle"}  # it stands above it
