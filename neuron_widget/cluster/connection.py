@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -133,6 +134,11 @@ def connect(ray: Any, address: str, *, client: bool = False) -> None:
             f"{address} is the address of a Ray client server, which this does not use; expected "
             "the cluster's own: run the command on one of its machines, with 'auto' or 'host:6379'"
         )
+    if address.startswith("ray://"):
+        # Then whoever waits hears that the line is lost; Ray lets them wait for 30 s otherwise.
+        os.environ.setdefault("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "3")
+        logging.getLogger("ray.util.client").setLevel(logging.ERROR)  # says it besides us
+        _take_token()
     try:
         ray.init(address, **how)
     except ImportError as error:
@@ -145,8 +151,19 @@ def connect(ray: Any, address: str, *, client: bool = False) -> None:
         raise ClusterError(
             f"no Ray cluster answers at {named or _known()} ({first_line(error)}); expected "
             "'auto', 'local' to start one on this machine, or the host:port that `ray start "
-            "--head` printed"
+            "--head` printed. One that asks for a token says nothing without it: RAY_AUTH_TOKEN"
         ) from error
+
+
+def _take_token() -> None:
+    """Show a token that is at hand, as Ray does by itself but for a client server's address."""
+    from ray._private.authentication import authentication_token_setup as setup
+
+    with contextlib.suppress(AttributeError, TypeError):  # of another version of Ray
+        loader = setup.AuthenticationTokenLoader.instance()
+        if os.environ.get(_MODE) is None and loader.has_token(ignore_auth_mode=True):
+            os.environ[_MODE] = "token"
+            setup.Config.initialize("")  # it is read once
 
 
 def _start(ray: Any, how: dict[str, Any], tries: int = 3) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "asks_for_token",
     "find",
     "join",
+    "joined",
     "leave",
     "named",
     "start",
@@ -63,10 +64,17 @@ def join(address: str) -> tuple[Any, bool]:
     return ray, True
 
 
+def joined() -> bool:
+    """Whether there is a connection, as far as Ray knows."""
+    return bool(import_ray().is_initialized())
+
+
 def leave() -> None:
     """Give up a connection that is broken, so that :func:`join` makes another."""
-    with contextlib.suppress(Exception):
-        import_ray().shutdown()
+    ray = import_ray()
+    for end in (ray.util.client.ray.disconnect, ray.shutdown):  # the first: of a client, as well
+        with contextlib.suppress(Exception):
+            end()
 
 
 def asks_for_token() -> bool:

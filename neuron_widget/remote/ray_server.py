@@ -37,7 +37,7 @@ class _Connection:
             Ray does not answer.
         """
         with self._lock:
-            if self._failed >= _TRIES:
+            if self._address and (self._failed >= _TRIES or not places.joined()):
                 places.leave()
                 self._address, self._failed = "", 0
             if self._address and address not in (self._address, "auto"):

@@ -248,6 +248,7 @@ def test_one_process_has_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("gone")
 
     monkeypatch.setattr(places, "join", join)
+    monkeypatch.setattr(places, "joined", lambda: bool(joined))
     connection = _Connection()
     connection.ask("ray://a:1", lambda _: None)  # type: ignore[arg-type,return-value]
     connection.ask("auto", lambda _: None)  # type: ignore[arg-type,return-value]
