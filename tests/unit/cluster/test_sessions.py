@@ -238,28 +238,35 @@ def test_one_process_has_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
     joined: list[str] = []
     left: list[str] = []
-    monkeypatch.setattr(places, "leave", lambda: left.append(joined.pop()))
 
     def join(address: str) -> tuple[Any, bool]:
-        joined.extend([] if joined else [address])
-        return address, joined == [address] and not left
+        new = not joined
+        joined.extend([address] if new else [])
+        return None, new
 
     def fail(_: Any) -> RayServer:
         raise ConnectionError("gone")
 
     monkeypatch.setattr(places, "join", join)
     monkeypatch.setattr(places, "joined", lambda: bool(joined))
+    monkeypatch.setattr(places, "leave", lambda: left.append(joined.pop()))
+    server = RayServer.__new__(RayServer)
     connection = _Connection()
-    connection.ask("ray://a:1", lambda _: None)  # type: ignore[arg-type,return-value]
-    connection.ask("auto", lambda _: None)  # type: ignore[arg-type,return-value]
+    assert connection.ask("ray://a:1", lambda _: server) is server
+    assert connection.ask("auto", lambda _: server) is server
     for _ in range(5):
         with pytest.raises(ClusterError, match="connected to the cluster 'ray://a:1'"):
-            connection.ask("ray://b:1", lambda _: None)  # type: ignore[arg-type,return-value]
-    for tried in range(4):
-        assert left == ([] if tried < 3 else ["ray://a:1"])
+            connection.ask("ray://b:1", lambda _: server)
+    for _ in range(3):
         with pytest.raises(Lost, match="gone"):
             connection.ask("ray://a:1", fail)
-    assert left == ["ray://a:1"]
+        assert not left
+    assert connection.ask("ray://a:1", lambda _: server) is server
+    assert (left, joined) == (["ray://a:1"], ["ray://a:1"])
+    joined.clear()  # Ray gave it up
+    monkeypatch.setattr(places, "leave", lambda: left.append("again"))
+    assert connection.ask("ray://b:1", lambda _: server) is server
+    assert left == ["ray://a:1", "again"]
 
 
 def test_who_waits_for_what() -> None:

@@ -1,0 +1,80 @@
+"""A widget in JupyterLab whose session is in a Ray actor, which is killed and comes back."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.cluster]
+
+SLOW = 120_000
+
+CELL = """
+import os
+os.environ.update(RAY_TMPDIR={folder!r}, NEURON_WIDGET_STORE={store!r}, OMP_NUM_THREADS="1")
+os.environ.pop("RAY_ADDRESS", None)
+from neuron_widget import NeuronWidget
+w = NeuronWidget("blocks.1", model="efficientnet_lite0", neuron=7, steps=8, size=64,
+                 dataset={photos!r}, cluster="local")
+w
+"""
+ASKED = 'import sys; print("torch:", "torch" in sys.modules, "image:", w.image.size)'
+
+
+@pytest.fixture
+def ray_folder() -> Iterator[Path]:
+    """Where Ray puts its sockets, whose names must be short."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed (make test-cluster)")
+    folder = Path(tempfile.mkdtemp(prefix="nw-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_of(kernels: int) -> psutil.Process:
+    """The actor, among the processes that JupyterLab's kernels have started."""
+    every = psutil.Process(kernels).children(recursive=True)
+    (found,) = [one for one in every if one.cmdline()[:1] == ["ray::Server"]]
+    return found
+
+
+def test_a_session_that_is_lost_is_said_and_found(
+    open_notebook: Any, folder: Path, ray_folder: Path, tmp_path: Path
+) -> None:
+    cell = CELL.format(folder=str(ray_folder), store=str(tmp_path / "store"), photos=str(folder))
+    notebook = open_notebook(cell, ASKED)
+    page = notebook.page
+    widget = page.locator(".neuron-widget")
+    picture = widget.locator(".nw-picture img")
+    tiles = widget.get_by_role("group", name="Most activating").get_by_role("button")
+    lost = widget.get_by_text("The connection is lost")
+
+    notebook.wait_for_kernel()
+    notebook.command("notebook:run-cell-and-select-next")
+    expect(widget.get_by_text("Connecting to the cluster")).to_be_visible(timeout=SLOW)
+    expect(picture).to_be_visible(timeout=SLOW)
+    expect(tiles).to_have_count(9, timeout=SLOW)
+    expect(widget.get_by_text("Rendered", exact=False).first).to_be_visible(timeout=SLOW)
+
+    os.kill(server_of(notebook.lab.server.pid).pid, signal.SIGKILL)
+    expect(lost).to_be_visible(timeout=SLOW)
+    expect(picture).to_be_visible()
+    expect(tiles).to_have_count(9)
+
+    expect(lost).to_have_count(0, timeout=SLOW)
+    widget.get_by_role("spinbutton", name="Neuron number").fill("3")
+    page.keyboard.press("Enter")
+    expect(picture).to_have_attribute("alt", re.compile("neuron 3"), timeout=SLOW)
+    notebook.command("notebook:run-cell-and-select-next")
+    expect(page.get_by_text("torch: False image: (64, 64)")).to_be_visible(timeout=SLOW)
