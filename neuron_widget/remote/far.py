@@ -145,7 +145,7 @@ class FarSession(WithResults):
         """The server does not answer."""
         state = self.state
         _log.info("lost: %s", error)
-        state.interrupt("until the connection is back")
+        state.interrupt("waits until the connection is back")
         state.fail("network", LOST, ClusterError(_STAYS))
         self._lost = state._shown.get("error network")
         state.status = "connection lost"

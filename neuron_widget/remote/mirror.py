@@ -193,7 +193,7 @@ class Mirror(State):
         """Say that nothing goes on for now."""
         for key, message in list(self._shown.items()):
             if key.startswith("progress") and message["state"] in ACTIVE:
-                self.show(key, {**message, "state": "waiting", "note": note})
+                self.show(key, {**message, "state": "elsewhere", "note": note})
 
     def end_waiting(self) -> None:
         """Nothing of what went on before goes on by itself."""
