@@ -33,8 +33,8 @@ test-hosts: here-hosts front browser managers
 	$(BIN)/python -m pytest -m hosts $(or $(ARGS),tests/browser/hosts)
 
 # Ray starts many processes, and takes a minute to be killed in all ways.
-test-cluster: here-cluster
-	$(BIN)/python -m pytest -m cluster $(or $(ARGS),tests/unit/cluster)
+test-cluster: here-cluster front browser
+	$(BIN)/python -m pytest -m cluster $(or $(ARGS),tests/unit/cluster tests/browser/test_remote.py)
 
 hosts-table: export NEURON_WIDGET_HOSTS_TABLE := 1
 hosts-table: here-hosts front browser managers

@@ -192,7 +192,7 @@ def measure(students: int, model: str, layer: str, steps: int) -> dict[str, Any]
     try:
         with connected(Where("local")) as ray:
             rules = Rules(model=model, layer=layer, store=str(base / "store"))
-            (actor,) = places.start(ray, rules, stays=True)
+            ((_, actor, _),) = places.start(ray, rules, stays=True)
             pages = [Page(far(actor, ray, options, "student 0"))]
             for neuron in range(STORED):  # what will be looked up
                 pages[0].session.select(neuron=neuron)

@@ -50,6 +50,8 @@ def serve_class(
     from neuron_widget.cluster.connection import Where, connected
     from neuron_widget.remote import places
 
+    if _listens(_near(host), port):
+        raise WrongValue(f"port {port} is in use already; expected a free one: --port")
     rules = _rules(opened, data, allow, limits, device)
     with connected(Where(address, device=device)) as ray:
         check_bind(host, tokens=places.asks_for_token())
@@ -74,8 +76,8 @@ def serve_class(
             lines = [f"{layer} of {title} is served. Students type:", "", f"    {line}", ""]
             if places.asks_for_token():
                 lines.append(
-                    f"with RAY_AUTH_MODE=token and the token in RAY_AUTH_TOKEN (here it is in "
-                    f"{places.token_file()}). Ctrl-C ends it."
+                    f"with the token in RAY_AUTH_TOKEN, unless they find it in {places.token_file()}"
+                    " as well. Ctrl-C ends it."
                 )
             show({"line": line, "address": place, "servers": len(actors)}, as_json, lines)
             _watch(ray, actors, rules, as_json)
@@ -155,9 +157,6 @@ def _outside(host: str) -> str:
 @contextlib.contextmanager
 def _clients(ray: Any, host: str, port: int) -> Iterator[None]:
     """A Ray client server: one process for all students, who are no part of the cluster."""
-    near = "127.0.0.1" if host in _EVERYWHERE else host
-    if _listens(near, port):
-        raise WrongValue(f"port {port} is in use already; expected a free one: --port")
     cluster = ray.get_runtime_context().gcs_address
     command = [sys.executable, "-m", "ray.util.client.server", "--mode", "legacy"]
     # Ray takes half as many clients as threads, and each widget of theirs waits in one or two.
@@ -170,7 +169,7 @@ def _clients(ray: Any, host: str, port: int) -> Iterator[None]:
         start_new_session=True,  # Ctrl-C is for this one, which ends that
     )
     try:
-        _await(server, near, port)
+        _await(server, _near(host), port)
         yield
     finally:
         server.terminate()
@@ -179,6 +178,11 @@ def _clients(ray: Any, host: str, port: int) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _near(host: str) -> str:
+    """What this machine itself calls the host that is listened to."""
+    return "127.0.0.1" if host in _EVERYWHERE else host
 
 
 def _listens(host: str, port: int) -> bool:
