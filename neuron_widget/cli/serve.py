@@ -76,8 +76,8 @@ def serve_class(
             lines = [f"{layer} of {title} is served. Students type:", "", f"    {line}", ""]
             if places.asks_for_token():
                 lines.append(
-                    f"with the token in RAY_AUTH_TOKEN, unless they find it in {places.token_file()}"
-                    " as well. Ctrl-C ends it."
+                    "with the token in RAY_AUTH_TOKEN, unless they find it, too, in "
+                    f"{places.token_file()}. Ctrl-C ends it."
                 )
             show({"line": line, "address": place, "servers": len(actors)}, as_json, lines)
             _watch(ray, actors, rules, as_json)
