@@ -132,11 +132,11 @@ def slider(page: Page, layer: str, steps: int) -> list[float]:
     return found
 
 
-def frames(page: Page, layer: str, steps: int) -> float:
-    """Frames a second while an image forms."""
+def frames(page: Page, layer: str, neuron: int, steps: int) -> float:
+    """Frames a second while an image forms, which nobody has."""
     since = len(page.came)
-    page.say(kind="start", target=target(layer, STORED + 30), steps=steps)
-    page.until(since, "image", STORED + 30)
+    page.say(kind="start", target=target(layer, neuron), steps=steps)
+    page.until(since, "image", neuron)
     when = [at for at, m in page.came[since:] if m["kind"] == "frame"]
     return (len(when) - 1) / (when[-1] - when[0])
 
@@ -183,7 +183,8 @@ def of_kernel(layer: str, model: str, address: str) -> dict[str, list[float]]:
     return found
 
 
-def measure(students: int, model: str, layer: str, steps: int) -> dict[str, Any]:
+def measure(students: int, model: str, layer: str, steps: int) -> None:
+    """Measure everything, and print what was found, also where it ends early."""
     base = Path(tempfile.mkdtemp(prefix="nw-"))
     os.environ["RAY_TMPDIR"] = str(base)
     options: dict[str, Any] = {"layer": layer, "model": model, "auto": False, "previews": False}
@@ -197,7 +198,7 @@ def measure(students: int, model: str, layer: str, steps: int) -> dict[str, Any]
             for neuron in range(STORED):  # what will be looked up
                 pages[0].session.select(neuron=neuron)
                 pages[0].waiting.until_done(pages[0].session.render())
-            found["frames a second, far"] = frames(pages[0], layer, 20 * steps)
+            found["frames a second, far"] = frames(pages[0], layer, STORED + 30, 20 * steps)
             far_s = slider(pages[0], layer, steps)
             one = memory(actor, ray)
             names = [f"student {i}" for i in range(1, students)]
@@ -212,14 +213,16 @@ def measure(students: int, model: str, layer: str, steps: int) -> dict[str, Any]
                     layer, model, "ray://127.0.0.1:23461"
                 )
         local = Page(here(base / "store", options))
-        found["frames a second, here"] = frames(local, layer, 20 * steps)
+        found["frames a second, here"] = frames(local, layer, STORED + 31, 20 * steps)
         here_s = slider(local, layer, steps)
         for name, seconds in (("far", far_s), ("here", here_s)):
             found[f"slider to stored image, {name}, ms"] = 1e3 * statistics.median(seconds)
         local.session.close()
     finally:
         shutil.rmtree(base, ignore_errors=True)
-    return found
+        for name, value in found.items():
+            told = f"{value:.1f}" if isinstance(value, float) else json.dumps(value)
+            print(f"{name:>40}  {told}")
 
 
 def together(pages: list[Page], layer: str, steps: int) -> dict[str, Any]:
@@ -260,10 +263,7 @@ def main() -> int:
     parser.add_argument("--layer", default="blocks.4")
     parser.add_argument("--steps", type=int, default=16)
     given = parser.parse_args()
-    found = measure(given.students, given.model, given.layer, given.steps)
-    for name, value in found.items():
-        told = f"{value:.1f}" if isinstance(value, float) else json.dumps(value)
-        print(f"{name:>40}  {told}")
+    measure(given.students, given.model, given.layer, given.steps)
     return 0
 
 

@@ -99,7 +99,7 @@ def _rules(
     store = opened.store
     return Rules(
         confined=True,
-        model=model,
+        model=model or opened.model.name,
         weights=_absolute(weights),
         layer=opened.layer,
         dataset=_absolute(data) or "samples",

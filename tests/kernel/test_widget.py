@@ -359,7 +359,7 @@ def test_buffers_of_a_page_message_arrive_whole(kernel: Kernel, make: Any) -> No
     widget = make()
     ready(kernel, widget)
     kernel.run(
-        "import neuron_widget.widget as half\n"
+        "import neuron_widget.remote.here as half\n"
         "handle, arrived = half.handle_message, []\n"
         "def spy(session, message, buffers=()):\n"
         "    arrived.append((message['kind'], [bytes(b) for b in buffers]))\n"
