@@ -203,9 +203,10 @@ def measure(students: int, model: str, layer: str, steps: int) -> None:
             one = memory(actor, ray)
             names = [f"student {i}" for i in range(1, students)]
             pages += [Page(far(actor, ray, options, name)) for name in names]
-            found |= together(pages, layer, 5 * steps)
             found["actor, 1 session, MB"] = one
             found[f"actor, {students} sessions, MB"] = memory(actor, ray)
+            found |= together(pages, layer, 5 * steps)
+            found[f"actor, {students} that have rendered at once, MB"] = memory(actor, ray)
             for page in pages:
                 page.session.close()
             with _clients(ray, "127.0.0.1", 23461):
@@ -243,6 +244,9 @@ def together(pages: list[Page], layer: str, steps: int) -> dict[str, Any]:
     ]
     for i, page in enumerate(pages):
         page.until(counts[i], "image", STORED + 50 + i)
+    told = [
+        done_at(page, count, begin + max(first)) for page, count in zip(pages, counts, strict=True)
+    ]
     seen = [
         sum(m["kind"] == "frame" for _, m in page.came[count:])
         for page, count in zip(pages, counts, strict=True)
@@ -252,8 +256,17 @@ def together(pages: list[Page], layer: str, steps: int) -> dict[str, Any]:
         "first frame of the first, ms": 1e3 * min(first),
         "first frame of the last, ms": 1e3 * max(first),
         "between them, in steps": (max(first) - min(first)) / step,
+        "steps of all until the last saw one": sum(told),
         "frames that each saw": sorted(seen),
     }
+
+
+def done_at(page: Page, since: int, when: float) -> int:
+    """How many steps of its image a page had been told of at that time."""
+    told = [m for at, m in page.came[since:] if at <= when]
+    frames = [m["step"] for m in told if m["kind"] == "frame"]
+    rows = [m["done"] for m in told if m["kind"] == "progress" and m["task"] == "render"]
+    return max(frames + rows, default=0)
 
 
 def main() -> int:

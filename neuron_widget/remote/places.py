@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import functools
 import os
 import warnings
@@ -37,6 +38,7 @@ _AT_ONCE = 1000  # calls and streams
 _ANSWERS_S = 60.0
 _STARTS_S = 180.0
 _THREADS = "OMP_NUM_THREADS"
+_ARENA_MAX = -8  # M_ARENA_MAX
 
 
 class NamedPlace(NamedTuple):
@@ -163,6 +165,12 @@ def _start(ray: Any, number: int, rules: Rules, stays: bool, *, gpu: bool) -> Na
     return NamedPlace(name, made.remote(rules, stays, os.environ.get(_THREADS)), stays)
 
 
+def _few_arenas() -> None:
+    """Have threads share their memory: each of the many that answer calls would keep some."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # not the C library of GNU
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
+
+
 def _methods(ray: Any) -> type:
     """The class as Ray runs it: what waits for something to say holds no thread meanwhile.
 
@@ -171,6 +179,7 @@ def _methods(ray: Any) -> type:
 
     class Server:
         def __init__(self, rules: Rules, stays: bool, threads: str | None):
+            _few_arenas()
             # Ray gives it as many as it counts processors; a widget here has the machine's.
             os.environ.pop(_THREADS, None)
             if threads is not None:
