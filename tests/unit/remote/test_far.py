@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from neuron_widget.errors import (
 from neuron_widget.remote.desk import Desk
 from neuron_widget.remote.here import SessionHere
 from neuron_widget.session import Settings
+from neuron_widget.session.jobs import Job
 from neuron_widget.session.updates import Updates
 from neuron_widget.session.waiting import Waiting
 
@@ -241,18 +243,31 @@ def test_what_one_renders_all_have_and_closing_frees(client: Open, server: Any) 
     many[0].until(lambda: not sessions._worker._jobs)
 
 
-def test_nobody_starves(client: Open, server: Any) -> None:
-    """Steps of all who render, as the worker made them: in turns."""
-    many = [client(auto=False, steps=64, neuron=i) for i in range(6)]
+def test_nobody_starves(client: Open, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve who ask at once: each has made a step before one of them makes a second."""
+    many = [client(auto=False, steps=32, neuron=i) for i in range(12)]
     for one in many:
         one.say("ready", view="a")
         one.waiting.until_open()
+    worker, free, made = server.sessions._worker, threading.Event(), []
+    advance = worker._advance
+
+    def note(job: Job) -> None:
+        if job.task == "render":
+            made.append(job.owner)
+        advance(job)
+
+    monkeypatch.setattr(worker, "_advance", note)
+    hold = Job(object(), "hold", (free.wait(0.01) for _ in iter(free.is_set, True)), priority=-1)
+    worker.submit(hold)
     jobs = [one.session.render() for one in many]
+    free.set()
     for one, job in zip(many, jobs, strict=True):
         one.waiting.until_done(job)
+    assert len(set(made[:12])) == 12
     for one in many:
         assert one.of("frame"), "nothing was seen to form"
-        assert one.session.result().steps == 64
+        assert one.session.result().steps == 32
 
 
 def test_a_silent_clients_views_are_gone_until_it_is_heard(client: Open, server: Any) -> None:
