@@ -71,8 +71,8 @@ class GroupImage(Target):
         return self.target.values(seen)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return ``kind`` and ``text``."""
-        return {"kind": "expression", "text": str(self)}
+        """Return ``kind``, ``text``, and ``layer`` and ``neuron`` of its channel."""
+        return self.as_expression()
 
     def key_parts(self) -> dict[str, Any]:
         """Return ``expression``, ``image`` and ``of``."""
