@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import functools
+import importlib
 import logging
 import os
+import sys
+import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 from comm import DummyComm
@@ -145,6 +150,7 @@ class HeardWhereSent:
 
     def open(self) -> None:
         """As ipywidgets has it."""
+        _Sending.ends_in_order()
         super().open()  # type: ignore[misc]  # the widget's
         comm: Any = self.comm  # type: ignore[attr-defined]
         if hasattr(comm, "_reply_subshell_for"):
@@ -152,8 +158,50 @@ class HeardWhereSent:
 
     def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:
         """As ipywidgets has it; nothing from a kernel that ends."""
-        if not _kernel_ends():
-            super()._send(msg, buffers)  # type: ignore[misc]  # the widget's
+        with _Sending.lock:
+            if not _Sending.over and not _kernel_ends():
+                super()._send(msg, buffers)  # type: ignore[misc]  # the widget's
+
+
+class _Sending:
+    """Our messages, which end before the kernel can send them no more.
+
+    While Python ends, ZeroMQ closes what it sends large buffers with, though the kernel's thread
+    still sends: such a message would break off after its first parts, and JupyterLab be given the
+    next one as their rest.
+    """
+
+    lock: ClassVar = threading.RLock()
+    over: ClassVar[bool] = False
+
+    @classmethod
+    @functools.cache
+    def ends_in_order(cls) -> None:
+        """Once: have ours end first, which is registered last."""
+        if "zmq" in sys.modules:
+            importlib.import_module("zmq.utils.garbage")
+        atexit.register(cls.end)
+
+    @classmethod
+    def end(cls) -> None:
+        """Say no more, and have what was said sent."""
+        with cls.lock:
+            cls.over = True
+        thread = _sending_thread()
+        if thread is not None and thread.thread.is_alive():
+            sent = threading.Event()
+            thread.schedule(sent.set)
+            sent.wait(5)
+
+
+def _sending_thread() -> Any:
+    """The thread in which ipykernel sends for all others; None elsewhere."""
+    try:
+        from IPython import get_ipython
+
+        return get_ipython().kernel.iopub_socket.io_thread
+    except (ImportError, AttributeError):  # a script, or a host that sends in another way
+        return None
 
 
 def _kernel_ends() -> bool:
@@ -162,12 +210,8 @@ def _kernel_ends() -> bool:
     From then on ipykernel sends in the thread of whoever has something to say, also between the
     parts of another one's message: JupyterLab is given a message that is torn.
     """
-    try:
-        from IPython import get_ipython
-
-        return not get_ipython().kernel.iopub_socket.io_thread.thread.is_alive()
-    except (ImportError, AttributeError):  # a script, or a host that sends in another way
-        return False
+    thread = _sending_thread()
+    return thread is not None and not thread.thread.is_alive()
 
 
 class HoldsState(HeardWhereSent):

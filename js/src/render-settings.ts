@@ -70,7 +70,8 @@ export class RenderSettings {
 	/** Take up what the kernel says; whether the pictures on the page were made otherwise. */
 	apply({ settings, usual = {}, limits = {} }: Configured): boolean {
 		const before = this.now.value;
-		this.now.value = settings;
+		// What is typed is of the settings it began from: the same ones, said again, are no others.
+		if (!before || differ(before, settings)) this.now.value = settings;
 		this.usual.value = usual;
 		this.limits.value = limits;
 		return before !== null && remade(before, settings, usual);

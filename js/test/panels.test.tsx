@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import factory from "../src/index";
 import { panels } from "../src/panels";
 import { drawn } from "./drawn-page";
@@ -18,6 +18,9 @@ describe("panels that come on demand", () => {
 		found.click();
 		await drawn();
 	};
+	/** The code of the panels is run by the browser, which takes its time. */
+	const shown = (selector: string): Promise<void> =>
+		vi.waitFor(() => expect(el.querySelector(selector)).not.toBeNull(), { timeout: 10_000 });
 	const add = async (): Promise<void> => {
 		model = new TestModel();
 		el = document.createElement("div");
@@ -48,15 +51,16 @@ describe("panels that come on demand", () => {
 		expect(model.of("panels")).toHaveLength(1);
 		globalThis.neuronWidgetPanels = here();
 		model.tell({ kind: "panels" }, [view(32)]);
-		await drawn();
+		await shown("[aria-label=Settings]");
 		expect(text()).not.toContain("on its way");
-		expect(el.querySelector("[aria-label=Settings]")).not.toBeNull();
 	});
 
 	it("are asked for once the page is drawn, and not by a second widget", async () => {
 		model.tell({ kind: "snapshot", messages: [], counts: [] });
 		model.tell({ kind: "snapshot", messages: [], counts: [] });
-		await new Promise((done) => setTimeout(done, 2500));
+		await vi.waitFor(() => expect(model.of("panels")).toHaveLength(1), { timeout: 20_000 });
+		// Not once more for the second one.
+		await new Promise((done) => setTimeout(done, 500));
 		expect(model.of("panels")).toHaveLength(1);
 		globalThis.neuronWidgetPanels = here();
 		end.abort();
@@ -73,7 +77,7 @@ describe("panels that come on demand", () => {
 		await press("Settings");
 		globalThis.neuronWidgetPanels = { other: () => panels };
 		model.tell({ kind: "panels" }, [view(32)]);
-		await drawn();
+		await shown("[role=alert]");
 		expect(el.querySelector("[role=alert]")?.textContent).toContain(
 			"The kernel has another version of neuron-widget than this page: run the cell again.",
 		);
@@ -81,7 +85,6 @@ describe("panels that come on demand", () => {
 		expect(model.of("panels")).toHaveLength(2);
 		globalThis.neuronWidgetPanels = here();
 		model.tell({ kind: "panels" }, [view(32)]);
-		await drawn();
-		expect(el.querySelector("[aria-label=Settings]")).not.toBeNull();
+		await shown("[aria-label=Settings]");
 	});
 });

@@ -92,6 +92,17 @@ describe("settings", () => {
 		expect(page.model.of("configure").at(-1)?.settings).toEqual(USUAL);
 	});
 
+	it("that are typed stay when the kernel says the same ones again, and go with others", async () => {
+		await open();
+		await type(page.field("Jitter"), "9");
+		page.model.tell({ kind: "configured", settings: { ...USUAL } });
+		await drawn();
+		expect(page.field<HTMLInputElement>("Jitter").value).toBe("9");
+		page.model.tell({ kind: "configured", settings: { ...USUAL, jitter: 4 } });
+		await drawn();
+		expect(page.field<HTMLInputElement>("Jitter").value).toBe("4");
+	});
+
 	it("of a picture stand below it, and tell whether it is this view's", async () => {
 		await open({ ...USUAL, palette: "rich" });
 		page.model.tell({ ...image(3), settings: USUAL }, [view(1)]);

@@ -129,7 +129,9 @@ describe("a unit that Python selected", () => {
 		expect(cards.map((card) => card.querySelectorAll(".nw-pin-photos img").length)).toEqual([2, 2]);
 		page.one('[title="Show mixed4a neuron 68, unit 7,6"]').click();
 		// A choice soon after another one waits its tenth of a second.
-		await vi.waitFor(() => expect(page.model.of("select").at(-1)?.target).toEqual(unit(68)));
+		await vi.waitFor(() => expect(page.model.of("select").at(-1)?.target).toEqual(unit(68)), {
+			timeout: 10_000,
+		});
 		// What is pinned is not forgotten, however many others come; its neuron's photos neither.
 		await page.click("Unpin mixed4a neuron 68");
 		for (let n = 100; n < 170; n++) {

@@ -221,7 +221,7 @@ class Notebook:
         """Run all cells and wait for the widget."""
         self.wait_for_kernel()
         self.command("notebook:run-all-cells")
-        self.page.wait_for_selector(".neuron-widget", timeout=90_000)
+        self.page.wait_for_selector(".neuron-widget", timeout=180_000)
 
     def wait_for_kernel(self) -> None:
         """A cell that runs before its kernel is there opens a dialog."""

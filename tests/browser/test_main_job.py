@@ -30,6 +30,22 @@ def cell(inception_weights: Path, photos: Path) -> str:
     """
 
 
+# From the press to the words, in seconds: who asks again and again from outside sees them late.
+TIME_STOP = """() => {
+  let pressed = 0;
+  addEventListener("pointerdown", () => { pressed = performance.now(); }, true);
+  window.stopping = new Promise((done) => {
+    const look = () => {
+      const { textContent } = document.querySelector(".neuron-widget");
+      if (pressed && /[Ss]topped (at|after)/.test(textContent))
+        done((performance.now() - pressed) / 1000);
+      else requestAnimationFrame(look);
+    };
+    look();
+  });
+}"""
+
+
 def slider(page: Page, name: str = "Neuron"):  # type: ignore[no-untyped-def]  # a Locator
     return page.get_by_role("slider", name=name, exact=True)
 
@@ -60,14 +76,15 @@ def test_explore_real_neurons(open_notebook, cell: str) -> None:  # type: ignore
     image = page.get_by_role("img", name="mixed4a neuron 68", exact=True)
     expect(image).to_be_visible(timeout=60_000)
 
-    # Live frames while it renders: the picture changes, more than once.
+    # Live frames while it renders: the picture changes, more than once. So many that the slowest
+    # tells how busy the machine is.
     steps = page.get_by_role("spinbutton", name="Steps number")
     steps.fill(str(MANY))
     steps.press("Enter")
     page.get_by_role("button", name="Render", exact=True).click()
     seen: dict[str, float] = {}
     end = time.monotonic() + 60
-    while len(seen) < 4 and time.monotonic() < end:
+    while len(seen) < 16 and time.monotonic() < end:
         seen.setdefault(image.first.evaluate(PICTURE), time.monotonic())
         time.sleep(0.05)
     assert len(seen) >= 4, "the image must move while it is rendered"
@@ -76,10 +93,10 @@ def test_explore_real_neurons(open_notebook, cell: str) -> None:  # type: ignore
     # Stop ends it within a few frames, as they just came on this machine, and keeps what is there.
     rendering = page.get_by_role("progressbar", name="Rendering")
     expect(rendering).to_be_visible()
-    pressed = time.monotonic()
+    page.evaluate(TIME_STOP)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text(re.compile(r"[Ss]topped (at|after)"))).to_be_visible(timeout=30_000)
-    took = time.monotonic() - pressed
+    took = page.evaluate("window.stopping")
     assert took < 5 * gap, f"Stop took {took:.2f} s, the slowest frame {gap:.2f} s"
     expect(image).to_be_visible()
 
@@ -94,7 +111,7 @@ def test_explore_real_neurons(open_notebook, cell: str) -> None:  # type: ignore
     expect(slider(page)).to_have_value("68")
     for group in ("Most activating", "Least activating"):
         photos = page.get_by_role("group", name=group).get_by_role("button")
-        expect(photos).to_have_count(9, timeout=10_000)
+        expect(photos).to_have_count(9, timeout=60_000)
 
 
 def test_missing_weights_then_the_embedded_network_in_two_views(open_notebook) -> None:  # type: ignore[no-untyped-def]

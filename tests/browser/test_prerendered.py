@@ -14,8 +14,9 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-GALLERY_S = 2.0
-RELEASE_MS = 100.0
+# How much longer it may take than the same pictures as plain output of a cell, on this machine.
+GALLERY = 5.0
+RELEASE = 3.0
 
 
 @dataclass
@@ -60,7 +61,7 @@ def layer(
 
 
 # Runs the cells chosen by `command`; the time until every tile of the last widget is drawn.
-GALLERY = """
+RUN_GALLERY = """
 async ([command, neurons]) => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   const begun = performance.now();
@@ -82,7 +83,7 @@ async ([command, neurons]) => {
 """
 
 # Drags the slider and lets it go; the time from the release to the finished image, decoded.
-RELEASE = """
+RELEASE_SLIDER = """
 async ([layer, neuron]) => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   const slider = document.querySelector(".neuron-widget input[type=range]");
@@ -105,47 +106,105 @@ async ([layer, neuron]) => {
 """
 
 
+# A cell of nothing but pictures, and the time until they are drawn.
+PLAIN = """
+from base64 import b64encode
+from io import BytesIO
+import numpy as np
+from IPython.display import HTML
+from PIL import Image
+def picture(n, size):
+    file, noise = BytesIO(), np.random.default_rng(n).integers(0, 255, (size, size, 3), np.uint8)
+    Image.fromarray(noise).save(file, "PNG")
+    return f'<img src="data:image/png;base64,{b64encode(file.getvalue()).decode()}">'
+HTML("".join(picture(n, 96) for n in range(32)))
+"""
+RUN_PLAIN = """
+async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const begun = performance.now();
+  window.jupyterapp.commands.execute("notebook:run-all-cells");
+  for (;;) {
+    await frame();
+    const all = [...document.querySelectorAll(".jp-OutputArea-output img")];
+    if (all.filter((img) => img.complete && img.naturalWidth > 0).length >= 32)
+      return performance.now() - begun;
+  }
+}
+"""
+# One picture asked of a kernel, decoded.
+ASK_PLAIN = """
+async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const begun = performance.now();
+  const code = "from IPython.display import display; display(HTML(picture(0, 224)))";
+  const future = kernel.requestExecute({ code, store_history: false });
+  const box = document.createElement("div");
+  future.onIOPub = (m) => { if (m.content.data) box.innerHTML = m.content.data["text/html"]; };
+  await future.done;
+  await box.querySelector("img").decode();
+  await frame();
+  return performance.now() - begun;
+}
+"""
+
+
 def photos_are_there(page: Page) -> None:
     for group in ("Most activating", "Least activating"):
         tiles = page.get_by_role("group", name=group).get_by_role("button")
         expect(tiles).to_have_count(9, timeout=60_000)
 
 
+def in_plain(page: Page) -> tuple[float, float]:
+    """Milliseconds to a cell of plain pictures, and to one that is asked of the kernel."""
+    page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    expect(page.locator(".jp-OutputArea-output img")).to_have_count(0)
+    cell = page.evaluate(RUN_PLAIN)
+    return cell, statistics.median(page.evaluate(ASK_PLAIN) for _ in range(10))
+
+
 def test_everything_is_there_at_once(open_notebook, layer: Layer) -> None:  # type: ignore[no-untyped-def]
+    plain = open_notebook(PLAIN)
+    plain.wait_for_kernel()
+    plain.page.evaluate(RUN_PLAIN)
     notebook = open_notebook(layer.cell, "import torch")
     page: Page = notebook.page
     notebook.wait_for_kernel()
     # A kernel that has just started must import torch first, which is not ours to hasten.
-    cold = page.evaluate(GALLERY, ["notebook:run-all-cells", layer.neurons])
+    cold = page.evaluate(RUN_GALLERY, ["notebook:run-all-cells", layer.neurons])
     photos_are_there(page)
-    # The best of three: other work on the machine must not decide.
+    assert cold["drawn"] >= layer.neurons
+    # The best of three, each beside the same pictures without us: other work on the machine must
+    # not decide.
     tries = []
-    while len(tries) < 3 and (not tries or tries[-1]["took"] > 1000 * GALLERY_S):
+    while len(tries) < 3 and (
+        not tries or min(tries)[0] > GALLERY or min(t[1] for t in tries) > RELEASE
+    ):
+        plain.page.bring_to_front()
+        cell, asked = in_plain(plain.page)
+        page.bring_to_front()
         page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
         expect(page.locator(".neuron-widget")).to_have_count(0)
-        tries.append(page.evaluate(GALLERY, ["notebook:run-all-cells", layer.neurons]))
+        gallery = page.evaluate(RUN_GALLERY, ["notebook:run-all-cells", layer.neurons])
         photos_are_there(page)
         page.wait_for_timeout(500)
-    warm = min(tries, key=lambda one: one["took"])
-
-    rounds: list[list[float]] = []
-    while len(rounds) < 3 and (not rounds or statistics.median(rounds[-1]) > RELEASE_MS):
-        rounds.append([])
+        released = []
         for neuron in (31, 7, 19, 2, 28, 11, 23, 5, 14, 30):
-            rounds[-1].append(page.evaluate(RELEASE, [layer.name, neuron]))
+            released.append(page.evaluate(RELEASE_SLIDER, [layer.name, neuron]))
             photos_are_there(page)
-    released = min(rounds, key=statistics.median)
-    print(
-        f"\n{layer.name}, {layer.neurons} neurons: cell start to complete gallery "
-        f"{warm['took'] / 1000:.2f} s ({[round(s) for s in warm['seen']]} ms: widget, network, "
-        f"first tile); in a fresh kernel {cold['took'] / 1000:.2f} s "
-        f"({[round(s) for s in cold['seen']]}); slider released to image: median "
-        f"{statistics.median(released):.0f} ms, worst {max(released):.0f} ms "
-        f"({[round(r) for r in released]})"
-    )
-    assert cold["drawn"] >= layer.neurons
-    assert warm["took"] < 1000 * GALLERY_S
-    assert statistics.median(released) < RELEASE_MS
+        median = statistics.median(released)
+        tries.append((gallery["took"] / cell, median / asked))
+        print(
+            f"\n{layer.name}, {layer.neurons} neurons: cell start to complete gallery "
+            f"{gallery['took'] / 1000:.2f} s ({[round(s) for s in gallery['seen']]} ms: widget, "
+            f"network, first tile), {tries[-1][0]:.1f} times plain pictures; in a fresh kernel "
+            f"{cold['took'] / 1000:.2f} s ({[round(s) for s in cold['seen']]}); slider "
+            f"released to image: median {median:.0f} ms, worst {max(released):.0f} ms, "
+            f"{tries[-1][1]:.1f} times a plain picture"
+        )
+    assert min(gallery for gallery, _ in tries) < GALLERY
+    assert min(release for _, release in tries) < RELEASE
 
 
 def test_what_comes_with_the_package_is_there_in_a_new_kernel(
@@ -156,7 +215,7 @@ def test_what_comes_with_the_package_is_there_in_a_new_kernel(
     notebook = open_notebook(f"from neuron_widget import NeuronWidget\n{cell}")
     page: Page = notebook.page
     notebook.wait_for_kernel()
-    cold = page.evaluate(GALLERY, ["notebook:run-all-cells", 112])
+    cold = page.evaluate(RUN_GALLERY, ["notebook:run-all-cells", 112])
     photos_are_there(page)
     print(f"\na new kernel: complete gallery after {cold['took'] / 1000:.2f} s")
     assert cold["drawn"] == 112
@@ -164,7 +223,8 @@ def test_what_comes_with_the_package_is_there_in_a_new_kernel(
     expect(said).to_be_visible()
     # Another neuron, whether the network is open or not.
     page.locator(".nw-tile").nth(9).click()
-    expect(page.locator('img.nw-image[alt="blocks.4 neuron 9"]')).to_be_visible()
+    picture = page.locator('img.nw-image[alt="blocks.4 neuron 9"]')
+    expect(picture).to_be_visible(timeout=60_000)  # the kernel may be importing torch
     expect(said).to_be_visible()
     photos_are_there(page)
     page.get_by_role("button", name="Render", exact=True).click()

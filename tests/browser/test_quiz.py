@@ -20,7 +20,7 @@ def run(notebook) -> Page:  # type: ignore[no-untyped-def]  # conftest's Noteboo
     page: Page = notebook.page
     notebook.wait_for_kernel()
     notebook.command("notebook:run-all-cells")
-    page.wait_for_selector(".neuron-quiz", timeout=120_000)
+    page.wait_for_selector(".neuron-quiz", timeout=300_000)
     return page
 
 
@@ -36,7 +36,11 @@ def test_a_game(open_notebook, tmp_path) -> None:  # type: ignore[no-untyped-def
     left = quiz.get_by_role("button", name="Left photo", exact=True)
     right = quiz.get_by_role("button", name="Right photo", exact=True)
     expect(left).to_be_visible()
-    assert quiz.locator("img").evaluate_all("all => all.every(i => i.naturalWidth > 0)")
+    # All pictures can be drawn; they come out of their bytes a moment later.
+    page.wait_for_function(
+        """() => [...document.querySelectorAll(".neuron-quiz img")]
+          .every((i) => i.complete && i.naturalWidth > 0)"""
+    )
 
     # By keyboard, from the first key to the last; the notebook hears none of them.
     left.focus()

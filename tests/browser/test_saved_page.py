@@ -160,11 +160,12 @@ def test_everything_works_from_a_file(open_page: Open) -> None:
     # Maps and histogram.
     expect(page.get_by_role("region", name="Histogram")).to_be_visible()
     page.get_by_role("radio", name="only").check()
-    painted = page.evaluate(
-        """() => [...document.querySelectorAll(".nw-photo canvas")].filter((c) => c
-          .getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)).length"""
+    # They are painted in the frame after they are there.
+    until(
+        page,
+        """[...document.querySelectorAll(".nw-photo canvas")].filter((c) => c.getContext("2d")
+          .getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)).length === 18""",
     )
-    assert painted == 18
     page.get_by_role("radio", name="blend").check()
 
     # A photo large, with what its peak can see; Escape closes it.

@@ -22,11 +22,21 @@ def button(page: Page, name: str | re.Pattern[str]) -> Locator:
     return page.get_by_role("button", name=name, exact=True)
 
 
-def stop(page: Page, task: str) -> None:
-    """Stop a task as soon as its button is there."""
-    name = "Stop" if task == "rendering" else f"Stop {task}"
-    expect(button(page, name)).to_be_enabled(timeout=SLOW)
-    button(page, name).click()
+# Presses each button in the frame in which it comes: a moment later a task may be done.
+PRESS = """([names, limit]) => new Promise((done, failed) => {
+  const left = new Set(names);
+  const begun = performance.now();
+  const look = () => {
+    for (const button of document.querySelectorAll(".neuron-widget button")) {
+      const name = button.getAttribute("aria-label") ?? button.textContent;
+      if (button.getAttribute("aria-disabled") !== "true" && left.delete(name)) button.click();
+    }
+    if (left.size === 0) done();
+    else if (performance.now() - begun > limit) failed(new Error([...left].join(", ")));
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
 
 
 def test_what_is_stopped_in_the_first_second_is_resumed_on_screen(
@@ -35,8 +45,7 @@ def test_what_is_stopped_in_the_first_second_is_resumed_on_screen(
     notebook = open_notebook(CELL)
     page = notebook.page
     notebook.run()
-    for task in ("rendering", "scanning", "previews"):
-        stop(page, task)
+    page.evaluate(PRESS, [["Stop", "Stop scanning", "Stop previews"], SLOW])
     # Nothing waits for what does not come, and all three have a way on where one looks.
     resume = button(page, re.compile("^Resume ?to 40$"))
     photos = button(page, re.compile("^Resume (the scan|scanning)$")).first

@@ -63,6 +63,13 @@ def test_frames_are_acknowledged_and_their_urls_given_back(page: Page, harness: 
           const layer = "mixed4a";
           const target = { kind: "channel", layer, neuron: 68 };
           const drawn = () => model.sent.filter((m) => m.kind === "ack").length;
+          // What the browser alone takes to decode and paint them, one after another.
+          const begun = performance.now();
+          for (let i = 0; i < 50; i++) {
+            (await createImageBitmap(new Blob([picture], { type: "image/jpeg" }))).close();
+            await new Promise((done) => requestAnimationFrame(done));
+          }
+          const alone = 10 * (performance.now() - begun);
           const before = urls.size;
           let most = 0;
           const started = performance.now();
@@ -76,17 +83,18 @@ def test_frames_are_acknowledged_and_their_urls_given_back(page: Page, harness: 
           }
           while (drawn() < 500) await new Promise((done) => setTimeout(done, 5));
           const took = performance.now() - started;
-          return { most, left: urls.size - before, acks: drawn(), took };
+          return { most, left: urls.size - before, acks: drawn(), took, alone };
         }"""
     )
     print(
         f"\nframes: {result['acks']} of 500 acknowledged, {500_000 / result['took']:.0f} a second,"
+        f" {result['took'] / result['alone']:.2f} times the browser's own time,"
         f" object URLs at most {result['most']}, at the end {result['left']}"
     )
     assert result["acks"] == 500
     assert result["most"] <= 3
     assert result["left"] <= 1
-    assert 500_000 / result["took"] > 10
+    assert result["took"] < result["alone"]
 
 
 def test_scrolling_a_thousand_tiles_is_smooth(page: Page, harness: str) -> None:
@@ -100,20 +108,19 @@ def test_scrolling_a_thousand_tiles_is_smooth(page: Page, harness: str) -> None:
           const box = document.querySelector(".nw-tiles");
           const frame = () => new Promise((done) => requestAnimationFrame(done));
           await frame();
-          // The same with and without scrolling: a busy machine slows both.
-          const run = async (by) => {
-            const times = [];
-            let last = await frame();
-            for (let i = 0; i < 120; i++) {
-              box.scrollTop += by;
-              const now = await frame();
-              times.push(now - last);
-              last = now;
+          // The same with and without scrolling, by turns: a busy machine slows both.
+          const took = { 0: 0, 60: 0 };
+          for (let turn = 0; turn < 12; turn++)
+            for (const by of [0, 60]) {
+              const begun = await frame();
+              let now = begun;
+              for (let i = 0; i < 10; i++) {
+                box.scrollTop += by;
+                now = await frame();
+              }
+              took[by] += now - begun;
             }
-            return 120_000 / times.reduce((a, b) => a + b);
-          };
-          const [idle, rate] = [await run(0), await run(60)];
-          return { idle, rate, scrolled: box.scrollTop };
+          return { idle: 120_000 / took[0], rate: 120_000 / took[60], scrolled: box.scrollTop };
         }"""
     )
     rate, idle = measured["rate"], measured["idle"]

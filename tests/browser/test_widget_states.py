@@ -28,6 +28,14 @@ def finished(page: Page, neuron: int, steps: int = 24, layer: str = "blocks.3") 
     expect(page.locator(".nw-settings")).to_contain_text(f"{steps} steps", timeout=60_000)
 
 
+def scan_ended(page: Page) -> None:
+    """Nothing moves by itself any more: no row of the scan, no photo that changes its place."""
+    strips = page.get_by_role("group", name="Most activating").get_by_role("button")
+    expect(strips).to_have_count(9, timeout=60_000)
+    expect(button(page, "Stop scanning")).to_have_count(0, timeout=60_000)
+    expect(page.locator(".nw-photos-head")).not_to_contain_text("so far", timeout=60_000)
+
+
 def set_steps(page: Page, steps: int) -> None:
     box = page.get_by_role("spinbutton", name="Steps number")
     box.fill(str(steps))
@@ -48,16 +56,20 @@ def cell(folder: Path) -> str:
     """
 
 
-FRAMES_IN_3_S = """async (canvas) => {
+# For 3 seconds, and where a step takes long until there are as many as are wanted.
+FRAMES_A_SECOND = """async (canvas) => {
   let drawn = 0;
   const context = canvas.getContext("2d");
   context.drawImage = function (...how) {
     drawn += 1;
     return CanvasRenderingContext2D.prototype.drawImage.apply(this, how);
   };
-  await new Promise((done) => setTimeout(done, 3000));
+  const begun = performance.now();
+  const seconds = () => (performance.now() - begun) / 1000;
+  while (seconds() < 3 || (drawn <= 3 && seconds() < 60))
+    await new Promise((done) => setTimeout(done, 50));
   delete context.drawImage;
-  return drawn;
+  return [drawn, drawn / seconds()];
 }"""
 
 
@@ -66,6 +78,7 @@ def test_a_drag_a_newer_neuron_and_a_reload_in_mid_job(open_notebook: Any, cell:
     page: Page = notebook.page
     notebook.run()
     finished(page, 7)
+    scan_ended(page)
 
     # The slider by mouse: the number follows the hand, the work waits for its release.
     place = slider(page).bounding_box()
@@ -88,13 +101,14 @@ def test_a_drag_a_newer_neuron_and_a_reload_in_mid_job(open_notebook: Any, cell:
     set_steps(page, 2048)
     button(page, "Render").click()
     expect(page.get_by_text("forming", exact=True)).to_be_visible(timeout=30_000)
-    drawn = image(page, dragged).evaluate(FRAMES_IN_3_S)
-    print(f"\nlive frames: {drawn / 3:.1f} a second")
-    assert 3 < drawn <= 31
+    drawn, rate = image(page, dragged).evaluate(FRAMES_A_SECOND)
+    print(f"\nlive frames: {rate:.1f} a second")
+    assert drawn > 3
+    assert rate <= 31 / 3
     page.get_by_role("option", name=re.compile("^blocks.3 neuron 70,")).click()
     expect(slider(page)).to_have_value("70")
-    expect(image(page, 70)).to_be_visible(timeout=10_000)
-    expect(page.get_by_text("forming", exact=True)).to_be_visible(timeout=10_000)
+    expect(image(page, 70)).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("forming", exact=True)).to_be_visible(timeout=60_000)
 
     # Reload in mid-job: it goes on, and the page shows it again.
     notebook.reload()
@@ -102,14 +116,16 @@ def test_a_drag_a_newer_neuron_and_a_reload_in_mid_job(open_notebook: Any, cell:
     expect(page.get_by_text("forming", exact=True)).to_be_visible(timeout=20_000)
     step = page.locator(".nw-progress-render .nw-progress-text")
     before = step.inner_text()
-    expect(step).not_to_have_text(before, timeout=10_000)
+    expect(step).not_to_have_text(before, timeout=60_000)
     button(page, "Stop").click()
     expect(page.get_by_text(re.compile(r"^stopped at step \d+ of 2048"))).to_be_visible(
-        timeout=10_000
+        timeout=60_000
     )
     page.get_by_role("option", name=re.compile(f"^blocks.3 neuron {dragged},")).click()
+    # The badge of before is not taken for this one's.
+    expect(slider(page)).to_have_value(str(dragged))
     expect(page.get_by_text(re.compile(r"^stopped at step \d+ of 2048"))).to_be_visible(
-        timeout=10_000
+        timeout=60_000
     )
     expect(page.get_by_text("Stop requested", exact=True)).to_have_count(0)
 
@@ -134,7 +150,8 @@ def test_by_keyboard_alone(open_notebook: Any, cell: str) -> None:
     notebook.run()
     finished(page, 7)
     strips = page.get_by_role("group", name="Most activating").get_by_role("button")
-    expect(strips).to_have_count(9, timeout=60_000)
+    # Else the focus may be on "Stop scanning" when that goes.
+    scan_ended(page)
     page.get_by_role("combobox", name="Layer").focus()
     order = []
     for _ in range(16):
@@ -215,7 +232,7 @@ def test_little_room_320_px_and_zoom(open_notebook: Any, cell: str) -> None:
     notebook.run()
     finished(page, 7)
     strips = page.get_by_role("group", name="Most activating").get_by_role("button")
-    expect(strips).to_have_count(9, timeout=60_000)
+    scan_ended(page)
     assert not outside(page)
 
     for width in (320, 480):
@@ -238,7 +255,7 @@ def test_little_room_320_px_and_zoom(open_notebook: Any, cell: str) -> None:
         strips.first.click()
         dialog = page.get_by_role("dialog")
         expect(dialog.get_by_role("img", name="What the peak can see")).to_be_visible(
-            timeout=20_000
+            timeout=60_000
         )
         assert not outside(page)
         expect(dialog.get_by_role("button", name="Close")).to_be_in_viewport(ratio=1)
@@ -298,7 +315,7 @@ def test_out_of_memory_is_told_with_the_way_out(open_notebook: Any, folder: Path
 
 
 def test_a_saved_notebook_is_not_blank(open_notebook: Any, cell: str, browser: Browser) -> None:
-    done = cell.rstrip().removesuffix("w").rstrip() + "\n    w.wait(90)\n    w"
+    done = cell.rstrip().removesuffix("w").rstrip() + "\n    w.wait(150)\n    w"
     notebook = open_notebook(done, "w.snapshot(); None")
     page: Page = notebook.page
     notebook.run()

@@ -37,6 +37,13 @@ PASTE = """([name, data, type]) => {
 }"""
 
 
+PIXELS = "c => c ? [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data] : []"
+OTHER_PIXELS = f"""before => {{
+  const now = ({PIXELS})(document.querySelector(".nw-point canvas"));
+  return now.length > 0 && now.some((value, i) => value !== before[i]);
+}}"""
+
+
 def photo(seed: int = 0, size: tuple[int, int] = (1600, 1200)) -> bytes:
     """A JPEG, as a camera gives it."""
     small = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), np.uint8)
@@ -62,10 +69,11 @@ def first_tile(page: Page) -> str:
 
 
 def pixels(page: Page) -> list[int]:
-    """The map on the photo."""
-    found: list[int] = page.locator(".nw-point canvas").evaluate(
-        "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+    """The map on the photo, once it is drawn."""
+    page.wait_for_function(
+        f"() => ({PIXELS})(document.querySelector('.nw-point canvas')).some(Boolean)"
     )
+    found: list[int] = page.locator(".nw-point canvas").evaluate(PIXELS)
     return found
 
 
@@ -87,6 +95,9 @@ def scanned(open_notebook: Any, cell: str) -> Any:
     expect(button(notebook.page, "Your photo")).to_be_visible(timeout=WAIT)
     page: Page = notebook.page
     expect(page.locator(".nw-strip img").first).to_be_attached(timeout=WAIT)
+    # When a scan ends, a photo that was brought is looked at again, beside all of the others.
+    expect(button(page, "Stop scanning")).to_have_count(0, timeout=WAIT)
+    expect(page.locator(".nw-photos-head")).not_to_contain_text("so far", timeout=WAIT)
     return notebook
 
 
@@ -103,12 +114,12 @@ def test_a_photo_is_dropped_and_asked(
     expect(panel.get_by_role("heading", name="my <b>cat.jpg")).to_be_visible(timeout=WAIT)
     expect(sort).to_have_value("photo")
     row = panel.locator(".nw-firing").get_by_role("button")
-    expect(row).to_have_count(12)
+    expect(row).to_have_count(12, timeout=WAIT)
     strongest = row.first.locator(".nw-photo-score").inner_text().removeprefix("neuron").strip()
     assert first_tile(page) == strongest
     assert page.locator(".nw-tiles").evaluate("t => t.scrollTop") == 0
     expect(panel.get_by_text(re.compile(r"Map of neuron 7, percentile [\d.]+"))).to_be_visible()
-    expect(panel.locator(".nw-point canvas")).to_be_visible()
+    expect(panel.locator(".nw-point canvas")).to_be_visible(timeout=WAIT)
     expect(panel.get_by_text("Compared by percentiles among 24 photos")).to_be_visible()
     classes = panel.get_by_role("table").get_by_role("rowheader")
     expect(classes).to_have_count(5, timeout=WAIT)
@@ -119,7 +130,8 @@ def test_a_photo_is_dropped_and_asked(
     row.nth(1).hover()
     other = row.nth(1).locator(".nw-photo-score").inner_text().removeprefix("neuron").strip()
     expect(panel.get_by_text(f"Map of neuron {other},")).to_be_visible()
-    assert pixels(page) != before
+    # Drawn in the frame after its words.
+    page.wait_for_function(OTHER_PIXELS, arg=before)
     page.locator(".nw-tiles [role=option]").nth(20).hover()
     twentieth = page.locator(".nw-tiles [role=option]").nth(20).get_attribute("data-neuron")
     expect(panel.get_by_text(f"Map of neuron {twentieth},")).to_be_visible()
@@ -127,7 +139,8 @@ def test_a_photo_is_dropped_and_asked(
     # A click on the photo asks that place.
     place = panel.get_by_role("application")
     place.click(position={"x": 12, "y": 80})
-    expect(panel.get_by_text(re.compile(r"^Firing at row \d+, column \d+$"))).to_be_visible()
+    pointed = panel.get_by_text(re.compile(r"^Firing at row \d+, column \d+$"))
+    expect(pointed).to_be_visible(timeout=WAIT)
     row.first.click()
     chosen = row.first.locator(".nw-photo-score").inner_text().removeprefix("neuron").strip()
     expect(page.get_by_role("spinbutton", name="Neuron number")).to_have_value(chosen)
@@ -146,7 +159,7 @@ def test_a_photo_is_dropped_and_asked(
     scanned.reload()
     expect(yours(page).get_by_role("heading", level=3)).to_have_text("my <b>cat.jpg", timeout=WAIT)
     button(page, "Put it away").click()
-    expect(yours(page).get_by_text("Drop a photo anywhere")).to_be_visible()
+    expect(yours(page).get_by_text("Drop a photo anywhere")).to_be_visible(timeout=WAIT)
     expect(sort).to_have_value("index")
     button(page, "Of the data set").click()
     expect(yours(page)).to_have_count(0)
@@ -159,6 +172,8 @@ def test_by_keyboard_alone(scanned: Any, tmp_path: Path) -> None:
     page.on("filechooser", lambda chooser: choosers.append(chooser))
     button(page, "Your photo").focus()
     page.keyboard.press("Enter")
+    # What is in the tab comes on demand.
+    expect(yours(page).get_by_text("Drop a photo anywhere")).to_be_visible(timeout=WAIT)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.type") == "file"
     (tmp_path / "dog.jpg").write_bytes(photo(3))
@@ -177,7 +192,7 @@ def test_by_keyboard_alone(scanned: Any, tmp_path: Path) -> None:
     for key in ("ArrowLeft", "ArrowLeft", "ArrowDown"):
         before = status.inner_text()
         page.keyboard.press(key)
-        expect(status).not_to_have_text(before)
+        expect(status).not_to_have_text(before, timeout=WAIT)
     assert page.locator(".jp-Cell").count() == cells
     page.keyboard.press("Tab")  # Put it away
     for _ in range(2):

@@ -99,6 +99,19 @@ class Kernel:
                 raise TimeoutError(f"no such message; there were {kinds}")
             self._next(min(end, time.monotonic() + 0.5))
 
+    def wait_for_all(
+        self, widget: str, *wanted: Callable[[Message], bool]
+    ) -> list[tuple[Message, list[bytes]]]:
+        """The first message that is each of what is wanted, in whatever order they come."""
+        left = dict(enumerate(wanted))
+        found: dict[int, tuple[Message, list[bytes]]] = {}
+        while left:
+            part = self.wait_for(widget, lambda m: any(is_it(m) for is_it in left.values()))
+            place = next(i for i, is_it in left.items() if is_it(part[0]))
+            found[place] = part
+            del left[place]
+        return [found[i] for i in range(len(wanted))]
+
     def _next(self, end: float) -> Message | None:
         import queue
 

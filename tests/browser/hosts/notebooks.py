@@ -124,7 +124,11 @@ class Notebook7(Host):
                 self.root(cell).wait_for(timeout=15_000)
                 return
             except NotSeen:
-                continue
+                # One that is under way is waited for: run again, it would put another widget here.
+                busy = ".jp-Notebook-ExecutionIndicator[data-status=busy]"
+                if self.page.locator(busy).count():
+                    self.root(cell).wait_for(timeout=120_000)
+                    return
 
     def show(self) -> None:
         self.page.goto(self.address)

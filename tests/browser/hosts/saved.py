@@ -88,10 +88,14 @@ def explore(host: Host, chosen: int, other: int) -> None:
     picture = root.get_by_role("img", name=f"blocks.3 neuron {other}", exact=True)
     expect(picture).to_be_visible(timeout=WORK)
     photos(host)
-    root.get_by_role("group", name="Most activating").get_by_role("button").first.click()
+    tile = root.get_by_role("group", name="Most activating").get_by_role("button").first
+    tile.click()
     dialog = root.get_by_role("dialog")
     expect(dialog.get_by_role("img", name="What the peak can see")).to_be_visible(timeout=WORK)
     host.page.keyboard.press("Escape")
+    # The focus goes back to the photo a moment later; until then it is not the slider's to keep.
+    expect(dialog).to_have_count(0)
+    expect(tile).to_be_focused()
     # One that was not: said.
     slider.focus()
     host.page.keyboard.press("End")

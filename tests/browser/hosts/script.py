@@ -83,7 +83,7 @@ def live(host: Host) -> None:
     steps.fill(str(MANY))
     steps.press("Enter")
     root.get_by_role("button", name="Render", exact=True).click()
-    expect(root.get_by_text("forming")).to_be_visible(timeout=WORK)
+    expect(root.get_by_text("forming", exact=True)).to_be_visible(timeout=WORK)
     seen: set[str] = set()
     end = time.monotonic() + WORK / 1000
     while len(seen) < 3:
@@ -105,6 +105,9 @@ def photos(host: Host) -> None:
     for group in GROUPS:
         tiles = root.get_by_role("group", name=group).get_by_role("button")
         expect(tiles).to_have_count(9, timeout=WORK)
+    # While the scan goes on they may change places.
+    expect(root.get_by_role("button", name="Stop scanning")).to_have_count(0, timeout=WORK)
+    expect(root.locator(".nw-photos-head")).not_to_contain_text("so far", timeout=WORK)
     end = time.monotonic() + WORK / 1000
     while not root.evaluate(DECODED):
         assert time.monotonic() < end, "photos that are not drawn"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -309,3 +312,42 @@ def test_a_file_that_is_no_array_is_refused(tmp_path):
     np.save(tmp_path / "pickled.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(ValueError, match="cannot be read"):
         Spectrum.load(tmp_path / "pickled.npy")
+
+
+COMPANY = """
+import torch
+from neuron_widget.rendering.parameterisations import PARAMETERISATIONS
+def seen(image, arrays, towards):
+    arrays = arrays.clone().requires_grad_()
+    made = image.decode(arrays)
+    made.backward(towards)
+    return made.detach(), arrays.grad
+for form, kind in PARAMETERISATIONS.items():
+    image = kind(112, 112)
+    arrays = torch.randn(5, *image.shape, generator=torch.Generator().manual_seed(0))
+    towards = torch.randn(5, 3, 112, 112, generator=torch.Generator().manual_seed(1))
+    together = seen(image, arrays, towards)
+    for few in (slice(2, 3), slice(1, 4)):
+        alone = seen(image, arrays[few].contiguous(), towards[few].contiguous())
+        for a, b in zip(alone, together):
+            assert torch.equal(a, b[few]), (form, few, (a - b[few]).abs().max())
+"""
+
+
+@pytest.mark.parametrize("processor", ["AVX2", "own"])
+def test_an_image_and_its_gradient_do_not_depend_on_their_company(processor: str) -> None:
+    """Nor do they on a processor without AVX-512, where a single matrix has its own arithmetic."""
+    smaller = {
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+    }
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-c", COMPANY],
+        env=os.environ | (smaller if processor == "AVX2" else {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert answer.returncode == 0, answer.stderr
