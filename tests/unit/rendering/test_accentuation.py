@@ -36,19 +36,21 @@ def model() -> VisionModel:
 @pytest.mark.parametrize(
     ("layer", "near"),
     [
-        ("one", "image"),
-        ("two", "one"),
+        ("one.conv", "image"),
+        ("one", "one.conv"),
+        ("two", "two.conv"),
         ("three", "two"),
-        ("four", "three"),
-        ("four.conv", "three"),
-        ("logits", "three"),
+        ("four.conv", "two"),
+        ("four.act", "three.conv"),
+        ("logits", "three.conv"),
         ("elsewhere", "image"),
     ],
 )
 def test_an_image_is_held_near_its_photo_half_way(
     model: VisionModel, layer: str, near: str
 ) -> None:
-    assert [info.name for info in model.layers][:4] == ["one", "two", "three", "four"]
+    names = ("one.conv", "one", "two.conv", "two", "three.conv", "three", "four.conv", "four")
+    assert tuple(info.name for info in model.layers) == names
     assert earlier_layer(model, layer) == near
 
 
