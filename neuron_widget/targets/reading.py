@@ -209,7 +209,10 @@ def as_shown(given: TargetLike) -> Target:
     TargetError
         For what speaks of several images.
     """
-    target = as_target(given)
+    if isinstance(given, str) and group_of(given) is not None:
+        target = parse_targets(given)[0]
+    else:
+        target = as_target(given)
     if isinstance(target, GroupImage) or target.compares:
         whole = target.target if isinstance(target, GroupImage) else target
         raise TargetError(
