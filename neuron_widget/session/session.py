@@ -318,7 +318,7 @@ class Session:
         self._previews.start()
         known = self._rendering.known() or (other and self._rendering.recall(packaged=True))
         if other and state.settings.auto and not known:
-            self._rendering.start(delay=SETTLE_S)
+            self._rendering.start()
         self.strips.follow()
         state.on_change()
 

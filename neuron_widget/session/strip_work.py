@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import DatasetError
-from neuron_widget.session.jobs import Pause
 from neuron_widget.session.state import State
 from neuron_widget.session.strip_messages import Wish
 from neuron_widget.targets import Target, group
@@ -60,7 +59,7 @@ def photo_read(
 
 def wanted(
     state: State, wish: Wish, begun: RenderResult | None
-) -> Generator[RenderStep | Pause, None, tuple[tuple[Target, ...], dict[str, Any]]]:
+) -> Generator[RenderStep, None, tuple[tuple[Target, ...], dict[str, Any]]]:
     """What the pictures of a wish maximise, and the settings that they are made with.
 
     ``begun``: what there is of them, to go on from.
@@ -78,13 +77,8 @@ def wanted(
     if begun is not None:
         return begun.targets, how
     if wish.start is not None:
-        trial = accentuated(model, wish.of[0], objective, how)
-        while True:
-            try:
-                next(trial)
-            except StopIteration as end:
-                return (end.value,), how
-            yield Pause(0.0)
+        one = yield from accentuated(model, wish.of[0], objective, how)
+        return (one,), how
     if wish.task == "facets":
         return group(facets(wish.of[0], objective), wish.count), how
     pictures = [state.cache.rendering(target, wish.recipe) for target in wish.of]

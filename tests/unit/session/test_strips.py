@@ -16,6 +16,7 @@ from torch import nn
 
 from neuron_widget import load_model
 from neuron_widget.errors import WidgetError
+from neuron_widget.rendering.accentuation import TRIAL
 from neuron_widget.session import Session, Settings
 from neuron_widget.session.handle import handle_message
 from neuron_widget.session.jobs import Worker
@@ -262,7 +263,8 @@ def test_from_a_photo_goes_on_where_it_was_stopped(
 
     def send(message: Message, data: list[bytes]) -> None:
         told(message, data)
-        if message["kind"] == "strip" and "index" in message and message["step"] > 3:
+        # Past the trial, which says how near the photo it is to be held.
+        if message["kind"] == "strip" and "index" in message and message["step"] > TRIAL:
             session.stop("accentuation")
 
     session.state.send = send
