@@ -1,6 +1,7 @@
 """Where, on the way from one neuron to another, do pictures keep as much of either?
 
     NEURON_WIDGET_TEST_DATA=... python benchmarks/between.py [--steps 64] [--size 128]
+                                                             [--results FILE]
 
 Half way is wanted: there a strip between two pins shows what both have in common. A plain mixture,
 each end's weight over what it reaches by itself, is often of the one that is easier to make;
@@ -14,7 +15,7 @@ import argparse
 from typing import Any
 
 import numpy as np
-from report import machine, test_weights
+from report import machine, results, test_weights
 
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
@@ -48,15 +49,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=64)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--results", help="a Markdown file that takes a section of results")
     args = parser.parse_args()
     weights = test_weights()
     if weights is None:
         print("No trained InceptionV1: NEURON_WIDGET_TEST_DATA names no folder with weights.")
         return
     model = load_model("inceptionv1", weights=weights, device="cpu")
-    print(machine(model.device))
-    how = {"steps": args.steps, "size": args.size}
-    print(f"{args.steps} steps, {args.size} px: where both keep the same share (0.5 is half way)")
+    with results(args.results, "Between two neurons"):
+        print(machine(model.device))
+        show(model, args.steps, args.size)
+
+
+def show(model: VisionModel, steps: int, size: int) -> None:
+    """The table."""
+    how = {"steps": steps, "size": size}
+    print(f"{steps} steps, {size} px: where both keep the same share (0.5 is half way)")
     print(f"{'from':<14}{'to':<14}{'plain':>7}{'tried':>7}   shares of either, tried")
     off: list[tuple[float, float]] = []
     for names in PAIRS:

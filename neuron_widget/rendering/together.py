@@ -29,7 +29,7 @@ from neuron_widget.targets.kinds import Centre
 
 __all__ = ["between", "facets", "rounded", "said", "worth"]
 
-ALIGNMENT = 0.1
+ALIGNMENT = 0.04
 """What it costs, as a share of what the first activates, that neighbours differ as much as the two
 single pictures."""
 
