@@ -46,7 +46,8 @@ WATCH = """() => {
     note("finished image", image && drawn(image) && !image.closest(".nw-soft") &&
       !document.querySelector(".nw-badge"));
     note("nine photos", photos("Most activating") >= 9 && photos("Least activating") >= 9);
-    note("network open (torch)", all('[title="Where the network runs"]').length);
+    const runs = all(':not(.nw-not-yet) > [title="Where the network runs"]');
+    note("network open (torch)", runs.length);
     window.firstMinute = { seen, longest };
     requestAnimationFrame(look);
   };

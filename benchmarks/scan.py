@@ -15,6 +15,7 @@ which take the same time a photo but say nothing about agreement.
 * The floor: the forward pass up to the layer alone, at our batch size and precision, on a batch
   that is there already; and decoding, alone, with all our threads. On a CPU both need the same
   cores, so nothing of the decoding can be hidden; on a GPU the larger of the two is the floor.
+* Where the processor has no fast arithmetic a fast scan is the exact one, and its floor, too.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from report import (
 )
 from torchvision import transforms
 
+from neuron_widget.networks.arithmetic import scan_precision
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.lucent_engine import lucent_module
 from neuron_widget.scanning import ImageDataset, open_dataset
@@ -99,7 +101,7 @@ def forward_floor(
     precision: str,
 ) -> Iterator[None]:
     """The forward pass of a scan, and nothing of the scan."""
-    settings = {"top_k": 9, "precision": precision}
+    settings = {"top_k": 9, "precision": scan_precision(precision, model.device)}
     info = model.layer(layer)
     scan_pass = ScanPass(model, layer, info.channels, dataset, settings, len(squares))
     yield
@@ -114,7 +116,7 @@ def from_tensors(
 ):
     """A whole scan but for the files."""
     info = model.layer(layer)
-    settings = {"top_k": 9, "precision": "fast"}
+    settings = {"top_k": 9, "precision": scan_precision("fast", model.device)}
     scan_pass = ScanPass(model, info.name, info.channels, dataset, settings, len(squares))
     for _ in range(batches):
         scan_pass.take(list(range(len(squares))), squares)

@@ -59,7 +59,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
     ----------
     layer : str or Target, optional
         ``"mixed4a"`` (also ``"mixed_4a"``); default the network's own middle layer. Or a target:
-        ``"mixed4a:68"``, or one unit of it, ``"mixed4a:68@7,7"``.
+        ``"mixed4a:68"``, one unit of it, ``"mixed4a:68@7,7"``, or ``"mixed4a:68 - mixed4b:3"``.
     model : str or torch.nn.Module or VisionModel, optional
         See :func:`neuron_widget.load_model`. Default InceptionV1 where ``layer`` is one of its
         layers; with no layer either, InceptionV1 if its weights are at hand, else the embedded
@@ -100,7 +100,7 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
 
     Raises
     ------
-    UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError, ValueError
+    TargetError, UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError, ValueError
         For arguments that are known to be wrong without the network. What only the opened network
         can tell is shown in the widget, and raised by the calls that wait.
 

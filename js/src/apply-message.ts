@@ -49,10 +49,14 @@ export function applyMessage(
 			applyFrame(state, message, buffers[0]);
 			return;
 		case "image":
-			applyImage(state, message, buffers[0]);
+			applyImage(state, message, buffers);
 			return;
 		case "strip":
 			state.strips.apply(message, buffers);
+			return;
+		case "put_away":
+			state.strips.forget("brought");
+			state.looking.apply(message, buffers);
 			return;
 		case "thumbs":
 			state.media.addThumbs(message, buffers);
@@ -115,11 +119,11 @@ function applyFrame(
 function applyImage(
 	state: PageState,
 	image: P.Image,
-	data: DataView<ArrayBuffer> | undefined,
+	[data, alpha]: DataView<ArrayBuffer>[],
 ): void {
 	if (!data || !state.renderSettings.fits(image)) return;
 	state.tasks.render.asked.value = "";
-	state.media.addPicture(image, data);
+	state.media.addPicture(image, data, alpha);
 	const shown = state.frames.shown.value?.frame;
 	if (!shown || sameTarget(shown.target, image.target)) state.frames.clear();
 }

@@ -3,7 +3,7 @@ import type { Connection } from "./connection";
 import type { Where } from "./errors";
 import type { Group } from "./media";
 import type { PageState } from "./page-state";
-import type { Target } from "./protocol";
+import type { PhotoName, Target } from "./protocol";
 import type { Choice } from "./selection";
 import type { TaskName } from "./tasks";
 
@@ -82,6 +82,15 @@ export class Commands {
 		this.state.tasks.between.asked.value = "start";
 		this.state.errors.remove("render");
 		this.connection.ask({ kind: "between", first, last });
+	}
+
+	/** Ask what a photo would need to fire what is selected more. */
+	accentuate(photo: PhotoName): void {
+		const { errors, selection, strips, tasks } = this.state;
+		tasks.accentuation.asked.value = "start";
+		strips.asked.value = photo;
+		errors.remove("render");
+		this.connection.ask({ kind: "accentuate", target: selection.target.value, photo });
 	}
 
 	openEmbedded(): void {

@@ -52,7 +52,8 @@ export function saveUrl(url: string, name: string): void {
 /** A name for a file that every file system takes; as `file_name` in the kernel. */
 export const fileName = (target: P.Target, what: string): string => {
 	// A layer's name may hold a colon, what follows it does not.
-	const [, layer = "", place = ""] = /^(.*):(.*)$/.exec(targetKey(target)) ?? [];
-	const plain = (text: string): string => text.replace(/[^A-Za-z0-9.-]+/g, "-");
+	const key = targetKey(target);
+	const [, layer = "", place = key] = /^(.*):(.*)$/.exec(key) ?? [];
+	const plain = (text: string): string => text.replace(/[^A-Za-z0-9.]+/g, "-").slice(0, 60);
 	return `${plain(layer)}_${plain(place)}_${what}.png`;
 };

@@ -10,6 +10,8 @@ export type Group = P.Enlarge["group"];
 /** A finished (or stopped) picture. */
 export interface Picture {
 	url: string;
+	/** As transparent as the gradient cared little for a place, where that is known. */
+	alpha?: string;
 	image: P.Image;
 }
 
@@ -70,7 +72,11 @@ export class Media {
 
 	/** `held` tells by key whose pictures and photos are not forgotten. */
 	constructor(held: (key: string) => boolean = () => false) {
-		this.#pictures = new Lru<Picture>(CACHED_TARGETS, (p) => dropUrl(p.url), held);
+		const forget = (p: Picture): void => {
+			dropUrl(p.url);
+			dropUrl(p.alpha);
+		};
+		this.#pictures = new Lru<Picture>(CACHED_TARGETS, forget, held);
 		const drop = (set: PhotoSet): void => {
 			for (const shot of [...set.most, ...set.least]) dropUrl(shot.url);
 		};
@@ -125,8 +131,12 @@ export class Media {
 		this.#photos.touch(channelKey(target));
 	}
 
-	addPicture(image: P.Image, data: DataView<ArrayBuffer>): void {
-		this.#pictures.set(targetKey(image.target), { url: makeUrl(data, "image/png"), image });
+	addPicture(image: P.Image, data: DataView<ArrayBuffer>, alpha?: DataView<ArrayBuffer>): void {
+		this.#pictures.set(targetKey(image.target), {
+			url: makeUrl(data, "image/png"),
+			...(alpha && { alpha: makeUrl(alpha, "image/png") }),
+			image,
+		});
 	}
 
 	addThumbs(message: P.Thumbs, buffers: DataView<ArrayBuffer>[]): void {

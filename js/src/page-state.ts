@@ -239,6 +239,7 @@ export class PageState {
 		if (name !== this.#photosOf) {
 			this.#photosOf = name;
 			this.media.clearPhotos();
+			this.strips.forget("dataset");
 			this.strengths.value = new Map();
 			this.predicted.value = new Map();
 		}

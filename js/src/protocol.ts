@@ -73,6 +73,12 @@ export interface Photo {
 	receptive_field: number[];
 }
 
+/** A photo: of the data set by its ``index``, or the one that was brought by its ``look``. */
+export interface PhotoName {
+	of: "dataset" | "brought";
+	number: number;
+}
+
 /** Scores of one neuron over the data set: ``counts[i]`` in ``edges[i]..edges[i+1]``. */
 export interface Histogram {
 	counts: number[];
@@ -95,9 +101,22 @@ export interface UnitTarget {
 	column: number;
 }
 
+/**
+ * Several targets added up, a direction, or what else is composed: its text.
+ *
+ * ``layer`` and ``neuron``: the first neuron that it speaks of, whose tile and photos are shown.
+ */
+export interface ExpressionTarget {
+	kind: "expression";
+	layer: string;
+	neuron: number;
+	text: string;
+}
+
 export type Target =
 	| ChannelTarget
-	| UnitTarget;
+	| UnitTarget
+	| ExpressionTarget;
 
 export type Settings = Record<string, string | number | boolean>;
 
@@ -213,13 +232,13 @@ export interface Measure {
  */
 export interface Stop {
 	kind: "stop";
-	task: "render" | "scan" | "preview" | "measure" | "facets" | "between";
+	task: "render" | "scan" | "preview" | "measure" | "facets" | "between" | "accentuation";
 }
 
 /** The person pressed the Resume of a task: what was stopped or left goes on where it was. */
 export interface Resume {
 	kind: "resume";
-	task: "render" | "scan" | "preview" | "measure" | "facets" | "between";
+	task: "render" | "scan" | "preview" | "measure" | "facets" | "between" | "accentuation";
 }
 
 /**
@@ -284,6 +303,13 @@ export interface Between {
 	kind: "between";
 	first: Target;
 	last: Target;
+}
+
+/** The person wants to see what a photo would need to fire a target more: see ``Strip``. */
+export interface Accentuate {
+	kind: "accentuate";
+	target: Target;
+	photo: PhotoName;
 }
 
 /** The person opened a photo: the kernel answers with ``photo``. */
@@ -431,7 +457,7 @@ export interface DatasetChanged {
  */
 export interface Progress {
 	kind: "progress";
-	task: "render" | "scan" | "preview" | "measure" | "facets" | "between";
+	task: "render" | "scan" | "preview" | "measure" | "facets" | "between" | "accentuation";
 	layer: string;
 	target: Target | null;
 	done: number;
@@ -462,6 +488,9 @@ export interface Frame {
 /**
  * A finished (or stopped: ``step < steps``) picture. Buffers: PNG.
  *
+ * Of a MACO image that was rendered here a second PNG follows, of the same size: it is as
+ * transparent as the gradient cared little for that place.
+ *
  * ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
  * that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
  * ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
@@ -486,14 +515,15 @@ export interface Image {
 /**
  * Pictures that form together. Buffers: a JPEG of each.
  *
- * ``task`` is ``facets`` (of the target ``of[0]``) or ``between`` (from ``of[0]`` to ``of[1]``).
- * While they form there is an ``index``, acknowledged as a frame's, and no ``activation``: for
- * each of ``of`` what each picture activates, and ``shares`` of what its own picture does (empty
- * where that is not above 0). ``expression`` is what they maximise.
+ * ``task`` is ``facets`` (of the target ``of[0]``), ``between`` (from ``of[0]`` to ``of[1]``), or
+ * ``accentuation`` (one picture as it forms, from ``photo`` on, to fire ``of[0]`` more). While
+ * they form there is an ``index``, acknowledged as a frame's, and no ``activation``: for each of
+ * ``of`` what each picture activates, and ``shares`` of what its own picture does (empty where
+ * that is not above 0). ``at``: the steps that each has had. ``expression`` is what they maximise.
  */
 export interface Strip {
 	kind: "strip";
-	task: "facets" | "between";
+	task: "facets" | "between" | "accentuation";
 	of: Target[];
 	step: number;
 	steps: number;
@@ -501,7 +531,9 @@ export interface Strip {
 	ack?: boolean;
 	activation: number[][];
 	shares: number[][];
+	at: number[];
 	expression: string;
+	photo?: PhotoName;
 }
 
 /**
@@ -710,6 +742,7 @@ export type FromPage =
 	| Poll
 	| InView
 	| Between
+	| Accentuate
 	| Enlarge
 	| Bring
 	| BringShown

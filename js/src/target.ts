@@ -1,5 +1,5 @@
 /**
- * What is read and maximised: a neuron, or one unit of it. Only this file knows the kinds of target;
+ * What is read and maximised: a neuron, one unit of it, or an expression of several. Only this file knows the kinds of target;
  * everything else asks it for a target's text, for its names, and for the neuron it belongs to.
  */
 
@@ -20,6 +20,8 @@ export function targetKey(target: Target): string {
 			return `${layer}:${neuron}`;
 		case "unit":
 			return `${layer}:${neuron}@${target.row},${target.column}`;
+		case "expression":
+			return target.text;
 	}
 }
 
@@ -28,7 +30,7 @@ export function channelOf(target: Target): ChannelTarget {
 	switch (target.kind) {
 		case "channel":
 			return target;
-		case "unit":
+		default:
 			return channelTarget(target.layer, target.neuron);
 	}
 }
@@ -45,8 +47,17 @@ export function partsOf(target: Target, layer?: Layer): [word: string, value: st
 			return [neuron];
 		case "unit":
 			return [neuron, ["unit", `${target.row},${target.column}`]];
+		case "expression":
+			return [["expression", shortened(target.text)]];
 	}
 }
+
+/** Without the numbers of long directions. */
+const shortened = (text: string): string => text.replace(/\[[^\]]{40,}\]/g, "[...]");
+
+/** The layer that stands before a target's name; an expression names its own. */
+export const layerBefore = (target: Target): string =>
+	target.kind === "expression" ? "" : target.layer;
 
 /** What people should know of a target that its name does not say; empty for a whole neuron. */
 export function noteOf(target: Target): string {
@@ -55,6 +66,8 @@ export function noteOf(target: Target): string {
 			return "";
 		case "unit":
 			return `One position of its map only: row\u00a0${target.row}, column\u00a0${target.column}.`;
+		case "expression":
+			return `Gallery and photos are of ${target.layer} neuron ${target.neuron}.`;
 	}
 }
 
@@ -77,7 +90,19 @@ export const titleOf = (target: Target, layer?: Layer): string =>
 
 /** What a screen reader calls it: "mixed4a neuron 68". */
 export const nameOf = (target: Target, layer?: Layer): string =>
-	`${target.layer} ${titleOf(target, layer)}`;
+	`${layerBefore(target)} ${titleOf(target, layer)}`.trim();
+
+/** The way from a part of a neuron, or an expression, to the whole neuron. */
+export const wayBack = (target: Target, layer?: Layer): string => {
+	const neuron = titleOf(channelOf(target), layer);
+	return target.kind === "expression"
+		? `${neuron.replace(/^./, (c) => c.toUpperCase())} alone`
+		: `Whole ${neuron}`;
+};
+
+/** What its number is called: "activation"; of a class "logit", of an expression "value". */
+export const numberOf = (target: Target, layer?: Layer): string =>
+	target.kind === "expression" ? "value" : layer?.word === "class" ? "logit" : "activation";
 
 /** What it is: "neuron", "unit". */
 export const wordOf = (target: Target, layer?: Layer): string =>

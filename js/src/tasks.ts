@@ -29,6 +29,7 @@ const SAID = {
 	measure: "Measuring predictability",
 	facets: "Facets",
 	between: "Pictures between",
+	accentuation: "From the photo",
 };
 
 /** How far the kernel's tasks are. */
@@ -39,6 +40,7 @@ export class Tasks implements Record<TaskName, Task> {
 	readonly measure = new Task();
 	readonly facets = new Task();
 	readonly between = new Task();
+	readonly accentuation = new Task();
 	/** The last thing worth saying aloud. */
 	readonly news: Signal<string> = signal("");
 
@@ -69,6 +71,7 @@ export class Tasks implements Record<TaskName, Task> {
 	}
 
 	get #all(): Task[] {
-		return [this.render, this.scan, this.preview, this.measure, this.facets, this.between];
+		const { render, scan, preview, measure, facets, between, accentuation } = this;
+		return [render, scan, preview, measure, facets, between, accentuation];
 	}
 }

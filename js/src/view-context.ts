@@ -35,6 +35,8 @@ export interface View {
 	tab: Signal<boolean>;
 	/** The neuron under the pointer, whose map lies on the photo meanwhile; -1 for none. */
 	hovered: Signal<number>;
+	/** MACO images fade out where the gradient did not care. */
+	faded: Signal<boolean>;
 	datasetOpen: Signal<boolean | null>;
 	settingsOpen: Signal<boolean>;
 	menuOpen: Signal<boolean>;

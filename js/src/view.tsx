@@ -26,6 +26,7 @@ export function mount({ state, commands }: Widget, el: HTMLElement): () => void 
 		open: signal(null),
 		tab: signal(false),
 		hovered: signal(-1),
+		faded: signal(false),
 		datasetOpen: signal(null),
 		settingsOpen: signal(false),
 		menuOpen: signal(false),

@@ -2,7 +2,17 @@ import { describe, expect, it } from "vitest";
 import type * as P from "../src/protocol";
 import { liveUrls } from "../src/urls";
 import { DrawnPage, drawn } from "./drawn-page";
-import { channel, configured, image, opened, progress, selected, view } from "./helpers";
+import {
+	channel,
+	configured,
+	dataset,
+	image,
+	opened,
+	photos,
+	progress,
+	selected,
+	view,
+} from "./helpers";
 
 const strip = (change: Partial<P.Strip> = {}): P.Strip => ({
 	kind: "strip",
@@ -12,6 +22,7 @@ const strip = (change: Partial<P.Strip> = {}): P.Strip => ({
 	steps: 512,
 	activation: [[3000, 1279.2]],
 	shares: [[0.938, 0.4]],
+	at: [512, 512],
 	expression: "apart(mixed4a:3, mixed4a)",
 	...change,
 });
@@ -124,5 +135,91 @@ describe("what lies between two pins", () => {
 		slider.dispatchEvent(new Event("input", { bubbles: true }));
 		await drawn();
 		expect(way().textContent).toContain("1 % of mixed4a neuron 3 · 80 % of mixed4a neuron 9");
+	});
+});
+
+describe("from a photo", () => {
+	const page = new DrawnPage();
+	const of = (number: number): P.PhotoName => ({ of: "dataset", number });
+	const tell = async (message: P.ToPage, buffers: DataView<ArrayBuffer>[] = []): Promise<void> => {
+		page.model.tell(message, buffers);
+		await drawn();
+	};
+	const from = (change: Partial<P.Strip> = {}): P.Strip =>
+		strip({
+			task: "accentuation",
+			of: [channel(3)],
+			step: 64,
+			steps: 64,
+			activation: [[10, 40]],
+			shares: [[]],
+			at: [0, 64],
+			expression: "mixed4a:3 - 50*distance(mixed3a)",
+			photo: of(0),
+			...change,
+		});
+	const shown = (): string | null => page.one(".nw-large-box img").getAttribute("src");
+	const rows = (): number => page.all("[role=dialog] progress").length;
+	const open = async (): Promise<void> => {
+		for (const message of [opened(), dataset(), configured(), selected(-1, 3)])
+			page.model.tell(message);
+		page.model.tell(...photos(3));
+		await drawn();
+		page.all<HTMLButtonElement>("button.nw-photo")[0]?.click();
+		await drawn();
+	};
+
+	it("a picture forms in the photo's place, and a slider leads back to it", async () => {
+		await open();
+		const photo = shown();
+		expect(page.one("[role=dialog]").textContent).toContain("need to fire neuron 3 more");
+		await page.click("From this photo");
+		expect(page.model.of("accentuate")).toEqual([
+			{ kind: "accentuate", target: channel(3), photo: of(0) },
+		]);
+		await tell({ ...progress("accentuation", "running", 8), target: channel(3) });
+		await tell(from({ index: 4, activation: [], shares: [], at: [] }), [view(7)]);
+		expect(shown()).not.toBe(photo);
+		expect(page.all("[role=dialog] .nw-marks")).toHaveLength(0);
+		await page.click("Stop from the photo");
+		expect(page.model.of("stop")).toEqual([{ kind: "stop", task: "accentuation" }]);
+		await tell({ ...progress("accentuation", "done", 64), target: channel(3) });
+		await tell(from(), two());
+		expect(rows()).toBe(0);
+		const said = (): string => page.one(".nw-accentuation").textContent ?? "";
+		expect(said()).toContain("After 64 of 64 steps: activation 40.0 · 4.00× the photo’s");
+		expect(said()).toContain("It maximises mixed4a:3 - 50*distance(mixed3a)");
+		const slider = page.one<HTMLInputElement>(".nw-blend input");
+		slider.value = "0";
+		slider.dispatchEvent(new Event("input", { bubbles: true }));
+		await drawn();
+		expect(shown()).toBe(photo);
+		expect(page.all("[role=dialog] .nw-marks")).toHaveLength(1);
+		expect(said()).toContain("The photo: activation 10.0");
+	});
+
+	it.each<[string, () => Promise<void>]>([
+		["another photo", () => tell(from({ photo: of(1) }), two())],
+		[
+			"the photo that was brought",
+			() => tell(from({ photo: { of: "brought", number: 0 } }), two()),
+		],
+		["another neuron", () => tell(from({ of: [channel(4)] }), two())],
+		[
+			"another data set",
+			async () => {
+				await tell(from(), two());
+				await tell(dataset("others"));
+				page.model.tell(...photos(3));
+				await drawn();
+				page.all<HTMLButtonElement>("button.nw-photo")[0]?.click();
+				await drawn();
+			},
+		],
+	])("is not shown where it is of %s", async (_, make) => {
+		await open();
+		await make();
+		expect(page.all("[role=dialog] input[type=range][id$=accentuation]")).toHaveLength(0);
+		expect(page.all(".nw-accentuation button")).toHaveLength(1);
 	});
 });

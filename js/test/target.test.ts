@@ -6,10 +6,12 @@ import {
 	isWhole,
 	nameOf,
 	noteOf,
+	numberOf,
 	partsOf,
 	sameTarget,
 	targetKey,
 	titleOf,
+	wayBack,
 	wordOf,
 } from "../src/target";
 import { channel, unit } from "./helpers";
@@ -36,6 +38,28 @@ describe("a target", () => {
 		expect(channelOf(target)).toEqual(channel(68));
 		expect(channelKey(target)).toBe("mixed4a:68");
 		expect(fileName(target, "image")).toBe(file);
+	});
+
+	it("may be an expression, which names its own layers", () => {
+		const text = "mixed4a:68 - 0.5*mixed4b:3";
+		const target = { ...channel(68), kind: "expression", text } as const;
+		expect(targetKey(target)).toBe(text);
+		expect(titleOf(target)).toBe(`expression ${text}`);
+		expect(nameOf(target)).toBe(`expression ${text}`);
+		expect(wordOf(target)).toBe("expression");
+		expect(numberOf(target)).toBe("value");
+		expect(numberOf(channel(68))).toBe("activation");
+		expect(isWhole(target)).toBe(false);
+		expect(noteOf(target)).toBe("Gallery and photos are of mixed4a neuron 68.");
+		expect(wayBack(target)).toBe("Neuron 68 alone");
+		expect(wayBack(unit(68))).toBe("Whole neuron 68");
+		expect(channelOf(target)).toEqual(channel(68));
+		expect(fileName(target, "image")).toBe("mixed4a-68-0.5-mixed4b_3_image.png");
+		const numbers = Array.from({ length: 100 }, () => "0.25").join(", ");
+		const long = { ...target, text: `direction(mixed4a, [${numbers}])` };
+		expect(titleOf(long)).toBe("expression direction(mixed4a, [...])");
+		expect(targetKey(long)).toBe(long.text);
+		expect(fileName(long, "image").length).toBeLessThan(140);
 	});
 
 	it.each([

@@ -244,7 +244,7 @@ def _neuron(
     neuron: Json = {}
     shared: Json = {}
     if image is not None:
-        facts, (data,) = image
+        facts, (data, *_) = image
         small = text(_webp(data, IMAGE_PX))
         neuron["image"] = {**facts, "history": thin(facts["history"]), "data": small}
         yield

@@ -7,9 +7,12 @@ import io
 import numpy as np
 from PIL import Image
 
-__all__ = ["THUMB_PX", "jpeg", "map_bytes", "png", "thumb", "to_pil"]
+__all__ = ["THUMB_PX", "alpha_png", "jpeg", "map_bytes", "png", "thumb", "to_pil"]
 
 THUMB_PX = 64
+
+OPAQUE_FROM = 80
+"""Percentile of an alpha map from which a picture is opaque."""
 
 
 def to_pil(image: np.ndarray) -> Image.Image:
@@ -37,6 +40,17 @@ def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def alpha_png(alpha: np.ndarray) -> bytes:
+    """Where a gradient cared, ``(H, W)`` in 0..1, as the transparency of a PNG.
+
+    The fifth of the picture that it cared for most is opaque, as in Horama, an implementation of
+    MACO by its authors.
+    """
+    most = float(np.percentile(alpha, OPAQUE_FROM))
+    levels = (np.clip(alpha / max(most, 1e-12), 0, 1) * 255 + 0.5).astype(np.uint8)
+    return png(Image.merge("LA", (Image.new("L", levels.shape[::-1]), Image.fromarray(levels))))
 
 
 def map_bytes(activation: np.ndarray, scale: float, *, signed: bool = False) -> bytes:

@@ -116,6 +116,13 @@ class Photo(TypedDict):
     receptive_field: list[float]
 
 
+class PhotoName(TypedDict):
+    """A photo: of the data set by its ``index``, or the one that was brought by its ``look``."""
+
+    of: Literal["dataset", "brought"]
+    number: int
+
+
 class Histogram(TypedDict):
     """Scores of one neuron over the data set: ``counts[i]`` in ``edges[i]..edges[i+1]``."""
 
@@ -141,9 +148,21 @@ class UnitTarget(TypedDict):
     column: int
 
 
-Target = ChannelTarget | UnitTarget
+class ExpressionTarget(TypedDict):
+    """Several targets added up, a direction, or what else is composed: its text.
 
-Task = Literal["render", "scan", "preview", "measure", "facets", "between"]
+    ``layer`` and ``neuron``: the first neuron that it speaks of, whose tile and photos are shown.
+    """
+
+    kind: Literal["expression"]
+    layer: str
+    neuron: int
+    text: str
+
+
+Target = ChannelTarget | UnitTarget | ExpressionTarget
+
+Task = Literal["render", "scan", "preview", "measure", "facets", "between", "accentuation"]
 
 Settings = dict[str, str | float | bool]
 
@@ -351,6 +370,14 @@ class Between(TypedDict):
     last: Target
 
 
+class Accentuate(TypedDict):
+    """The person wants to see what a photo would need to fire a target more: see ``Strip``."""
+
+    kind: Literal["accentuate"]
+    target: Target
+    photo: PhotoName
+
+
 class Enlarge(TypedDict):
     """The person opened a photo: the kernel answers with ``photo``."""
 
@@ -542,6 +569,9 @@ class Frame(TypedDict):
 class Image(TypedDict):
     """A finished (or stopped: ``step < steps``) picture. Buffers: PNG.
 
+    Of a MACO image that was rendered here a second PNG follows, of the same size: it is as
+    transparent as the gradient cared little for that place.
+
     ``activation`` is the objective on the clean image, without augmentation; ``comparable`` where
     that is in the units of a photo's score, the mean of the neuron's map. ``history`` holds
     ``[step, value]`` pairs of the objective during the optimisation (on augmented images).
@@ -566,14 +596,15 @@ class Image(TypedDict):
 class Strip(TypedDict):
     """Pictures that form together. Buffers: a JPEG of each.
 
-    ``task`` is ``facets`` (of the target ``of[0]``) or ``between`` (from ``of[0]`` to ``of[1]``).
-    While they form there is an ``index``, acknowledged as a frame's, and no ``activation``: for
-    each of ``of`` what each picture activates, and ``shares`` of what its own picture does (empty
-    where that is not above 0). ``expression`` is what they maximise.
+    ``task`` is ``facets`` (of the target ``of[0]``), ``between`` (from ``of[0]`` to ``of[1]``), or
+    ``accentuation`` (one picture as it forms, from ``photo`` on, to fire ``of[0]`` more). While
+    they form there is an ``index``, acknowledged as a frame's, and no ``activation``: for each of
+    ``of`` what each picture activates, and ``shares`` of what its own picture does (empty where
+    that is not above 0). ``at``: the steps that each has had. ``expression`` is what they maximise.
     """
 
     kind: Literal["strip"]
-    task: Literal["facets", "between"]
+    task: Literal["facets", "between", "accentuation"]
     of: list[Target]
     step: int
     steps: int
@@ -581,7 +612,9 @@ class Strip(TypedDict):
     ack: NotRequired[bool]
     activation: list[list[float]]
     shares: list[list[float]]
+    at: list[int]
     expression: str
+    photo: NotRequired[PhotoName]
 
 
 class Thumbs(TypedDict):
@@ -795,6 +828,7 @@ FromPage = (
     | Poll
     | InView
     | Between
+    | Accentuate
     | Enlarge
     | Bring
     | BringShown

@@ -18,9 +18,8 @@ from neuron_widget.errors import (
 )
 from neuron_widget.names import check_neuron
 from neuron_widget.session import Settings
-from neuron_widget.session.arguments import check_arguments
+from neuron_widget.session.arguments import check_arguments, target_in
 from neuron_widget.session.settings import WIDGET
-from neuron_widget.targets import Target, as_neuron
 from neuron_widget.version import __version__
 
 __all__ = ["OWN", "SessionGone", "error_of", "plain", "told_error", "wish_of"]
@@ -79,13 +78,9 @@ def wish_of(
     if not isinstance(options.get("objective", ""), str):
         raise WrongType("with cluster= an objective goes by its name, such as 'channel'")
     usual: dict[str, Any] = {"weights": None, "dataset": "samples", "device": None}
-    target: Target | None = None
-    if isinstance(layer, Target) or (isinstance(layer, str) and ":" in layer):
-        target = as_neuron(layer)
+    target = target_in(layer, options)
+    if target is not None:
         layer, neuron = target.layer, target.neuron
-    if layer is not None and not isinstance(layer, str):
-        kind = type(layer).__name__
-        raise WrongType(f"layer must be a name such as 'mixed4a' or a target, got {kind}")
     # Of a network that the server chooses it alone knows the layers.
     named = layer if model is not None else None
     settings = check_arguments(layer=named, model=model, neuron=neuron, **usual, **options)
@@ -93,6 +88,7 @@ def wish_of(
         layer=settings.layer or layer,
         neuron=check_neuron(neuron, None, ""),
         dataset=dataset or "samples",
+        target=None if target is None or target == target.channel else target,
     )
     wish: Wish = {
         "layer": str(target) if target is not None else settings.layer,

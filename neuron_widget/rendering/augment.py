@@ -130,16 +130,11 @@ class AugmentationStream:
         most = self.augmentation.noise
         if not most:
             return None
-        drawn = [
-            torch.rand(
-                (3, self.height, self.width),
-                generator=generator_for("noise", self.seed, target, step),
-                dtype=torch.float32,
-                device="cpu",
-            )
-            for target in self.targets
-        ]
-        noise = torch.stack(drawn).sub_(0.5).mul_(2 * most)
+        shape = (len(self.targets), 3, self.height, self.width)
+        noise = torch.empty(shape, dtype=torch.float32, device="cpu")
+        for one, target in zip(noise, self.targets, strict=True):
+            one.uniform_(generator=generator_for("noise", self.seed, target, step))
+        noise.sub_(0.5).mul_(2 * most)
         if self.device.type == "cuda":
             noise = noise.pin_memory()
         return noise.to(self.device, non_blocking=True)

@@ -9,10 +9,11 @@ noise grows, in deep layers neither. The network sees random crops with noise on
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from neuron_widget.rendering.natural import Spectrum, natural_spectrum
 from neuron_widget.rendering.param import Parameterisation, generator_for
@@ -54,8 +55,7 @@ class MacoImage(Parameterisation):
     ):
         super().__init__(height, width, device, grey=grey)
         magnitude = torch.from_numpy((spectrum or natural_spectrum()).at(height, width))
-        twice = magnitude[..., None].expand(-1, -1, -1, 2).contiguous()
-        self._magnitude = twice.to(self.device)
+        self._magnitude = magnitude.to(self.device)
 
     @staticmethod
     def shape_for(height: int, width: int) -> tuple[int, ...]:
@@ -76,12 +76,7 @@ class MacoImage(Parameterisation):
 
     def _waves(self, arrays: Tensor) -> Tensor:
         """The spectra ``(N, 3, H, W // 2 + 1)``, complex, of real images."""
-        phase = arrays * _PACE
-        if self.device.type == "cpu":  # one call an image: see _valid
-            turned = torch.stack([torch.stack([p.cos(), p.sin()], dim=-1) for p in phase.unbind()])
-        else:
-            turned = torch.stack([phase.cos(), phase.sin()], dim=-1)
-        waves = torch.view_as_complex(turned * self._magnitude)
+        waves = torch.view_as_complex(_Waves.apply(arrays * _PACE, self._magnitude))
         # Of frequencies that stand twice in half a spectrum one is the other's conjugate: an
         # inverse transform would take the mean of both, which is weaker than either.
         first, last = self._paired(waves[..., :1]), waves[..., -1:]
@@ -96,3 +91,32 @@ class MacoImage(Parameterisation):
         middle = [alone[..., self.height // 2 :, :][..., :1, :]] if self.height % 2 == 0 else []
         lower = upper.conj().flip(-2)
         return torch.cat([alone[..., :1, :], upper, *middle, lower], dim=-2)
+
+
+class _Waves(torch.autograd.Function):
+    """Waves of these phases and magnitudes: real and imaginary part, ``(..., 2)``.
+
+    Sines and cosines are computed once, and serve the gradient, too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, phase: Tensor, magnitude: Tensor) -> Tensor:
+        if phase.device.type == "cpu":  # one call an image: see Parameterisation._valid
+            cos, sin = torch.empty_like(phase), torch.empty_like(phase)
+            for i, one in enumerate(phase):
+                torch.cos(one, out=cos[i])
+                torch.sin(one, out=sin[i])
+        else:
+            cos, sin = phase.cos(), phase.sin()
+        ctx.save_for_backward(cos, sin, magnitude)
+        waves = phase.new_empty((*phase.shape, 2))
+        torch.mul(cos, magnitude, out=waves[..., 0])
+        torch.mul(sin, magnitude, out=waves[..., 1])
+        return waves
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        cos, sin, magnitude = ctx.saved_tensors
+        real, imaginary = grads[0].unbind(-1)
+        return (imaginary * magnitude).mul_(cos).sub_((real * magnitude).mul_(sin)), None

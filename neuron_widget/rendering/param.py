@@ -30,9 +30,9 @@ START_SD = 0.01
 def generator_for(purpose: str, seed: int, target: Target, part: int = 0) -> torch.Generator:
     """The random numbers of one image: a CPU generator of its own.
 
-    Two targets never share a generator, so what a target gets does not depend on what else is
-    rendered beside it, in which order, or on which device. The same arguments give the same
-    numbers in every process (the hash is SHA-256, not Python's salted one).
+    Two targets never share a generator (only the images of one group may), so what a target gets
+    does not depend on what else is rendered beside it, in which order, or on which device. The same
+    arguments give the same numbers in every process (the hash is SHA-256, not Python's salted one).
     """
     key = f"neuron-widget|{purpose}|{seed}|{target.random_stream}|{part}".encode()
     # 63 bits: what torch.Generator.manual_seed takes without a sign.

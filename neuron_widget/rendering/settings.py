@@ -26,6 +26,8 @@ __all__ = [
     "BEGINS_ANYWHERE",
     "REDIRECT_STEPS",
     "RenderSettings",
+    "check_composed",
+    "check_near",
     "default_precision",
     "default_size",
     "known_settings",
@@ -164,7 +166,7 @@ def render_settings(
         )
     checked = tuple(target.check(model) for target in targets)
     objective = as_objective(given.get("objective", RENDER["objective"].default), checked[0].layer)
-    _check_composed(checked, objective, given.get("engine"))
+    check_composed(checked, objective.name, given.get("engine"))
     layers = {layer for target in checked for layer in target.layers}
     if len(layers) > 1 and not (objective.of_one_neuron or objective.layers):
         raise WrongValue(
@@ -176,7 +178,7 @@ def render_settings(
     options = check_settings(RENDER, plain, what="render()")
     options["objective"] = objective.name
     spectrum, start = _check_param(options)
-    _check_near(checked, start)
+    check_near(checked, start)
     if options["redirect_relu"] is None:
         options["redirect_relu"] = model.redirect_relu
     if options["size"] is None:
@@ -214,15 +216,15 @@ def render_settings(
     )
 
 
-def _check_composed(targets: tuple[Target, ...], objective: Objective, engine: object) -> None:
-    """Raise for what does not go with a composed target."""
+def check_composed(targets: tuple[Target, ...], objective: object, engine: object) -> None:
+    """Raise for what does not go with a composed target; ``objective`` is its name."""
     composed = [target for target in targets if target.composed]
     for target in composed:
         check_alone(target)
-    if composed and objective.name != RENDER["objective"].default:
+    if composed and objective != RENDER["objective"].default:
         raise WrongValue(
             f"{composed[0].title} says by itself what is maximised: leave objective="
-            f"{objective.name!r} out (a unit of a neuron is {composed[0].channel}@centre)"
+            f"{objective!r} out (a unit of a neuron is {composed[0].channel}@centre)"
         )
     if composed and engine == "lucent":
         raise WrongValue(
@@ -254,7 +256,7 @@ def known_settings(
     }
 
 
-def _check_near(targets: tuple[Target, ...], start: Start | None) -> None:
+def check_near(targets: tuple[Target, ...], start: object) -> None:
     """Raise for what is to be held near a photo, where there is none."""
     for target in targets:
         if start is None and held_near(target) is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from neuron_widget.errors import DatasetError, ModelError, WrongType, nearest
+from neuron_widget.errors import DatasetError, ModelError, TargetError, WrongType, nearest
 from neuron_widget.names import (
     EFFICIENTNET_LAYERS,
     EMBEDDED,
@@ -21,10 +21,12 @@ from neuron_widget.names import (
     path_as_typed,
     resolve_layer,
 )
+from neuron_widget.objectives import canonical_objective
+from neuron_widget.protocol.check import MAX_TEXT
 from neuron_widget.session.settings import WIDGET, Settings
-from neuron_widget.targets import Named, Target, as_neuron
+from neuron_widget.targets import Target, TargetLike, as_shown, inside, looks_composed
 
-__all__ = ["check_arguments", "reject_unknown"]
+__all__ = ["as_shown_with", "check_arguments", "reject_unknown", "target_in"]
 
 
 def reject_unknown(unknown: Mapping[str, Any], function: Callable[..., Any]) -> None:
@@ -59,13 +61,9 @@ def check_arguments(
     ------
     UnknownLayer, NeuronOutOfRange, ModelError, DatasetError, TypeError, ValueError
     """
-    target: Target | None = None
-    if isinstance(layer, Target) or (isinstance(layer, str) and ":" in layer):
-        target = as_neuron(layer)
+    target = target_in(layer, options)
+    if target is not None:
         layer, neuron = target.layer, target.neuron
-    if layer is not None and not isinstance(layer, str):
-        kind = type(layer).__name__
-        raise WrongType(f"layer must be a name such as 'mixed4a' or a target, got {kind}")
     if weights is not None and not isinstance(weights, (str, os.PathLike)):
         raise WrongType(f"weights must be the path of a file, got {type(weights).__name__}")
     _check_dataset(dataset)
@@ -76,6 +74,10 @@ def check_arguments(
         model = EMBEDDED if embedded else INCEPTION
     if isinstance(model, str):
         model = _check_model_name(model)
+        for part in inside(target) if target is not None and target.composed else ():
+            own = 0 if part.composed else part.neuron
+            for name in part.layers:
+                _check_layer(name, own if name == part.layer else 0, model)
         layer = _check_layer(layer, neuron, model)
     # What the page can show of a setting is what a widget takes.
     checked = {name: WIDGET[name].check(value, on_page=True) for name, value in options.items()}
@@ -94,11 +96,52 @@ def check_arguments(
         dataset=dataset,
         layer=layer,
         neuron=check_neuron(neuron, None, layer or ""),
-        position=target.position if target is not None else None,
-        called=target.name if isinstance(target, Named) else "",
+        target=None if target is None or target == target.channel else _in(layer, target),
         store=_check_store(store),
         **checked,
     )
+
+
+def target_in(layer: Any, options: Mapping[str, Any]) -> Target | None:
+    """The target, where one was given in a layer's place; see :func:`as_shown_with`."""
+    if isinstance(layer, Target):
+        return as_shown_with(layer, options)
+    if layer is not None and not isinstance(layer, str):
+        kind = type(layer).__name__
+        raise WrongType(f"layer must be a name such as 'mixed4a' or a target, got {kind}")
+    if layer is not None and (":" in layer or looks_composed(layer)):
+        return as_shown_with(layer, options)
+    return None
+
+
+def as_shown_with(given: TargetLike, options: Mapping[str, Any]) -> Target:
+    """The target that a widget is to show, as far as it can be told without the network.
+
+    ``options``: the settings that its pictures are made with.
+
+    Raises
+    ------
+    TargetError, ValueError
+    """
+    target = as_shown(given)
+    if target.composed:
+        from neuron_widget.rendering.settings import check_composed, check_near
+
+        objective = canonical_objective(options.get("objective", "channel"))
+        check_composed((target,), objective, options.get("engine"))
+        check_near((target,), options.get("start"))
+        if len(str(target)) > MAX_TEXT:
+            raise TargetError(
+                f"the text of {target.title} has {len(str(target)):,} characters, and a page takes "
+                f"{MAX_TEXT:,}: neuron_widget.render(model, ...) makes its pictures; a dictionary "
+                "of the direction makes it a neuron (model.add_dictionary)"
+            )
+    return target
+
+
+def _in(layer: str | None, target: Target) -> Target:
+    """The target with its layer's own name; what is composed has several."""
+    return target if target.composed or layer is None else target.in_layer(layer)
 
 
 def _check_store(store: Any) -> Any:

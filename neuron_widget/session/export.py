@@ -40,6 +40,9 @@ __all__ = [
 # A screen's worth: the figure that Python saves has 300.
 PAGE_DPI = 150
 
+# Letters of either part of a file's name: an expression may be long.
+LONGEST = 60
+
 
 def python_line(settings: Settings, target: Target, steps: int) -> tuple[str, str]:
     """The call that makes this view again, and what in it the reader has to fill in.
@@ -134,7 +137,7 @@ def notes(state: State, target: Target) -> list[str]:
 def file_name(target: Target, what: str) -> str:
     """A name for a file that every file system takes."""
     layer, _, place = str(target).rpartition(":")
-    plain = (re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in (layer, place))
+    plain = (re.sub(r"[^A-Za-z0-9.]+", "-", part)[:LONGEST] for part in (layer, place))
     return f"{'_'.join(plain)}_{what}.png"
 
 
@@ -162,7 +165,7 @@ def figure(state: State, target: Target) -> Figure:
         [(e.image(), e.score, e.activation_map()) for e in most],
         notes=notes(state, target),
         labels=[e.label for e in most],
-        title=state.title(target.channel),
+        title=state.title(target if target.composed else target.channel),
         signed=scan is not None and scan.signed,
     )
 

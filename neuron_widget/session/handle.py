@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from neuron_widget.protocol.check import check_message
 from neuron_widget.session import export, messages
 from neuron_widget.session.dictionaries import make_dictionary
+from neuron_widget.session.strip_messages import PhotoName
 from neuron_widget.targets import from_dict
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def handle_message(
             session.look_at(m["neurons"])
         case "between":
             session.strips.between(from_dict(m["first"]), from_dict(m["last"]))
+        case "accentuate":
+            session.strips.accentuate(from_dict(m["target"]), PhotoName(**m["photo"]))
         case "enlarge":
             session.enlarge(from_dict(m["target"]), m["group"], m["rank"])
         case "bring":
@@ -84,6 +87,7 @@ def handle_message(
             session.looking.look_at_shown(from_dict(m["target"]), m["group"], m["rank"])
         case "put_away":
             session.looking.put_away()
+            session.strips.forget_brought()
         case "map":
             session.looking.send_map(from_dict(m["target"]))
         case "place":

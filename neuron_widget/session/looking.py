@@ -56,6 +56,13 @@ class Looking:
         """The photo as the selected layer sees it."""
         return self._look
 
+    def square_of(self, number: int) -> Image.Image:
+        """The photo that was looked at so, as the network sees it; DatasetError if it is gone."""
+        look = self._look
+        if look is None or number != self._number:
+            raise DatasetError("that photo was put away: bring it again")
+        return look.image
+
     def let_go(self) -> None:
         """Forget the photo."""
         self._upload, self._pieces = "", {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuron_widget.objectives import OBJECTIVES
-from neuron_widget.protocol.encode import jpeg, map_bytes, png, to_pil
+from neuron_widget.protocol.encode import alpha_png, jpeg, map_bytes, png, to_pil
 from neuron_widget.settings import page_settings
 from neuron_widget.targets import Channel, Target
 
@@ -202,7 +202,8 @@ def frame(index: int, step: RenderStep, *, ack: bool = True, objective: object =
 
 def image(result: RenderResult) -> Part:
     """See :class:`.protocol.Image`; of the first (only) target of ``result``."""
-    return image_facts(result), [png(result.to_pil(0))]
+    alpha = [] if result.alpha is None else [alpha_png(result.alpha[0])]
+    return image_facts(result), [png(result.to_pil(0)), *alpha]
 
 
 def image_facts(result: RenderResult) -> Message:

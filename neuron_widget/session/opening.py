@@ -83,7 +83,7 @@ class Opening:
         if known is None:
             return False
         try:
-            target.in_layer(target.layer or known.default_layer).check(known)
+            _placed(target, known).check(known)
         except NeuronWidgetError:
             return False  # a deeper layer, or none: the network will tell
         return True
@@ -117,7 +117,7 @@ class Opening:
             return False
         info = known.layer(state.target.layer or known.default_layer)
         with state.lock:
-            state.target = state.target.in_layer(info.name).check(known)
+            state.target = _placed(state.target, known).check(known)
             state.channels = info.channels
             state.settings = state.settings.replace(fit=Fit.known(known))
             state.cache = state.new_cache(state.settings.recipe)
@@ -236,6 +236,11 @@ def _other(known: KnownNetwork, model: VisionModel) -> ModelError:
     )
 
 
+def _placed(target: Target, network: KnownNetwork | VisionModel) -> Target:
+    """The target in the network's default layer, where it names none."""
+    return target if target.layer else target.in_layer(network.default_layer)
+
+
 def _judge(
     model: VisionModel, target: Target
 ) -> tuple[LayerInfo, Target, NeuronWidgetError | None]:
@@ -243,6 +248,6 @@ def _judge(
     info = model.layer(model.default_layer)
     try:
         info = model.layer(target.layer or info.name)
-        return info, target.in_layer(info.name).check(model), None
+        return info, _placed(target, model).check(model), None
     except NeuronWidgetError as error:
         return info, Channel(info.name, 0), error

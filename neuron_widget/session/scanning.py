@@ -203,6 +203,7 @@ class Scanning:
             # Only now: what cannot be opened is not what this view looks into.
             state.settings = state.settings.replace(dataset=wanted)
             state.cache.forget_data()
+            state.forget_strip("dataset")
         state.show("dataset", messages.dataset(dataset, []))
 
     def _scan(self, run: _Run) -> Generator[ScanProgress | Pause, None, ScanResult]:

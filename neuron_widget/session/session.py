@@ -9,6 +9,7 @@ from neuron_widget.errors import WidgetError, WrongValue
 from neuron_widget.names import EMBEDDED, check_neuron
 from neuron_widget.protocol.messages import MAX_PINS, Task
 from neuron_widget.session import messages
+from neuron_widget.session.arguments import as_shown_with
 from neuron_widget.session.audience import note_view
 from neuron_widget.session.jobs import Job, Worker, shared_worker
 from neuron_widget.session.looking import Looking
@@ -22,10 +23,10 @@ from neuron_widget.session.scanning import Scanning
 from neuron_widget.session.settings import Fit, Settings
 from neuron_widget.session.state import Load, State
 from neuron_widget.session.store_adapter import StoreAdapter
-from neuron_widget.session.strips import Strips
+from neuron_widget.session.strips import STRIPS, Strips
 from neuron_widget.session.together import Together
 from neuron_widget.settings import RENDER
-from neuron_widget.targets import Channel, Target, TargetLike, as_neuron
+from neuron_widget.targets import Channel, Target, TargetLike
 
 __all__ = ["Session"]
 
@@ -60,11 +61,11 @@ class Session:
             self.state, self.store, lambda shown: self._begin(new_layer=True, shown=shown)
         )
         self._measuring = Measuring(self.state, self.store)
-        self.strips = Strips(self.state, self.store)
+        self.looking = Looking(self.state)
+        self.strips = Strips(self.state, self.store, self.looking.square_of)
         self._rendering = Rendering(self.state, self.store, self._on_image)
         self._previews = Previews(self.state, self.store)
         self._photos = Photos(self.state)
-        self.looking = Looking(self.state)
         self.scanning = Scanning(self.state, self.store, self._on_scanned, self._photos.look)
         self.state.show("configured", messages.configured(settings))
         self._opening.start()
@@ -128,7 +129,7 @@ class Session:
         """The target that is meant, not yet checked against the network."""
         state = self.state
         if target is not None:
-            return as_neuron(target)
+            return as_shown_with(target, state.settings.options)
         if layer is None and neuron is None:
             return state.target
         name = layer or state.layer
@@ -238,7 +239,7 @@ class Session:
         """
         state = self.state
         state.check_open()
-        pins = list(dict.fromkeys(as_neuron(target) for target in targets))
+        pins = list(dict.fromkeys(as_shown_with(t, state.settings.options) for t in targets))
         if len(pins) > MAX_PINS:
             raise WrongValue(f"at most {MAX_PINS} targets can be pinned, got {len(pins)}")
         postponed = self._opening.postpones("pin", lambda: self.pin(pins))
@@ -264,7 +265,7 @@ class Session:
         with state.lock:
             self._not_to_begin.clear()
             state.settings = state.settings.replace(
-                model=EMBEDDED, weights=None, layer=None, fit=Fit()
+                model=EMBEDDED, weights=None, layer=None, target=None, fit=Fit()
             )
             state.model = state.known = None
             state.target = Channel("", 0)
@@ -300,7 +301,7 @@ class Session:
             if not other and changed.options == state.settings.options:
                 return
             state.settings = changed
-            state.stop("preview", *(["render", "facets", "between"] if other else []))
+            state.stop("preview", *(["render", *STRIPS] if other else []))
             state.cache.recipe = changed.recipe
             if other:
                 state.strips.clear()
@@ -320,7 +321,7 @@ class Session:
         self._previews.start()
         known = self._rendering.known() or (other and self._rendering.recall(packaged=True))
         if other and state.settings.auto and not known:
-            self._rendering.start(delay=SETTLE_S)
+            self._rendering.start()
         self.strips.follow()
         state.on_change()
 
@@ -375,7 +376,7 @@ class Session:
             self.state.stop("dataset", "scan", "learn")
         for own in {"preview", "measure"}.intersection(tasks):
             self.state.stop(own)
-        self.strips.stop(*(own for own in tasks if own in ("facets", "between")))
+        self.strips.stop(*(own for own in STRIPS if own in tasks))
         if task is None:
             self.state.stop("photos", "judge", "look", "answer")
 
@@ -391,7 +392,7 @@ class Session:
             return self.scanning.resume()
         if task == "measure":
             return self._measuring.start()
-        if task == "facets" or task == "between":
+        if task in STRIPS:
             return self.strips.resume(task)
         self._previews.start()
         return None

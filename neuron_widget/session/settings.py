@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import ModelError
 from neuron_widget.settings import RENDER, VIEW, defaults, page_settings
+from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
     from neuron_widget.networks.known import KnownNetwork
@@ -78,10 +79,8 @@ class Settings:
         The layer shown first; None for the network's default layer.
     neuron
         The neuron shown first.
-    position
-        Row and column of a single unit of it.
-    called
-        The neuron's name, where it is known by that and not by ``neuron``.
+    target
+        What is shown first where that is no whole neuron, or is known by its name.
     fit
         What the network makes of them.
     options
@@ -98,8 +97,7 @@ class Settings:
         store: Any = None,
         layer: str | None = None,
         neuron: int = 0,
-        position: tuple[int, int] | None = None,
-        called: str = "",
+        target: Target | None = None,
         fit: Fit = Fit(),
         **options: Any,
     ):
@@ -110,8 +108,7 @@ class Settings:
         self.store = store
         self.layer = layer
         self.neuron = neuron
-        self.position = position
-        self.called = called
+        self.target = target
         self.fit = fit
         self.options: Mapping[str, Any] = MappingProxyType({**defaults(WIDGET), **options})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from neuron_widget.errors import NeuronWidgetError, WidgetError
 from neuron_widget.session import messages
@@ -15,7 +15,7 @@ from neuron_widget.session.messages import Message, Part
 from neuron_widget.session.pace import FrameWindow
 from neuron_widget.session.settings import Recipe, Settings
 from neuron_widget.session.together import Together
-from neuron_widget.targets import Channel, Named, Target, Unit
+from neuron_widget.targets import Channel, Target
 
 if TYPE_CHECKING:
     from neuron_widget.networks.known import KnownNetwork, Network
@@ -77,11 +77,7 @@ class State:
         # What the store knows of the network before it is open: results are shown by it.
         self.known: KnownNetwork | None = None
         # Before the network is open the layer may be unknown: its name is "" then.
-        self.target: Target = Channel(settings.layer or "", settings.neuron)
-        if settings.position is not None:
-            self.target = Unit(settings.layer or "", settings.neuron, *settings.position)
-        if settings.called:
-            self.target = Named(settings.layer or "", settings.called)
+        self.target = settings.target or Channel(settings.layer or "", settings.neuron)
         self.steps = settings.steps
         self.channels = 0
         self.status = "opening"
@@ -223,6 +219,13 @@ class State:
     def stop(self, *tasks: str) -> None:
         """Stop the jobs of these tasks, or all; returns at once."""
         self.worker.stop(self, *tasks)
+
+    def forget_strip(self, of: Literal["dataset", "brought"]) -> None:
+        """Forget the pictures that begin from a photo of the data set, or from the one brought."""
+        with self.lock:
+            message, _ = self.strips.get("accentuation", ({}, []))
+            if message.get("photo", {}).get("of") == of:
+                del self.strips["accentuation"]
 
     # -------------------------------------------------------------- the page
 

@@ -22,12 +22,14 @@ text (:mod:`.grammar`); :mod:`neuron_widget.objectives` has a function for each 
 
 from __future__ import annotations
 
-from neuron_widget.targets.grammar import TERMS
+from neuron_widget.targets.comparing import inside
+from neuron_widget.targets.grammar import TERMS, looks_composed
 from neuron_widget.targets.groups import GroupImage, check_alone, group, held_near, works
 from neuron_widget.targets.kinds import KINDS, Centre, Channel, Named, Unit
 from neuron_widget.targets.reading import (
     TargetLike,
     as_neuron,
+    as_shown,
     as_target,
     as_targets,
     from_dict,
@@ -51,6 +53,7 @@ __all__ = [
     "Term",
     "Unit",
     "as_neuron",
+    "as_shown",
     "as_target",
     "as_targets",
     "check_alone",
@@ -58,6 +61,8 @@ __all__ = [
     "from_dict",
     "group",
     "held_near",
+    "inside",
+    "looks_composed",
     "parse",
     "parse_targets",
     "works",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from neuron_widget.errors import TargetError
-from neuron_widget.targets.comparing import Distance, inside, largest_image
+from neuron_widget.targets.comparing import Distance, Interpolate, inside, largest_image
 from neuron_widget.targets.given import as_count
 from neuron_widget.targets.target import Activations, ModelLike, Target
 
@@ -58,6 +58,15 @@ class GroupImage(Target):
         return self.target.neuron
 
     @property
+    def random_stream(self) -> str:
+        """Its own; images that lead from one to another begin alike, and are moved alike.
+
+        So neighbours have the same things in the same places, and can be compared place by place.
+        """
+        leads = any(isinstance(part, Interpolate) for part in inside(self.target))
+        return str(self.target if leads else self)
+
+    @property
     def channel(self) -> Target:
         """That of the group's target."""
         return self.target.channel
@@ -71,8 +80,8 @@ class GroupImage(Target):
         return self.target.values(seen)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return ``kind`` and ``text``."""
-        return {"kind": "expression", "text": str(self)}
+        """Return ``kind``, ``text``, and ``layer`` and ``neuron`` of its channel."""
+        return self.as_expression()
 
     def key_parts(self) -> dict[str, Any]:
         """Return ``expression``, ``image`` and ``of``."""

@@ -8,13 +8,14 @@ from typing import Any
 
 from neuron_widget.errors import NeuronOutOfRange, TargetError, nearest, shown
 from neuron_widget.targets.grammar import looks_composed, read_expression
-from neuron_widget.targets.groups import group, group_of
+from neuron_widget.targets.groups import GroupImage, check_alone, group, group_of
 from neuron_widget.targets.kinds import KINDS, Centre, Channel, Named
 from neuron_widget.targets.target import Target
 
 __all__ = [
     "TargetLike",
     "as_neuron",
+    "as_shown",
     "as_target",
     "as_targets",
     "from_dict",
@@ -197,6 +198,29 @@ def as_neuron(given: TargetLike) -> Target:
             f"{target.title} is an expression: neuron_widget.render(model, '...') makes its "
             f"pictures; here a neuron or a unit was expected, such as {target.channel}"
         )
+    return target
+
+
+def as_shown(given: TargetLike) -> Target:
+    """As :func:`as_target`, where one image of it is to be shown.
+
+    Raises
+    ------
+    TargetError
+        For what speaks of several images.
+    """
+    if isinstance(given, str) and group_of(given) is not None:
+        target = parse_targets(given)[0]
+    else:
+        target = as_target(given)
+    if isinstance(target, GroupImage) or target.compares:
+        whole = target.target if isinstance(target, GroupImage) else target
+        raise TargetError(
+            f"{target.title} speaks of several images, and here one is shown: "
+            f"neuron_widget.render(model, '{whole} [4 images]') makes them; Settings, Facets shows "
+            "several sides of one neuron"
+        )
+    check_alone(target)
     return target
 
 

@@ -129,6 +129,12 @@ class Target(ABC):
     def key_parts(self) -> dict[str, Any]:
         """Return what of it goes into the key of a stored result."""
 
+    def as_expression(self) -> dict[str, Any]:
+        """What :meth:`as_dict` gives of a composed target."""
+        channel = self.channel
+        near = {"layer": channel.layer, "neuron": channel.neuron}
+        return {"kind": "expression", "text": str(self), **near}
+
     @property
     def layers(self) -> tuple[str, ...]:
         """All layers that have to be read."""
@@ -307,8 +313,8 @@ class Sum(Target):
         return total + self.constant
 
     def as_dict(self) -> dict[str, Any]:
-        """Return ``kind`` and ``text``."""
-        return {"kind": self.kind, "text": str(self)}
+        """Return ``kind``, ``text``, and ``layer`` and ``neuron`` of its channel."""
+        return self.as_expression()
 
     def key_parts(self) -> dict[str, Any]:
         """Return ``expression``, the text."""

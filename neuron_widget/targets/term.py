@@ -83,8 +83,8 @@ class Term(Target):
         return replace(self, **checked)  # type: ignore[type-var]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return ``kind`` and ``text``."""
-        return {"kind": "expression", "text": str(self)}
+        """Return ``kind``, ``text``, and ``layer`` and ``neuron`` of its channel."""
+        return self.as_expression()
 
     def key_parts(self) -> dict[str, Any]:
         """Return ``expression``, the text."""

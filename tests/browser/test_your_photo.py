@@ -194,7 +194,9 @@ def test_by_keyboard_alone(scanned: Any, tmp_path: Path) -> None:
         page.keyboard.press(key)
         expect(status).not_to_have_text(before, timeout=WAIT)
     assert page.locator(".jp-Cell").count() == cells
-    page.keyboard.press("Tab")  # Put it away
+    for name in ("From this photo", "Put it away"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == name
     for _ in range(2):
         page.keyboard.press("Tab")
     neuron = page.evaluate("document.activeElement.textContent")

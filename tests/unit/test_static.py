@@ -15,7 +15,9 @@ def test_the_bundles_are_small() -> None:
     # once for a page, when it is drawn.
     limits = {
         "widget.js": 90_000,
-        "panels.js": 21_000,
+        # All of it is text of the interface that is behind a click; the slider from a photo to a
+        # picture is the last that came.
+        "panels.js": 24_000,
         "widget.css": 30_000,
         "quiz.js": 30_000,
         "quiz.css": 10_000,

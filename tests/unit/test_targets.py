@@ -18,6 +18,7 @@ from neuron_widget.targets import (
     as_target,
     as_targets,
     from_dict,
+    group,
     parse,
     parse_targets,
 )
@@ -127,6 +128,17 @@ def test_keys_and_random_numbers_of_channels_are_what_they_were() -> None:
     assert channel.random_stream == "a|3"
     assert unit.key_parts() == {"layer": "a", "neuron": 3, "position": [1, 2]}
     assert unit.random_stream == "a:3@1,2"
+
+
+def test_images_that_lead_from_one_to_another_begin_alike_and_others_do_not() -> None:
+    for text, alike in (
+        ("interpolate(a:3, b:5)", True),
+        ("0.01*alignment(a) + interpolate(a:3, b:5)", True),
+        ("0.01*alignment(a) + a:3", False),
+        ("apart(a:3, a)", False),
+    ):
+        streams = {image.random_stream for image in group(parse(text), 3)}
+        assert len(streams) == (1 if alike else 3), text
 
 
 def test_no_torch_is_needed() -> None:

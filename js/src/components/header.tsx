@@ -25,12 +25,11 @@ export function Header() {
 						{layer && (
 							<span class="nw-muted">
 								{plural(layer.channels, layer.word ?? "neuron")} · {sizeOf(layer)}
-								{network.device && (
-									<>
-										{" · "}
-										<span title="Where the network runs">{network.device}</span>
-									</>
-								)}
+								{/* Not known before the network is open: its place is kept, so that nothing jumps. */}
+								<span class={network.device ? "" : "nw-not-yet"}>
+									{" · "}
+									<span title="Where the network runs">{network.device || "cpu"}</span>
+								</span>
 							</span>
 						)}
 						<div class="nw-header-tools">

@@ -4,6 +4,7 @@ import { value } from "../format";
 import type { LargeShot, Shot } from "../media";
 import { nameOf } from "../target";
 import { type OpenPhoto, useView } from "../view-context";
+import { useAccentuation } from "./accentuation";
 import { IconButton } from "./icon";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
@@ -41,6 +42,7 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 	const rank = shot?.photo.rank ?? now.rank;
 	const large = state.largeShot(now.group, rank);
 	const signed = state.layerInfo.value?.signed;
+	const made = useAccentuation({ of: "dataset", number: shot?.photo.index ?? -1 });
 
 	const close = (): void => {
 		open.value = null;
@@ -151,23 +153,28 @@ function Dialog({ shot, shots }: { shot: Shot | undefined; shots: Shot[] }) {
 								if (Math.abs(by) > SWIPE_PX) go(by < 0 ? at + 1 : at - 1);
 							}}
 						>
-							<img src={large?.url ?? shot.url} alt={shot.photo.label || "photo"} />
-							<MapCanvas
-								map={large?.map ?? shot.map}
-								width={shot.photo.map_width}
-								height={shot.photo.map_height}
-								mode={mapMode.value}
-								opacity={opacity.value}
-								signed={signed}
-							/>
-							<Marks
-								shot={large ?? shot}
-								signed={signed}
-								scale={set?.info.scale ?? 1}
-								quantile={set?.info.quantile ?? 0}
-							/>
+							<img src={made.url ?? large?.url ?? shot.url} alt={shot.photo.label || "photo"} />
+							{!made.url && (
+								<>
+									<MapCanvas
+										map={large?.map ?? shot.map}
+										width={shot.photo.map_width}
+										height={shot.photo.map_height}
+										mode={mapMode.value}
+										opacity={opacity.value}
+										signed={signed}
+									/>
+									<Marks
+										shot={large ?? shot}
+										signed={signed}
+										scale={set?.info.scale ?? 1}
+										quantile={set?.info.quantile ?? 0}
+									/>
+								</>
+							)}
 						</div>
 						<MapControls group="large" />
+						{!state.saved && made.row}
 					</div>
 					<Facts shot={shot} large={large} quantile={set?.info.quantile ?? 0} />
 				</div>

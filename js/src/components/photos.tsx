@@ -1,6 +1,6 @@
 import { count, plural, value } from "../format";
 import type { Group, Shot } from "../media";
-import { isWhole, titleOf } from "../target";
+import { isWhole, layerBefore, titleOf } from "../target";
 import { useView } from "../view-context";
 import { MapCanvas } from "./map-canvas";
 import { MapControls } from "./map-controls";
@@ -89,7 +89,10 @@ export function OfNeuron() {
 	const { target, channel } = state.selection;
 	if (isWhole(target.value)) return null;
 	return (
-		<span class="nw-plain nw-of">of the whole {titleOf(channel.value, state.layerInfo.value)}</span>
+		<span class="nw-plain nw-of">
+			of {layerBefore(target.value) && "the whole "}
+			{titleOf(channel.value, state.layerInfo.value)}
+		</span>
 	);
 }
 

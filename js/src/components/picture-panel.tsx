@@ -4,7 +4,17 @@ import { duration, plural, value } from "../format";
 import type { Picture } from "../media";
 import type { Frame } from "../protocol";
 import { describe } from "../render-settings";
-import { channelOf, isWhole, nameOf, noteOf, partsOf, titleOf, wordOf } from "../target";
+import {
+	channelOf,
+	isWhole,
+	layerBefore,
+	nameOf,
+	noteOf,
+	numberOf,
+	partsOf,
+	wayBack,
+	wordOf,
+} from "../target";
 import { useView } from "../view-context";
 import { Curve } from "./curve";
 import { LivePicture } from "./live-picture";
@@ -25,7 +35,7 @@ export function PicturePanel() {
 			<div class="nw-readings">
 				<div class="nw-title-row">
 					<h3 class="nw-heading nw-neuron-title">
-						{state.selection.layer.value}
+						{layerBefore(target)}
 						{partsOf(target, state.layerInfo.value).map(([word, text], i, all) => [
 							" ",
 							<span key={word}>
@@ -66,7 +76,7 @@ function PartNote() {
 				class="nw-button nw-small"
 				onClick={() => commands.select({ target: channel.value }, true)}
 			>
-				Whole {titleOf(channel.value, state.layerInfo.value)}
+				{wayBack(target.value, state.layerInfo.value)}
 			</button>
 		</p>
 	);
@@ -74,7 +84,7 @@ function PartNote() {
 
 /** The picture: a preview, then its moving frames, then the finished image. */
 function Canvas({ picture }: { picture: Picture | undefined }) {
-	const { state } = useView();
+	const { state, faded } = useView();
 	const target = state.selection.target.value;
 	const key = state.selection.key.value;
 	// Of the step only what stays: the frames themselves draw nothing of this anew.
@@ -94,17 +104,21 @@ function Canvas({ picture }: { picture: Picture | undefined }) {
 		if (forming) cover(key);
 		else if (still.current?.complete ?? true) cover("");
 	}, [forming, key]);
+	const alpha = faded.value && !covered ? picture?.alpha : undefined;
 	let caption = "";
 	if (forming) caption = rendering ? "forming" : `left at step ${state.forming.value?.step}`;
 	else if (picture && picture.image.step < picture.image.steps)
 		caption = `stopped at step ${picture.image.step} of ${picture.image.steps}`;
 	else if (!picture && thumb) caption = thumb.finished ? "small copy" : "preview";
 	return (
-		<div class={`nw-image-box${url && !forming && !picture ? " nw-soft" : ""}`}>
+		<div
+			class={`nw-image-box${url && !forming && !picture ? " nw-soft" : ""}${alpha ? " nw-faded" : ""}`}
+		>
 			{url && (
 				<img
 					ref={still}
 					class="nw-image"
+					style={alpha && { maskImage: `url("${alpha}")` }}
 					src={url}
 					alt={covered ? "" : nameOf(target, state.layerInfo.value)}
 					decoding="sync"
@@ -139,7 +153,7 @@ function Forming({ frame }: { frame: Frame }) {
 				<p class="nw-activation">
 					<span class="nw-big">{value(last[1] as number)}</span>
 					<span>
-						activation <span class="nw-muted">now, on augmented images</span>
+						{numberOf(frame.target)} <span class="nw-muted">now, on augmented images</span>
 					</span>
 				</p>
 			)}
@@ -163,7 +177,7 @@ function Readings({ picture }: { picture: Picture }) {
 			<p class="nw-activation">
 				<span class="nw-big">{value(image.activation)}</span>
 				<span>
-					{state.layerInfo.value?.word === "class" ? "logit" : "activation"}
+					{numberOf(image.target, state.layerInfo.value)}
 					<span class="nw-muted">
 						{ratio !== null ? ` · ${value(ratio)}× the best photo` : " on the clean image"}
 					</span>

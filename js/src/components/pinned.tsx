@@ -1,6 +1,15 @@
 import { value } from "../format";
 import type { Target } from "../protocol";
-import { channelOf, isWhole, nameOf, partsOf, targetKey, titleOf } from "../target";
+import {
+	channelOf,
+	isWhole,
+	layerBefore,
+	nameOf,
+	numberOf,
+	partsOf,
+	targetKey,
+	titleOf,
+} from "../target";
 import { useView } from "../view-context";
 import { Between } from "./between";
 import { Icon } from "./icon";
@@ -52,7 +61,7 @@ function Card({ pin }: { pin: Target }) {
 					title={`Show ${name}`}
 					onClick={() => commands.select({ target: pin }, true)}
 				>
-					<span class="nw-pin-layer">{channel.layer}</span>
+					<span class="nw-pin-layer">{layerBefore(pin)}</span>
 					{partsOf(pin, info).map(([word, text], i) => (
 						<span key={word}>
 							{" "}
@@ -81,7 +90,11 @@ function Card({ pin }: { pin: Target }) {
 				)}
 			</div>
 			<p class="nw-muted nw-pin-value">
-				{picture ? `activation ${value(picture.image.activation)}` : url ? "preview" : " "}
+				{picture
+					? `${numberOf(pin, info)} ${value(picture.image.activation)}`
+					: url
+						? "preview"
+						: " "}
 			</p>
 			<div class="nw-pin-photos">
 				{photos && !photos.info.dead

@@ -11,6 +11,7 @@ const NAMES: Record<TaskName, string> = {
 	measure: "Measuring",
 	facets: "Facets",
 	between: "Between",
+	accentuation: "From the photo",
 };
 const MEASURED = 10;
 const UNITS: Record<TaskName, string> = {
@@ -20,6 +21,7 @@ const UNITS: Record<TaskName, string> = {
 	measure: "photos",
 	facets: "steps",
 	between: "steps",
+	accentuation: "steps",
 };
 
 /** A named progress bar with done/total, rate and time left; or how the task ended, and a way on. */

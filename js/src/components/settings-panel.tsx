@@ -33,15 +33,16 @@ export function SettingsPanel() {
 			>
 				<h3 class="nw-heading">Settings</h3>
 				<div class="nw-settings-grid">
-					{SETTINGS.map((setting) => (
+					{SETTINGS.map((setting) => [
 						<Control
 							key={setting.name}
 							setting={setting}
 							value={wanted[setting.name] as Value}
 							limits={limits.value[setting.name]}
 							onSet={(value) => set({ [setting.name]: value })}
-						/>
-					))}
+						/>,
+						setting.name === "param" && wanted.param === "maco" && <Faded key="faded" />,
+					])}
 				</div>
 				<div class="nw-row">
 					<button type="submit" class="nw-button nw-primary" aria-disabled={!changed}>
@@ -66,6 +67,31 @@ export function SettingsPanel() {
 			{/* Classes have names of their own, and are no features to be read in another way. */}
 			{!state.layerInfo.value?.names && <DictionaryForm />}
 		</>
+	);
+}
+
+/** How MACO images are looked at: it makes none anew, and so it is done at once. */
+function Faded() {
+	const { faded, name } = useView();
+	return (
+		<div class="nw-setting">
+			<label class="nw-check">
+				<input
+					id={`${name}-faded`}
+					type="checkbox"
+					aria-describedby={`${name}-says-faded`}
+					checked={faded.value}
+					onChange={(e) => {
+						faded.value = e.currentTarget.checked;
+					}}
+				/>
+				Transparency
+			</label>
+			<p id={`${name}-says-faded`} class="nw-muted">
+				The image fades out where the gradient did not care. Of images that form here; the store has
+				no transparency. Shown at once.
+			</p>
+		</div>
 	);
 }
 

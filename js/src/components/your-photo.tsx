@@ -3,6 +3,7 @@ import { useLayoutEffect } from "preact/hooks";
 import type { Place } from "../protocol";
 import { channelTarget, titleOf } from "../target";
 import { useView } from "../view-context";
+import { useAccentuation } from "./accentuation";
 import { Answers } from "./answers";
 import { ErrorPanel } from "./error-panel";
 import { MapCanvas } from "./map-canvas";
@@ -54,7 +55,8 @@ function Shown() {
 	const pointed = useSignal<{ look: number; at: number[] } | null>(null);
 	const at = pointed.value?.look === look ? pointed.value.at : null;
 	const neuron = hovered.value < 0 ? selection.neuron.value : hovered.value;
-	const map = looking.maps.value.get(neuron);
+	const made = useAccentuation({ of: "brought", number: look });
+	const map = made.url ? undefined : looking.maps.value.get(neuron);
 	const point = (...place: number[]): void => {
 		const inside = place.map((x, i) => Math.min(Math.max(Math.floor(x), 0), (i ? w : h) - 1));
 		pointed.value = { look, at: inside };
@@ -97,7 +99,7 @@ function Shown() {
 							point(((e.clientY - top) / height) * h, ((e.clientX - left) / width) * w);
 						}}
 					>
-						<img src={photo.url} alt="" />
+						<img src={made.url ?? photo.url} alt="" />
 						{map && (
 							<MapCanvas
 								map={map}
@@ -115,10 +117,13 @@ function Shown() {
 							</svg>
 						)}
 					</div>
-					<p class="nw-caption">
-						Map of {titleOf(channelTarget(photo.layer, neuron), state.layerOf(photo))}, {photo.unit}{" "}
-						{photo.worth[neuron]}
-					</p>
+					{!made.url && (
+						<p class="nw-caption">
+							Map of {titleOf(channelTarget(photo.layer, neuron), state.layerOf(photo))},{" "}
+							{photo.unit} {photo.worth[neuron]}
+						</p>
+					)}
+					{made.row}
 					<button
 						type="button"
 						class="nw-button nw-small nw-narrow"

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from neuron_widget import load_model, render, render_steps
 from neuron_widget import objectives as o
-from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.errors import NeuronWidgetError, TargetError
 from neuron_widget.networks.dictionaries import Dictionary
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.manifest import read_result
 from neuron_widget.rendering.result import RenderState
 from neuron_widget.store import Store
 from neuron_widget.store.reuse import render_steps as stored_steps
-from neuron_widget.targets import Channel, parse
+from neuron_widget.targets import parse
 
 HOW: dict[str, Any] = {"steps": 12, "size": 32, "precision": "float32"}
 ACROSS = "first:1 - 0.5*third:2"
@@ -276,8 +276,8 @@ def test_files_say_what_they_are(tmp_path: Path, model: VisionModel) -> None:
 def test_the_widget_says_what_it_does_not_show() -> None:
     from neuron_widget import NeuronWidget
 
-    for given in (ACROSS, Channel("mixed4a", 3) - Channel("mixed4a", 4), "mixed4a:3@centre"):
-        with pytest.raises(NeuronWidgetError, match=r"expression: .*render.* such as \w+:\d"):
+    for given in (FACETS, STRIP, "first:1 - diversity(first)"):
+        with pytest.raises(TargetError, match=r"several images, .*render.*\[4 images\]"):
             NeuronWidget(given)
 
 

@@ -10,7 +10,13 @@ from PIL import Image
 from torch import nn
 
 from neuron_widget import NeuronWidget, load_model
-from neuron_widget.errors import DatasetError, ModelError, NeuronOutOfRange, UnknownLayer
+from neuron_widget.errors import (
+    DatasetError,
+    ModelError,
+    NeuronOutOfRange,
+    TargetError,
+    UnknownLayer,
+)
 from neuron_widget.session.arguments import check_arguments
 from neuron_widget.session.settings import Fit, Settings
 
@@ -34,6 +40,17 @@ DEFAULTS: dict[str, Any] = {
     [
         ({"layer": "mixed4z"}, UnknownLayer, "did you mean 'mixed4e'"),
         ({"layer": "layer3"}, UnknownLayer, "it has conv2d0"),
+        ({"layer": "mixed4a:68 +"}, TargetError, "at its end: expected a target such as mixed4a"),
+        ({"layer": "mixed4a:68 - mixed4z:3"}, UnknownLayer, "did you mean 'mixed4e'"),
+        ({"layer": "mixed4a:68 - mixed4b:600"}, NeuronOutOfRange, "512 neurons, 0 to 511"),
+        ({"layer": "mixed4a:68 - tv(mixed9)"}, UnknownLayer, "no layer 'mixed9'"),
+        ({"layer": "mixed4a:68 - x*mixed4a:7"}, TargetError, "or a number with * behind it"),
+        ({"layer": "mixed4a:68 - nan*mixed4a:7"}, TargetError, "nan is no finite number"),
+        ({"layer": "mixed4a:68 - mixed4a:68"}, TargetError, "nothing is left to maximise"),
+        ({"layer": "mixed4a:68 - diversity(mixed4a)"}, TargetError, "speaks of several images"),
+        ({"layer": "mixed4a:68 - distance(mixed3a)"}, ValueError, "say start=PHOTO"),
+        ({"layer": "mixed4a:1 - mixed4a:2", "objective": "unit"}, ValueError, "'unit' out"),
+        ({"layer": f"weights(mixed4a, [{'0.123, ' * 999}0])"}, TargetError, "a page takes 4,096"),
         ({"layer": 4}, TypeError, "layer must be a name such as 'mixed4a' or a target, got int"),
         ({"layer": "mixed4a", "neuron": 508}, NeuronOutOfRange, "508 neurons, 0 to 507"),
         ({"layer": "mixed_4a", "neuron": -1}, NeuronOutOfRange, "no neuron -1"),

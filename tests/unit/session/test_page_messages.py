@@ -34,6 +34,14 @@ BAD: dict[Any, list[Any]] = {
         {"kind": "channel", "layer": 2, "neuron": 1},
         {"kind": "channel", "layer": "2", "neuron": "1"},
         {"kind": "unit", "layer": "2", "neuron": 1, "row": 0},
+        {"kind": "expression", "layer": "2", "neuron": 1},
+        {"kind": "expression", "layer": "2", "neuron": 1, "text": 3},
+    ],
+    protocol.PhotoName: [
+        *(None, "dataset", 3, [], {}, {"of": "dataset"}, {"number": 1}),
+        {"of": "net", "number": 1},
+        {"of": "dataset", "number": "1"},
+        {"of": "brought", "number": 2**60},
     ],
     dict: [None, "", 3, [], {"size": []}, {"size": None}, {3: 3}, {"size": float("nan")}],
 }
@@ -63,7 +71,7 @@ def message(kind: str) -> dict[str, Any]:
     return {name: good(hint) for name, hint in KINDS[kind].items()}
 
 
-def target(layer: str = "2", neuron: int = 1, kind: str = "channel", **more: int) -> dict[str, Any]:
+def target(layer: str = "2", neuron: int = 1, kind: str = "channel", **more: Any) -> dict[str, Any]:
     return {"kind": kind, "layer": layer, "neuron": neuron, **more}
 
 
@@ -136,6 +144,11 @@ WEIRD: list[dict[str, Any]] = [
     *({"target": target(name)} for name in ("", "9", "2" * MAX_TEXT, "../..", "<b>", "é" * 100)),
     *({"target": target(neuron=n)} for n in (-1, 6, 2**52)),
     *({"target": target(kind="unit", row=n, column=0)} for n in (-1, 99, 2**52)),
+    *(
+        {"target": target(kind="expression", text=text)}
+        for text in ("", "2:1 +", "9:1 - 2:1", "2:1 - 2:99", "2:1 - diversity(2)", "(" * MAX_TEXT)
+    ),
+    *({"photo": {"of": of, "number": n}} for of in ("dataset", "brought") for n in (-1, 9, 2**52)),
     *({"steps": n} for n in (-1, 0, 2**52)),
     *({"rank": n} for n in (-1, 2**52)),
     *({"seq": n} for n in (-(2**52), 2**52)),

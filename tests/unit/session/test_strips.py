@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -13,6 +16,7 @@ from torch import nn
 
 from neuron_widget import load_model
 from neuron_widget.errors import WidgetError
+from neuron_widget.rendering.accentuation import TRIAL
 from neuron_widget.session import Session, Settings
 from neuron_widget.session.handle import handle_message
 from neuron_widget.session.jobs import Worker
@@ -188,7 +192,8 @@ def test_between_two_pins_lie_pictures_that_fire_both(open_session: Open) -> Non
     assert message["of"] == [first, last]
     assert len(pictures) == 6
     assert [len(row) for row in message["shares"]] == [6, 6]
-    assert "interpolate(3:0, 3:2)" in message["expression"]
+    # However much more easily one of them is made, each is a part of the middle.
+    assert re.search(r"interpolate\(3:0, ([\d.]+\*)?3:2\)", message["expression"])
     # Asked for again it is there.
     heard.clear()
     handle_message(session, ask)
@@ -203,3 +208,148 @@ def test_other_settings_end_what_is_made_with_the_old(open_session: Open) -> Non
     assert after[1] != before[1]
     snapshot, _ = session.state.snapshot()
     assert [m for m in snapshot["messages"] if m["kind"] == "strip"] == [after[0]]
+
+
+def accentuate(session: Session, number: int = 0, of: str = "dataset", neuron: int = 0) -> None:
+    target = {"kind": "channel", "layer": "3", "neuron": neuron}
+    photo = {"of": of, "number": number}
+    handle_message(session, {"kind": "accentuate", "target": target, "photo": photo})
+    _finish(session)
+
+
+def errors(heard: list[tuple[Message, list[bytes]]]) -> list[str]:
+    return [m["message"] for m, _ in heard if m["kind"] == "error" and m["message"]]
+
+
+def test_from_a_photo_forms_what_fires_the_neuron_more(open_session: Open, tmp_path: Path) -> None:
+    session, heard = open_session(store=tmp_path / "store")
+    accentuate(session)
+    assert not errors(heard)
+    assert (states(heard, "accentuation")[0], states(heard, "accentuation")[-1]) == (
+        "waiting",
+        "done",
+    )
+    message, pictures = strips(heard, "accentuation")[-1]
+    assert message["photo"] == {"of": "dataset", "number": 0}
+    assert message["at"] == [0, 1, 2, 4, 8, 16, 32, 64]
+    assert len(pictures) == 8
+    # The first is the photo, which is of one colour.
+    colour = np.asarray(Image.open(io.BytesIO(pictures[0])))
+    assert np.abs(colour.astype(int) - [90, 120, 60]).max() <= 3
+    (worth,) = message["activation"]
+    assert worth[-1] > worth[0]
+    assert message["shares"] == [[]]
+    assert re.fullmatch(r"3:0 - [\d.]+\*distance\(2\)", message["expression"])
+    # It may be of a private photo: the store has the image of the neuron, and nothing else.
+    kept = "".join(map(str, (tmp_path / "store").rglob("*")))
+    assert "distance" not in kept
+    assert "distance" not in "".join(
+        file.read_bytes().decode("latin-1") for file in tmp_path.rglob("*.webp")
+    )
+    # A later page hears of it; asked for again it is there.
+    snapshot, _ = session.state.snapshot()
+    assert [m for m in snapshot["messages"] if m["kind"] == "strip"] == [message]
+    heard.clear()
+    accentuate(session)
+    assert strips(heard, "accentuation") == [(message, pictures)]
+
+
+def test_from_a_photo_goes_on_where_it_was_stopped(
+    open_session: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, heard = open_session()
+    monkeypatch.setattr(session.state.frames, "due", lambda: True)
+    told = session.state.send
+
+    def send(message: Message, data: list[bytes]) -> None:
+        told(message, data)
+        # Past the trial, which says how near the photo it is to be held.
+        if message["kind"] == "strip" and "index" in message and message["step"] > TRIAL:
+            session.stop("accentuation")
+
+    session.state.send = send
+    accentuate(session)
+    session.state.send = told
+    assert states(heard, "accentuation")[-1] == "stopped"
+    left, pictures = strips(heard, "accentuation")[-1]
+    assert len(left["at"]) == len(pictures)
+    assert left["at"][0] == 0
+    assert left["at"][-1] == left["step"] < 64
+    handle_message(session, {"kind": "resume", "task": "accentuation"})
+    _finish(session)
+    whole, _ = strips(heard, "accentuation")[-1]
+    assert whole["at"] == [0, 1, 2, 4, 8, 16, 32, 64]
+    assert whole["expression"] == left["expression"]
+
+
+@pytest.mark.parametrize(
+    ("how", "expression"),
+    [
+        ({"objective": "unit"}, r"3:0@14,14 - [\d.]+\*distance\(2\)"),
+        ({"objective": "least"}, r"-3:0 - [\d.]+\*distance\(2\)"),
+        ({"param": "maco"}, r"3:0 - [\d.]+\*distance\(2\)"),
+    ],
+)
+def test_from_a_photo_is_what_is_maximised(
+    open_session: Open, how: dict[str, str], expression: str
+) -> None:
+    session, heard = open_session(**how)
+    accentuate(session)
+    assert not errors(heard)
+    assert re.fullmatch(expression, strips(heard, "accentuation")[-1][0]["expression"])
+
+
+def test_what_forms_of_a_photo_that_is_put_away_is_not_kept(
+    open_session: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, heard = open_session()
+    monkeypatch.setattr(session.state.frames, "due", lambda: True)
+    session.look(Image.new("RGB", (40, 40), (10, 200, 30)))
+    _finish(session)
+    number = [m for m, _ in heard if m["kind"] == "looked"][-1]["look"]
+    told = session.state.send
+
+    def send(message: Message, data: list[bytes]) -> None:
+        told(message, data)
+        if message["kind"] == "strip" and message["step"] == 5:
+            handle_message(session, {"kind": "put_away"})
+
+    session.state.send = send
+    accentuate(session, number, "brought")
+    assert [m["step"] for m, _ in strips(heard, "accentuation")][-1] == 5
+    assert states(heard, "accentuation")[-1] == "stopped"
+    assert not session.state.strips
+    handle_message(session, {"kind": "resume", "task": "accentuation"})
+    assert not session.state.jobs()
+
+
+def test_a_photo_that_was_brought_is_forgotten_with_what_was_made_of_it(
+    open_session: Open, tmp_path: Path
+) -> None:
+    session, heard = open_session()
+    session.look(Image.new("RGB", (40, 40), (10, 200, 30)))
+    _finish(session)
+    number = [m for m, _ in heard if m["kind"] == "looked"][-1]["look"]
+    accentuate(session, number, "brought")
+    assert strips(heard, "accentuation")[-1][0]["photo"] == {"of": "brought", "number": number}
+    handle_message(session, {"kind": "put_away"})
+    snapshot, _ = session.state.snapshot()
+    assert not [m for m in snapshot["messages"] if m["kind"] == "strip"]
+    accentuate(session, number, "brought")
+    assert errors(heard)[-1] == "that photo was put away: bring it again"
+    assert states(heard, "accentuation")[-1] == "failed"
+    # One of the data set's goes with the data set.
+    accentuate(session)
+    others = tmp_path / "others"
+    others.mkdir()
+    Image.new("RGB", (32, 32), (9, 9, 90)).save(others / "0.png")
+    session.scan(others)
+    _finish(session)
+    assert not session.state.strips
+    heard.clear()
+    accentuate(session, 7)
+    assert "photo 7 is none of those any more that fire" in errors(heard)[-1]
+    accentuate(session)
+    assert strips(heard, "accentuation")[-1][0]["photo"]["number"] == 0
+    configure(session, seed=4)
+    assert not session.state.strips
