@@ -15,6 +15,7 @@ from neuron_widget.errors import (
     ClusterError,
     DatasetError,
     NeuronOutOfRange,
+    TargetError,
     UnknownLayer,
     WidgetError,
     WrongValue,
@@ -25,6 +26,7 @@ from neuron_widget.session import Settings
 from neuron_widget.session.jobs import Job
 from neuron_widget.session.updates import Updates
 from neuron_widget.session.waiting import Waiting
+from neuron_widget.targets import parse
 
 Open = Callable[..., Any]
 
@@ -133,6 +135,38 @@ def test_a_photo_is_looked_at_there(client: Open, tmp_path: Path) -> None:
     far.waiting.until_done(far.session.look(far.session.examples()["most"][0]))
     with pytest.raises(ValueError, match="photos go by a name"):
         far.session.scan([noise])
+
+
+def test_expressions_and_pictures_that_form_together(client: Open) -> None:
+    expression = "blocks.1:3 - 0.5*blocks.1:5"
+    far = client(layer=expression, facets=2)
+    session, state = far.session, far.session.state
+    assert str(state.target) == expression  # before there is a line
+    far.waiting.until_idle(120)
+    assert str(session.result().targets[0]) == expression
+    with pytest.raises(UnknownLayer, match="blocks"):
+        session.select(target="blocks.1:3 + blocks.77:5")
+    with pytest.raises(TargetError, match="several images"):
+        session.select(target="blocks.1:3 - diversity(blocks.1)")
+    session.select(target="blocks.1:5")
+    far.waiting.until_idle(120)
+    first, last = (parse(text).as_dict() for text in (expression, "blocks.1:5"))
+    number = far.of("photos")[-1]["most"][0]["index"]
+    far.say("between", first=first, last=last)
+    far.waiting.until_idle(120)
+    far.say("accentuate", target=last, photo={"of": "dataset", "number": number})
+    far.waiting.until_idle(120)
+    whole = {m["task"]: m for m in far.of("strip") if "index" not in m}
+    assert {task: len(m["activation"]) for task, m in whole.items()} == {
+        "facets": 1,
+        "between": 2,
+        "accentuation": 1,
+    }
+    assert not far.of("error"), far.of("error")
+    # A page that comes later has them, from here.
+    far.heard.clear()
+    far.say("ready", view="b")
+    assert {m["task"] for m in far.of("strip")} >= {"between", "accentuation"}
 
 
 # -------------------------------------------------------------- lost, and found again
