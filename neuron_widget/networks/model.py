@@ -118,6 +118,8 @@ class VisionModel(WithReading):
         self.layout = dict(layout or {})
         self._layers = KnownLayers(module, Probed())
         self.reads_alone = False
+        # Nobody else has the module, so that looks for changes, some ms each, can be saved.
+        self.unchanging = False
         self._sizes = Sizes(input_size)
         self._identity: tuple[object, str] = (None, "")
         self._copies = PrivateCopies(module)
@@ -139,6 +141,8 @@ class VisionModel(WithReading):
     @property
     def identity(self) -> str:
         """The name and a hash of the weights as they are: ``"inceptionv1-23866e7c6088"``."""
+        if self.unchanging and self._identity[0] is not None:
+            return self._identity[1]
         state = quick_look(self.module)
         if self._identity[0] != state:
             self._identity = (state, f"{self.name.replace('/', '-')}-{weights_hash(self.module)}")
@@ -173,6 +177,8 @@ class VisionModel(WithReading):
     @property
     def _known_layers(self) -> KnownLayers:
         """Every layer with a map, probed again after somebody changed the network's structure."""
+        if self.unchanging and self._structure[0]:
+            return self._layers
         structure = ([*self.module.modules()], [p.shape for p in self.module.parameters()])
         if self._structure != structure:
             self._layers = KnownLayers(self.module, self._probe_all(), self._main_layers)

@@ -187,8 +187,10 @@ class Worker:
         job._spent = max(job._spent, min(peers, default=0.0))
         others = {j.owner for j in self._jobs if j.active and not j._rested}
         if job.owner not in others:
-            least = min((self._spent.get(owner, 0.0) for owner in others), default=0.0)
-            self._spent[job.owner] = max(self._spent.get(job.owner, 0.0), least)
+            # Nor does one who had the machine alone until now: those who come have spent nothing.
+            spent = [self._spent.get(owner, 0.0) for owner in others]
+            own = max(self._spent.get(job.owner, 0.0), min(spent, default=0.0))
+            self._spent[job.owner] = min(own, max(spent, default=0.0))
         job._rested = False
 
     def _spent_by(self, owner: object) -> float:

@@ -43,6 +43,7 @@ class _Model(Protocol):
     module: nn.Module
     title: str
     reads_alone: bool
+    unchanging: bool
 
     @property
     def device(self) -> torch.device: ...
@@ -72,13 +73,19 @@ class PreparedNetworks:
         module = model.module
         if model.device.type not in ("cpu", "cuda") or model.reads_alone or not _is_plain(module):
             return None
+        if self._state is None or not model.unchanging:
+            self._look(module)
+        with self._lock:
+            known = self._known
+        return PreparedReader(self, model, layer, dtype, known)
+
+    def _look(self, module: nn.Module) -> None:
+        """Forget what was prepared of a module that has changed."""
         marks, numbers = State(module), quick_look(module)
         with self._lock:
             if self._state is None or not marks.has(self._state[0]) or self._state[1] != numbers:
                 self._state = (marks.marks, numbers)
                 self._known = OrderedDict()
-            known = self._known
-        return PreparedReader(self, model, layer, dtype, known)
 
     def find(
         self,

@@ -387,3 +387,28 @@ def test_owners_share_the_time_whatever_each_has_at_work() -> None:
     assert all(len(set(first[i : i + 3])) == 3 for i in range(0, 60, 3))
     assert not worker._spent
     worker.close()
+
+
+def test_who_had_the_machine_alone_does_not_wait_until_all_others_had_as_much() -> None:
+    """A student who has just rendered asks again as others come: all make their steps by turns."""
+    now = [0.0]
+    worker, log = Worker(clock=lambda: now[0], fair=True), []
+    asked: list[Job] = []
+
+    def steps(owner: str, count: int) -> Generator[None, None, None]:
+        for _ in range(count):
+            now[0] += 1.0
+            log.append(owner)
+            yield
+
+    def again() -> Generator[None, None, None]:
+        yield from steps("a", 50)
+        for owner in ("b", "c", "a"):  # while the first job of "a" is still about to end
+            asked.append(worker.submit(Job(owner, "render", steps(owner, 20), priority=2)))
+
+    first = worker.submit(Job("a", "render", again(), priority=2))
+    assert first.finished.wait(LIMIT)
+    assert all(job.finished.wait(LIMIT) for job in asked)
+    together = log[50:]
+    assert all(len(set(together[i : i + 3])) == 3 for i in range(0, 60, 3)), together
+    worker.close()
