@@ -403,8 +403,8 @@ def test_who_had_the_machine_alone_does_not_wait_until_all_others_had_as_much() 
 
     def again() -> Generator[None, None, None]:
         yield from steps("a", 50)
-        for owner in ("b", "c", "a"):  # while the first job of "a" is still about to end
-            asked.append(worker.submit(Job(owner, "render", steps(owner, 20), priority=2)))
+        jobs = [Job(owner, "render", steps(owner, 20), priority=2) for owner in ("b", "c", "a")]
+        asked.extend(map(worker.submit, jobs))  # the first job of "a" is still about to end
 
     first = worker.submit(Job("a", "render", again(), priority=2))
     assert first.finished.wait(LIMIT)
