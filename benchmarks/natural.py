@@ -185,7 +185,7 @@ def show_facets(model: VisionModel, neurons: tuple[int, ...], steps: int) -> Non
     """A table: weights of the likeness, how much four facets differ and keep."""
     how = {"steps": steps, "size": 128, "progress": False}
     print(f"\nfour facets of mixed4a {neurons}, {steps} steps, 128 px: differ (keep)")
-    alone = {n: float(render(model, f"mixed4a:{n}", **how).activations[0]) for n in neurons}
+    alone = {n: float(render(model, f"mixed4a:{n}", **how).activation[0]) for n in neurons}
     rows: dict[str, list[tuple[float, float]]] = {}
     for weight in (0, 30, 100, 300, 1000):
         text = f" - {weight}*diversity(mixed4a)" if weight else ""
@@ -193,6 +193,12 @@ def show_facets(model: VisionModel, neurons: tuple[int, ...], steps: int) -> Non
             made = render(model, f"mixed4a:{n}{text} [4 images]", **how).images
             seen = differ(made, model), kept(made, model, n, alone[n])
             rows.setdefault(f"ours, {weight}", []).append(seen)
+    for share in (0.25, 0.5, 1):  # as the widget's facets are made: 0.5
+        for n in neurons:
+            text = f"apart(mixed4a:{n}, mixed4a, {share}) [4 images]"
+            made = render(model, text, **how).images
+            seen = differ(made, model), kept(made, model, n, alone[n])
+            rows.setdefault(f"apart, {share}", []).append(seen)
     for weight in (0, 30, 100, 300, 1000):
         for n in neurons:
             made = lucents_facets(model, n, weight, steps)

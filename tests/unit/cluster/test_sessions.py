@@ -283,6 +283,7 @@ def test_who_waits_for_what() -> None:
 
 def test_serve_names_what_is_wrong(tmp_path: Path) -> None:
     arguments = ["serve", "blocks.1", "--allow", str(tmp_path / "none"), "--json"]
+    arguments += ["--port", str(free_port())]  # the usual one is Ray's own, too
     done = CliRunner().invoke(app, [*arguments, "--model", "efficientnet_lite0"])
     assert done.exit_code == 4, done.output
     assert "is no folder" in done.output
