@@ -109,6 +109,21 @@ class RenderOptions(TypedDict, total=False):
             page=PageControl("Form"),
         ),
     ]
+    movements: Annotated[
+        str,
+        Setting(
+            "auto",
+            "How far an image is moved, turned and scaled before every step: what holds under wide "
+            "movements shows the whole thing, and less of the neuron's strength.",
+            choices=(
+                Choice("auto", "as the target needs", "Wide for a class, small for all else."),
+                Choice("small", "small", "By a few pixels: the strongest and sharpest patterns."),
+                Choice("wide", "wide", "By a tenth and more: whole objects, in deep layers too."),
+            ),
+            in_key="never",  # what it comes to is
+            page=PageControl("Movements"),
+        ),
+    ]
     decay: Annotated[
         float,
         Setting(

@@ -80,7 +80,8 @@ class NeuronWidget(HoldsState, anywidget.AnyWidget):
         Have the work done on another machine: ``"auto"``, the Ray cluster of this machine, else
         one is started here; or its address, ``"ray://host:10001"`` or ``"host:6379"``. This
         process imports no torch then. Network and data set go by their names there.
-    steps, size, lr, seed, objective, param, decay, spectrum, engine, redirect_relu, precision
+    steps, size, lr, seed, objective, param, movements, decay, spectrum, engine, redirect_relu,
+    precision
         How images are made; see :func:`neuron_widget.render`.
     top_k, facets : int
         Photos to show most and least activating, 1 to 50; images that are to differ, 1 (none) to 6.

@@ -949,6 +949,31 @@ export const SETTINGS: readonly Setting[] = [
 		]
 	},
 	{
+		name: "movements",
+		type: "choice",
+		label: "Movements",
+		help: "How far an image is moved, turned and scaled before every step: what holds under wide movements shows the whole thing, and less of the neuron's strength.",
+		default: "auto",
+		remakes: false,
+		choices: [
+			{
+				name: "auto",
+				label: "as the target needs",
+				help: "Wide for a class, small for all else."
+			},
+			{
+				name: "small",
+				label: "small",
+				help: "By a few pixels: the strongest and sharpest patterns."
+			},
+			{
+				name: "wide",
+				label: "wide",
+				help: "By a tenth and more: whole objects, in deep layers too."
+			}
+		]
+	},
+	{
 		name: "redirect_relu",
 		type: "choice",
 		label: "Redirected ReLU",

@@ -532,7 +532,7 @@ describe("the page", () => {
 			{
 				kind: "configure",
 				settings: {
-					...{ ...MADE, param: "fourier", redirect_relu: "auto", seed: 7 },
+					...{ ...MADE, param: "fourier", movements: "auto", redirect_relu: "auto", seed: 7 },
 					...{ facets: 1, previews: true },
 				},
 			},

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from neuron_widget.networks.gpu_kernels import have_kernels, sampled_gradient
-from neuron_widget.rendering.movements import MOVEMENTS, Movements
+from neuron_widget.rendering.movements import Movements
 from neuron_widget.rendering.param import generator_for
 from neuron_widget.targets import Target
 
@@ -41,9 +41,9 @@ class Augmentation(Movements):
     """
 
     @classmethod
-    def of(cls, param: str) -> Augmentation:
-        """That of a parameterisation."""
-        return cls(**vars(MOVEMENTS[param]))
+    def of(cls, movements: Movements) -> Augmentation:
+        """One with these ranges."""
+        return cls(**vars(movements))
 
     def matrices(self, draws: Tensor, height: int, width: int) -> Tensor:
         """Uniform numbers ``(..., 6)`` in 0..1 -> matrices ``(..., 2, 3)`` for :func:`warp`.
@@ -52,12 +52,12 @@ class Augmentation(Movements):
         -1..1 between the centres of the outermost pixels.
         """
         u = draws.double()
-        before = (u[..., 0:2] - 0.5) * max(self.jitter - 1, 0)
+        side = torch.tensor([width, height], dtype=u.dtype)
+        before = (u[..., 0:2] - 0.5) * (max(self.jitter - 1, 0) + 2 * self.shift * side)
         low, high = self.crop or self.scale
         scale = low + (high - low) * u[..., 2]
         if self.crop is not None:
-            room = torch.stack([(1 - scale) * width, (1 - scale) * height], dim=-1)
-            before = before + (u[..., 0:2] - 0.5) * room
+            before = before + (u[..., 0:2] - 0.5) * ((1 - scale)[..., None] * side)
             scale = 1 / scale
         angle = torch.deg2rad((2 * u[..., 3] - 1) * self.rotate)
         after = (u[..., 4:6] - 0.5) * max(self.jitter_after - 1, 0)

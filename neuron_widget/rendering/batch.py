@@ -55,8 +55,8 @@ class Batch:
     model, settings
         What is rendered.
     places
-        For each image its index in ``settings.targets``. All of one layer, and all with a position
-        or none.
+        For each image its index in ``settings.targets``. All of one layer, moved alike, and all
+        with a position or none.
     start
         The state to begin from: a snapshot, or ``None`` for fresh noise.
     fast
@@ -104,7 +104,7 @@ class Batch:
         # Where each image's neuron is in the activation that is read.
         self._channels = torch.tensor(self.neurons, device=device)
         self._augmentation = AugmentationStream(
-            settings.augmentation,
+            settings.augmentations[places[0]],
             options["seed"],
             self.targets,
             image.height,

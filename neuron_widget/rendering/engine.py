@@ -65,7 +65,12 @@ def render(
     param
         What an image is made of: ``"fourier"``, its spectrum; ``"maco"``, the phases of a spectrum
         whose magnitudes are those of photos (Fel et al., NeurIPS 2023), seen in random crops with
-        noise; ``"pixel"``, its pixels, for teaching.
+        noise where movements are small; ``"pixel"``, its pixels, for teaching.
+    movements
+        How far the image is moved, turned and scaled before every step: ``"small"``, by a few
+        pixels, 5 degrees and a tenth; ``"wide"``, by 7 % of its side, 15 degrees and two fifths, so
+        that only what holds as a whole is left (see :data:`.movements.WIDE`); ``"auto"``, wide for
+        a class of the network's outputs.
     decay
         Of Fourier images: the power of the frequency by which fine waves grow slower.
     spectrum

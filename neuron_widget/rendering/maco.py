@@ -2,8 +2,8 @@
 
 After Fel et al., *Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
 Optimization*, NeurIPS 2023. No frequency can become stronger than it is in photos, so that no
-noise grows, in deep layers neither. The network sees random crops with noise on them (see
-:mod:`.movements`), which asks for a motif at many places and sizes.
+noise grows, in deep layers neither. The network sees random crops with noise on them, which asks
+for a motif at many places and sizes; of a class the whole, moved widely (see :mod:`.movements`).
 """
 
 from __future__ import annotations

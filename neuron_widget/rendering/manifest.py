@@ -38,7 +38,13 @@ __all__ = [
 _LARGEST_STEP = 10**6
 
 # What came since the first files, as it was when nobody could say so.
-_FIRST = {"param": "fourier", "spectrum": None, "decay": 1.0, "start": None}
+_FIRST = {
+    "param": "fourier",
+    "movements": "small",
+    "spectrum": None,
+    "decay": 1.0,
+    "start": None,
+}
 
 
 def read_result(source: Path | Record) -> RenderResult:
@@ -167,6 +173,8 @@ def join(results: Sequence[RenderResult], targets: Sequence[Target]) -> RenderRe
     histories = [{step: float(values[0]) for step, values in one.history} for one in chosen]
     states = [one.state for one in chosen if one.state is not None]
     names = {t: name for one in chosen for t, name in one.settings.get("names", {}).items()}
+    moved = {str(one.targets[0]): one.settings["augmentation"] for one in chosen}
+    settings = {**chosen[0].settings, "names": names, "augmentation": {"each": moved}}
     alphas = [one.alpha for one in chosen if one.alpha is not None]
     return replace(
         chosen[0],
@@ -175,7 +183,7 @@ def join(results: Sequence[RenderResult], targets: Sequence[Target]) -> RenderRe
         activation=np.concatenate([one.activation for one in chosen]),
         history=as_history(histories),
         seconds=sum(one.seconds for one in chosen),
-        settings=settings_of({**chosen[0].settings, "names": names}, targets),
+        settings=settings_of(settings, targets),
         steps=min(one.steps for one in chosen),
         state=RenderState.join(states) if len(states) == len(chosen) else None,
         alpha=np.concatenate(alphas) if len(alphas) == len(chosen) else None,

@@ -13,6 +13,7 @@ from PIL import Image
 
 from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.rendering.files import save_images
+from neuron_widget.rendering.movements import moves_of
 from neuron_widget.targets import Target
 
 if TYPE_CHECKING:
@@ -281,6 +282,7 @@ def settings_of(settings: Mapping[str, Any], targets: Sequence[Target]) -> dict[
     return {
         **{name: value for name, value in settings.items() if name != "names"},
         **({"names": own} if own else {}),
+        "augmentation": moves_of(settings["augmentation"], texts),
         "layer": _layers(targets),
         "neurons": tuple(target.neuron for target in targets),
         "targets": texts,

@@ -22,6 +22,7 @@ from neuron_widget.networks.pace import Pace
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
 from neuron_widget.rendering.composed import began, layers_read, values_of
 from neuron_widget.rendering.memory import free_memory, keep_blocks
+from neuron_widget.rendering.movements import Movements
 from neuron_widget.rendering.objective import Objective
 from neuron_widget.rendering.parameterisations import parameterisation
 from neuron_widget.rendering.result import (
@@ -112,17 +113,19 @@ class RenderRun:
     def _plan(self, batch_size: int) -> Iterator[tuple[int, tuple[int, ...]]]:
         """``(first step, places)`` of each batch.
 
-        Images of one batch begin at one step, and one reading of one layer serves them all. What
-        is composed is a batch of its own, so that nothing beside it can matter to it.
+        Images of one batch begin at one step and are moved alike, and one reading of one layer
+        serves them all. What is composed is a batch of its own, so that nothing beside it can
+        matter to it.
         """
-        groups: dict[tuple[int, Any, bool], list[int]] = {}
+        groups: dict[tuple[int, Any, bool, Movements], list[int]] = {}
         for work in works(self.settings.targets):
             target, first = self.settings.targets[work[0]], self._first_step(work)
             one: Any = work if target.composed else target.layer
             if self.settings.objective.layers:  # the same of every target
                 one = ""
-            groups.setdefault((first, one, target.position is not None), []).extend(work)
-        for (first, one, _), places in groups.items():
+            moved = self.settings.augmentations[work[0]]
+            groups.setdefault((first, one, target.position is not None, moved), []).extend(work)
+        for (first, one, *_), places in groups.items():
             at_once = len(places) if isinstance(one, tuple) else batch_size
             for i in range(0, len(places), at_once):
                 yield first, tuple(places[i : i + at_once])

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from neuron_widget.errors import WrongType, WrongValue
 from neuron_widget.objectives import canonical_objective
-from neuron_widget.rendering.movements import MOVEMENTS
+from neuron_widget.rendering.movements import movements, moves, moves_of
 from neuron_widget.settings import RENDER, RenderOptions, check_settings
 from neuron_widget.targets import Target, check_alone, held_near
 
 if TYPE_CHECKING:
-    from neuron_widget.networks.known import KnownNetwork
+    from neuron_widget.networks.known import KnownNetwork, Network
     from neuron_widget.networks.model import VisionModel
     from neuron_widget.rendering.augment import Augmentation
+    from neuron_widget.rendering.movements import Movements
     from neuron_widget.rendering.natural import Spectrum
     from neuron_widget.rendering.objective import Objective
     from neuron_widget.rendering.start import Start
@@ -62,8 +63,8 @@ class RenderSettings:
         What of a target is maximised.
     device
         Kind of device.
-    augmentation
-        Random movements of the image.
+    augmentations
+        Random movements of each target's image.
     dictionary
         What tells the dictionaries from others whose features the targets are; "" for none.
     spectrum
@@ -79,7 +80,7 @@ class RenderSettings:
     options: RenderOptions
     objective: Objective
     device: str
-    augmentation: Augmentation
+    augmentations: tuple[Augmentation, ...]
     dictionary: str = ""
     spectrum: Spectrum | None = None
     start: Start | None = None
@@ -121,20 +122,30 @@ class RenderSettings:
             **({"names": dict(self.names)} if self.names else {}),
             "objective": self.objective.name,
             "device": self.device,
-            "augmentation": self.augmentation.as_dict(),
+            "augmentation": moves(
+                dict(zip(map(str, self.targets), self.augmentations, strict=True))
+            ),
             "algorithm": ALGORITHM,
             "torch": str(torch.__version__),
         }
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """What keeps a rendering with settings ``other`` from being continued with these."""
-        ours = self.as_dict()
-        free = ("neurons", "targets", "names", "steps", "torch")
+        # What movements= comes to is told by the augmentation, of the targets that both have.
+        free = ("neurons", "targets", "names", "steps", "torch", "movements")
+        ours, own = self.as_dict(), tuple(map(str, self.targets))
+        both = [text for text in other.get("targets", own) if text in own]
+        theirs = {**other}
+        if both:
+            ours["augmentation"] = moves_of(ours["augmentation"], both)
+            theirs["augmentation"] = moves_of(other.get("augmentation", {}), both)
+        else:
+            del ours["augmentation"]
         return [
-            f"{key} {other.get(key)!r} -> {value!r}"
+            f"{key} {theirs.get(key)!r} -> {value!r}"
             for key, value in ours.items()
             # A setting that came later had its default before.
-            if key not in free and other.get(key, _default(key)) != value
+            if key not in free and theirs.get(key, _default(key)) != value
         ]
 
 
@@ -204,7 +215,9 @@ def render_settings(
         options=cast(RenderOptions, options),
         objective=objective,
         device=model.device.type,
-        augmentation=Augmentation.of(options["param"]),
+        augmentations=tuple(
+            Augmentation.of(_movements(options, model, target)) for target in checked
+        ),
         dictionary=" ".join(added.dictionary.key for added in dictionaries if added),
         names={
             str(t): names[t.neuron]
@@ -251,9 +264,17 @@ def known_settings(
         "layer": target.layer,
         **options,
         "objective": canonical_objective(options["objective"]),
-        "augmentation": MOVEMENTS[options["param"]].as_dict(),
+        "augmentation": _movements(options, network, target).as_dict(),
         "algorithm": ALGORITHM,
     }
+
+
+def _movements(options: Mapping[str, Any], network: Network, target: Target) -> Movements:
+    outputs = network.outputs
+    of_class = outputs is not None and outputs.name in target.layers
+    # torch-lucent's engine has its own.
+    wanted = "small" if options["engine"] == "lucent" else options["movements"]
+    return movements(options["param"], wanted, of_class=of_class)
 
 
 def check_near(targets: tuple[Target, ...], start: object) -> None:
@@ -286,6 +307,11 @@ def _check_param(options: dict[str, Any]) -> tuple[Spectrum | None, Start | None
             )
         start = as_start(options["start"])
         options["start"] = start.key
+    if options["engine"] == "lucent" and options["movements"] == "wide":
+        raise WrongValue(
+            "movements 'wide': engine 'lucent' has movements of its own; use engine='fast', or "
+            "leave movements out"
+        )
     if options["engine"] == "lucent" and start is not None:
         raise WrongValue("start: engine 'lucent' begins from noise only; use engine='fast'")
     if options["engine"] == "lucent" and param != fourier:

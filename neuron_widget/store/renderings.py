@@ -146,6 +146,7 @@ class Renderings(Folders):
         """
         from neuron_widget.rendering.files import image_bytes, state_bytes
         from neuron_widget.rendering.manifest import state_parts, state_size
+        from neuron_widget.rendering.result import settings_of
 
         size = state_size(result)
         few = 0 < size <= LARGEST_STATE and len(result) <= MOST_STATES
@@ -153,7 +154,7 @@ class Renderings(Folders):
             return  # the network has been changed since
         for i, target in enumerate(result.targets):
             network = self._network(model, target)
-            key = image_key(network, result.settings, target.key_parts())
+            key = image_key(network, settings_of(result.settings, [target]), target.key_parts())
             steps = result.state.steps[i] if result.state is not None else result.steps
             if key is None or steps < 1:
                 continue

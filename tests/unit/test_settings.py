@@ -82,7 +82,7 @@ def test_people_see_every_setting_of_a_function() -> None:
 def test_the_page_shows_what_it_can_describe() -> None:
     shown = page_settings()
     assert list(shown) == [
-        *("size", "lr", "seed", "objective", "param", "redirect_relu"),
+        *("size", "lr", "seed", "objective", "param", "movements", "redirect_relu"),
         *("facets", "previews"),
     ]
     assert {choice.name for choice in shown["objective"].choices} == set(OBJECTIVES)
