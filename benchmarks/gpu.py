@@ -27,8 +27,10 @@ from render import NEURONS, SIZE, floor_step, peer_steps
 from report import Goal, machine, open_network, results, show_goals, test_data
 
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.networks.zoo import load_model
 from neuron_widget.rendering import render, render_steps
 from neuron_widget.rendering.lucent_engine import lucent_module
+from neuron_widget.rendering.result import RenderStep
 from neuron_widget.rendering.settings import default_precision
 from neuron_widget.scanning import open_dataset
 from neuron_widget.scanning.engine import scan
@@ -76,15 +78,16 @@ class Bench:
             traceback.print_exc(file=sys.stdout)
         print(f"  ({time.perf_counter() - start:.0f} s)")
 
-    def under_way(self, model: VisionModel, layer: str, batch: int) -> Callable[[int], None]:
+    def under_way(self, model: VisionModel, layer: str, batch: int) -> Callable[[int], RenderStep]:
         """A rendering past its first steps: call it to go on."""
         channels = model.layer(layer).channels
         neurons = [(FIRST + i) % channels for i in range(batch)]
         work = render_steps(model, layer, neurons, size=SIZE, steps=100_000, batch_size=batch)
 
-        def go_on(steps: int) -> None:
+        def go_on(steps: int) -> RenderStep:
             for _ in range(steps):
-                next(work)
+                last = next(work)
+            return last
 
         go_on(3 if self.tried else 24)
         return go_on
@@ -162,9 +165,46 @@ def beside_lucent(bench: Bench) -> None:
             text = f"{name} {layer}, lucent / {what}"
             bench.goals.append(Goal(text, ratio, reach, aim, ".0f"))
         if name == "inceptionv1":
+            _frames(bench, one)
             floor = floor_step(model, layer, many, default_precision(model))
             median, *_ = bench.seconds(lambda f=floor: [f() for _ in range(8)])
             print(f"  its convolutions alone, batch 64: {median / 8 / many * 1e3:.4f}")
+
+
+def _frames(bench: Bench, go_on: Callable[[int], RenderStep]) -> None:
+    """What a live frame costs: the image decoded and copied to the host."""
+    last = go_on(1)
+    taken = [bench.seconds(last.images, rounds=1)[0] * 1e3 for _ in range(9)]
+    median = statistics.median(taken)
+    print(f"  a frame on the host, ms: {median:.2f} ({min(taken):.2f}..{max(taken):.2f})")
+
+
+def transformer(bench: Bench) -> None:
+    """A step of an image, ms, of a vision transformer (ViT-S/14, blocks.8), beside the module."""
+    # Its random weights take as long as trained ones. torch-lucent's transforms leave sizes that
+    # are no multiples of its patches, which it refuses.
+    model = load_model("timm/vit_small_patch14_dinov2", weights="random", device=bench.device)
+    rounds, steps = (1, 2) if bench.tried else (5, 24)
+    for batch in (1, 2 if bench.tried else 64):
+        go_on = bench.under_way(model, "blocks.8", batch)
+        x = torch.rand(batch, 3, SIZE, SIZE, device=bench.device, requires_grad=True)
+
+        def alone(x: torch.Tensor = x) -> None:
+            for _ in range(steps):
+                with torch.enable_grad(), model.reading("blocks.8") as read:
+                    read(x)[:, 0].mean(dim=(1, 2)).sum().backward()
+
+        alone()
+        taken: dict[str, list[float]] = {"module alone": [], "ours": []}
+        for _ in range(rounds):
+            for what, work in (("module alone", alone), ("ours", lambda go=go_on: go(steps))):
+                taken[what].append(bench.seconds(work, rounds=1)[0] / steps / batch * 1e3)
+        medians = {what: statistics.median(each) for what, each in taken.items()}
+        for what, each in taken.items():
+            spread = f"({min(each):.4f}..{max(each):.4f})"
+            print(f"  batch {batch}, {what}: {medians[what]:.4f} {spread}")
+        ratio = medians["module alone"] / medians["ours"]
+        bench.goals.append(Goal(f"ViT-S/14, module alone / ours, batch {batch}", ratio, 5, 15))
 
 
 def profile(bench: Bench) -> None:
@@ -241,13 +281,36 @@ def scanning(bench: Bench) -> None:
         if precision == "fast":
             goal = Goal("scan from tensors, photos/s", rates[0], 8000, 20000, ".0f")
             bench.goals.append(goal)
-    median, least, most = bench.seconds(
-        lambda: scan(bench.model, LAYER, dataset, batch_size=size, precision="fast",
-                     progress=False), rounds=3)  # fmt: skip
-    rates = [len(dataset) / t for t in (median, most, least)]
+    kinds = {"from files": files}
+    if photos and not bench.tried:
+        # As most cameras and sites write them: colours of half the resolution.
+        kinds["from files, 4:2:0"] = _with_half_colours(files, bench.out / "half")
     cores = os.cpu_count()
-    print("  from files, {} cores: {:.0f} ({:.0f}..{:.0f})".format(cores, *rates))
-    bench.goals.append(Goal("scan from files, photos/s", rates[0], 3000, 6000, ".0f"))
+    for what, some in kinds.items():
+        every = open_dataset((some * 100)[: len(repeated)]) if photos else few
+        for layers in (LAYER, ["mixed3a", "mixed3b", LAYER]) if some is files else (LAYER,):
+
+            def work(at: object = layers, photos: object = every) -> None:
+                scan(bench.model, at, photos, batch_size=size, precision="fast", progress=False)
+
+            median, least, most = bench.seconds(work, rounds=3)
+            rates = [len(every) / t for t in (median, most, least)]
+            n = 1 if isinstance(layers, str) else len(layers)
+            told = "  {}, {} layer(s), {} cores: {:.0f} ({:.0f}..{:.0f})"
+            print(told.format(what, n, cores, *rates))
+            if n == 1:
+                goal = Goal(f"scan {what}, photos/s", rates[0], 3000, 6000, ".0f")
+                bench.goals.append(goal)
+
+
+def _with_half_colours(files: list[str], folder: Path) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for i, file in enumerate(files):
+        made.append(str(folder / f"{i:04}.jpg"))
+        with Image.open(file) as image:
+            image.convert("RGB").save(made[-1], "JPEG", quality=90, subsampling=2)
+    return made
 
 
 def first_frame(bench: Bench) -> None:
@@ -356,8 +419,9 @@ def memory(bench: Bench) -> None:
 
 
 PARTS: Iterable[Callable[[Bench], None]] = (
-    ceilings, latency, beside_lucent, whole_layer, profile, scanning, first_frame, memory, sheet
-)  # fmt: skip
+    *(ceilings, latency, beside_lucent, transformer, whole_layer),
+    *(profile, scanning, first_frame, memory, sheet),
+)
 
 
 def main() -> None:

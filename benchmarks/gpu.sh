@@ -22,7 +22,7 @@ cat "$out/info.log"
 echo "== correctness"
 [ "$device" = cpu ] || export NEURON_WIDGET_TEST_DEVICE=$device
 # Other versions than the project's may warn of what is theirs.
-timeout 200 "$python" -m pytest "$here/../tests/unit/test_gpu.py" -q -W default -p no:cacheprovider \
+timeout 200 "$python" -m pytest "$here/../tests/unit/test_gpu.py" "$here/../tests/unit/test_gpu_sessions.py" -q -W default -p no:cacheprovider \
   > "$out/tests.log" 2>&1
 tail -n 30 "$out/tests.log"
 

@@ -46,8 +46,9 @@ from neuron_widget.networks.arithmetic import scan_precision
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.rendering.lucent_engine import lucent_module
 from neuron_widget.scanning import ImageDataset, open_dataset
-from neuron_widget.scanning.engine import sample, scan
+from neuron_widget.scanning.engine import scan
 from neuron_widget.scanning.loading import load_batches, to_images
+from neuron_widget.scanning.order import sample
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.running import ScanPass
 from neuron_widget.store.maps import make_maps

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, overload
 from uuid import uuid4
 
 from neuron_widget.cluster.connection import Where, connected, import_ray
@@ -16,7 +16,7 @@ from neuron_widget.setting import check_int
 from neuron_widget.settings import SCAN, ScanOptions, check_settings, documented_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import nn
 
@@ -145,7 +145,7 @@ def merge_parts(
     return result
 
 
-@documented_options(ScanOptions)
+@overload
 def scan(
     model: VisionModel | nn.Module | str | None,
     layer: str,
@@ -159,7 +159,37 @@ def scan(
     cluster: str | Where | None = None,
     store: StoreLike = None,
     **settings: Unpack[ScanOptions],
-) -> ScanResult:
+) -> ScanResult: ...
+
+
+@overload
+def scan(
+    model: VisionModel | nn.Module | str | None,
+    layer: Sequence[str],
+    dataset: Any,
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: bool = True,
+    **settings: Unpack[ScanOptions],
+) -> dict[str, ScanResult]: ...
+
+
+@documented_options(ScanOptions)
+def scan(
+    model: VisionModel | nn.Module | str | None,
+    layer: str | Sequence[str],
+    dataset: Any,
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: bool = True,
+    checkpoint: Checkpoint | None = None,
+    shard: Shard | None = None,
+    cluster: str | Where | None = None,
+    store: StoreLike = None,
+    **settings: Unpack[ScanOptions],
+) -> ScanResult | dict[str, ScanResult]:
     """Find the photos that fire every neuron of a layer most and least, in one pass.
 
     The score of a photo is the spatial mean of the neuron's activation. Photos are prepared as in
@@ -171,7 +201,7 @@ def scan(
     model
         A :class:`~neuron_widget.networks.model.VisionModel`, or what ``load_model`` takes.
     layer
-        Name of the layer.
+        Name of the layer; or of several, each photo being decoded once for all of them.
     dataset
         What :func:`~neuron_widget.scanning.datasets.open_dataset` takes.
     top_k
@@ -226,6 +256,7 @@ def scan(
     Returns
     -------
     ScanResult
+        Of several layers a dict of them, by layer.
 
     Examples
     --------
@@ -247,9 +278,10 @@ def scan(
                 "store= is where a cluster's parts go, and there is no cluster=; expected both, "
                 "or neither"
             )
-        return scanning.scan(
+        one_or_several: Any = layer
+        found: ScanResult | dict[str, ScanResult] = scanning.scan(
             model,
-            layer,
+            one_or_several,
             dataset,
             batch_size=batch_size,
             workers=workers,
@@ -258,9 +290,12 @@ def scan(
             shard=shard,
             **settings,
         )
+        return found
     for name, value in (("workers", workers), ("checkpoint", checkpoint), ("shard", shard)):
         if value is not None:
             raise WrongValue(f"{name}= is for a scan here; leave it out with cluster={cluster!r}")
+    if not isinstance(layer, str):
+        raise WrongValue("a cluster scans one layer at a time; name one, or leave cluster= out")
     where = cluster if isinstance(cluster, Where) else Where(cluster)
     opened = open_store(store)
     if opened is None:

@@ -22,9 +22,9 @@ from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.pace import Pace
 from neuron_widget.progress import drain
 from neuron_widget.scanning.datasets import open_dataset
-from neuron_widget.scanning.engine import sample
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.loading import load_batches, read_in_chunks, to_images
+from neuron_widget.scanning.order import sample
 from neuron_widget.setting import check_int
 
 __all__ = ["LearnProgress", "learn_dictionary", "learn_steps"]
@@ -283,6 +283,7 @@ def _steps(state: _Learning, workers: int | None) -> Generator[LearnProgress, No
         how["batch_size"],
         workers,
         overlap=model.device.type != "cpu",
+        device=model.device,
     )
     reader = scan_reader(model, state.layer, torch.float32)
     pace = Pace(model.device)

@@ -12,9 +12,10 @@ from torch import Tensor
 from neuron_widget.networks.dictionaries import Dictionary
 from neuron_widget.networks.inception import InceptionV1
 from neuron_widget.networks.inception.fused import FUSED_CHUNK, fused_reader
+from neuron_widget.networks.inception.several import fused_layers
 from neuron_widget.networks.model import VisionModel
 
-__all__ = ["Reader", "fast_reader", "scan_reader"]
+__all__ = ["Reader", "fast_reader", "scan_reader", "scan_readers"]
 
 
 class Reader(Protocol):
@@ -58,6 +59,16 @@ def scan_reader(model: VisionModel, layer: str, dtype: torch.dtype) -> Reader | 
     Images go through a few at a time.
     """
     return _reader(model, layer, dtype, FUSED_CHUNK, prepared=False)
+
+
+def scan_readers(
+    model: VisionModel, layers: Sequence[str], dtype: torch.dtype
+) -> Callable[[Tensor], dict[str, Tensor]] | None:
+    """As :func:`scan_reader`, of several layers in one pass; None where there is no such way.
+
+    What it gives of each layer is what its own reader gives, bit by bit.
+    """
+    return fused_layers(model, layers, dtype, FUSED_CHUNK)
 
 
 def _reader(

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from neuron_widget.errors import DatasetError
 from neuron_widget.photos.decode import to_rgb
 
-__all__ = ["LARGEST_PX", "open_photo", "photo_formats", "photo_suffixes"]
+__all__ = ["LARGEST_PX", "open_photo", "photo_bytes", "photo_formats", "photo_suffixes"]
 
 # Pillow's names. HEIF and JXL are there once a plugin for them has been registered. Never EPS, PDF
 # and their like: Pillow starts other programs (Ghostscript) to read them.
@@ -77,6 +77,13 @@ def open_photo(source: str | Path | BinaryIO, name: str = "") -> Image.Image:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk, not of the picture
         raise DatasetError(f"{name!r} is cut short or damaged ({error})") from error
+
+
+def photo_bytes(source: str | Path) -> bytes:
+    """Return what is in a photo's file; raises as :func:`open_photo` does for what is no file."""
+    _refuse_special(source, os.path.basename(source))
+    with open(source, "rb") as file:
+        return file.read()
 
 
 def _refuse_special(path: str | Path, name: str) -> None:

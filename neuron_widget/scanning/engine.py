@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from neuron_widget.errors import NeuronWidgetError
+from neuron_widget.errors import NeuronWidgetError, WrongValue
 from neuron_widget.networks.arithmetic import scan_precision
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.pace import Pace
@@ -20,13 +20,14 @@ from neuron_widget.networks.zoo import load_model
 from neuron_widget.progress import drain
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.loading import load_batches, nothing_readable
+from neuron_widget.scanning.order import sample
 from neuron_widget.scanning.result import ScanResult
 from neuron_widget.scanning.running import Checkpoint, ScanPass
 from neuron_widget.scanning.shards import Shard, check_shard, part_of, shard_of
 from neuron_widget.setting import check_int
 from neuron_widget.settings import SCAN, ScanOptions, check_settings, documented_options
 
-__all__ = ["ScanProgress", "sample", "scan", "scan_steps"]
+__all__ = ["ScanProgress", "scan", "scan_steps"]
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,6 @@ class ScanProgress:
     def result(self) -> ScanResult:
         """Return what was found up to now; photos come in random order, so it is a fair sample."""
         return self._collect()
-
-
-def sample(photos: int, num_samples: int | None, seed: int, run: int = 1) -> NDArray[np.int64]:
-    """Return the photos to look at, in random order: the same for every neuron and layer.
-
-    A smaller sample with the same seed is the beginning of a larger one. ``run`` neighbours stay
-    together (:attr:`.ImageDataset.run`); what is left of the last run comes last.
-    """
-    first = np.random.default_rng(seed).permutation(photos // run) * run
-    runs = (first[:, None] + np.arange(run)).reshape(-1)
-    order: NDArray[np.int64] = np.concatenate([runs, np.arange(len(runs), photos)])
-    return order if num_samples is None else order[:num_samples]
 
 
 @documented_options(ScanOptions)
@@ -118,7 +107,7 @@ def scan_steps(
     return _steps(pass_, order, shard, batch_size, workers, checkpoint)
 
 
-@documented_options(ScanOptions)
+@overload
 def scan(
     model: VisionModel | nn.Module | str | None,
     layer: str,
@@ -130,7 +119,35 @@ def scan(
     checkpoint: Checkpoint | None = None,
     shard: Shard | None = None,
     **settings: Unpack[ScanOptions],
-) -> ScanResult:
+) -> ScanResult: ...
+
+
+@overload
+def scan(
+    model: VisionModel | nn.Module | str | None,
+    layer: Sequence[str],
+    dataset: Any,
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: bool = True,
+    **settings: Unpack[ScanOptions],
+) -> dict[str, ScanResult]: ...
+
+
+@documented_options(ScanOptions)
+def scan(
+    model: VisionModel | nn.Module | str | None,
+    layer: str | Sequence[str],
+    dataset: Any,
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: bool = True,
+    checkpoint: Checkpoint | None = None,
+    shard: Shard | None = None,
+    **settings: Unpack[ScanOptions],
+) -> ScanResult | dict[str, ScanResult]:
     """Scan photos in this process; see :func:`neuron_widget.scan`, which takes the same.
 
     Examples
@@ -139,17 +156,17 @@ def scan(
     >>> scan("efficientnet_lite0", "blocks.0", "samples", num_samples=8, progress=False).scanned
     8
     """
-    steps = scan_steps(
-        model,
-        layer,
-        dataset,
-        batch_size=batch_size,
-        workers=workers,
-        checkpoint=checkpoint,
-        shard=shard,
-        **settings,
-    )
-    return drain(steps, progress=progress, title="Scanning", unit=" photos")
+    how: dict[str, Any] = {"batch_size": batch_size, "workers": workers, **settings}
+    bar: dict[str, Any] = {"progress": progress, "title": "Scanning", "unit": " photos"}
+    if isinstance(layer, str):
+        steps = scan_steps(model, layer, dataset, checkpoint=checkpoint, shard=shard, **how)
+        return drain(steps, **bar)
+    from neuron_widget.scanning.several import scan_layers_steps
+
+    for name, value in (("checkpoint", checkpoint), ("shard", shard)):
+        if value is not None:
+            raise WrongValue(f"{name}= is for a scan of one layer; leave it out, or name one layer")
+    return drain(scan_layers_steps(model, layer, dataset, **how), **bar)
 
 
 def _steps(
@@ -176,6 +193,7 @@ def _steps(
         workers,
         overlap=pass_.model.device.type != "cpu",
         by_place=True,
+        device=pass_.model.device,
     )
     pace = Pace(pass_.model.device)
     with closing(loaded):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from neuron_widget.photos.files import open_photo
+from neuron_widget.photos.files import open_photo, photo_bytes
 from neuron_widget.scanning.image_dataset import ImageDataset, digest, file_state
 
 __all__ = ["FileDataset"]
@@ -48,6 +48,12 @@ class FileDataset(ImageDataset):
     def load(self, i: int) -> Image.Image:
         """Return photo ``i``, upright, 8-bit RGB."""
         return open_photo(self._paths[i])
+
+    def encoded(self, i: int) -> bytes | None:
+        """Return the file of photo ``i``."""
+        own = type(self)  # a subclass may make another picture of it
+        plain = own.load is FileDataset.load and own.load_square is ImageDataset.load_square
+        return photo_bytes(self._paths[i]) if plain else None
 
     def label(self, i: int) -> str:
         """Return the class name of photo ``i``."""

@@ -65,6 +65,10 @@ class GroupedDataset(ImageDataset):
         """Return the square of photo ``i`` that a network with this input size sees."""
         return self._photos.load_square(i, input_size)
 
+    def encoded(self, i: int) -> bytes | None:
+        """Return the file of photo ``i``."""
+        return self._photos.encoded(i)
+
     def label(self, i: int) -> str:
         """Return the class name of photo ``i``."""
         return self._photos.label(i)

@@ -70,6 +70,13 @@ class ImageDataset(ABC):
         Raises whatever reading it raises (``OSError``, ``DatasetError``, ...): a scan skips it.
         """
 
+    def encoded(self, i: int) -> bytes | None:  # noqa: ARG002  # most have no files
+        """Return the file of photo ``i``, where :meth:`load` gives just what is in it.
+
+        A GPU decodes it then, if it is a JPEG. None elsewhere. Raises as :meth:`load` does.
+        """
+        return None
+
     def label(self, i: int) -> str:  # noqa: ARG002  # a data set without classes has no use for it
         """Return the class name of photo ``i``, ``""`` where there is none."""
         return ""

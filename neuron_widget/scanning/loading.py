@@ -12,8 +12,10 @@ import re
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.scanning.foreign import inside_an_item
+from neuron_widget.scanning.gpu_squares import GpuSquares, Jpeg, gpu_squares
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.setting import check_int
 
@@ -30,11 +33,14 @@ __all__ = [
     "automatic_workers",
     "load_batches",
     "nothing_readable",
+    "read_each_in_chunks",
     "read_in_chunks",
     "to_images",
 ]
 
 _CHUNK_PX = 4 * 224**2  # of all images that go through a network on a CPU side by side
+_Loaded: TypeAlias = "NDArray[np.uint8] | Jpeg"
+
 _AHEAD = 2  # batches decoded in advance: one in the making, one in reserve
 
 
@@ -42,7 +48,8 @@ _AHEAD = 2  # batches decoded in advance: one in the making, one in reserve
 class Batch:
     """Squares ``(N, S, S, 3)`` uint8 with the photos' numbers, and the photos skipped on the way.
 
-    ``skipped`` holds (number, reason). The last batch may hold no square.
+    They are on the CPU, or where a GPU made them. ``skipped`` holds (number, reason). The last
+    batch may hold no square.
     """
 
     index: list[int]
@@ -66,6 +73,7 @@ def load_batches(
     *,
     overlap: bool = True,
     by_place: bool = False,
+    device: torch.device | None = None,
 ) -> Generator[Batch, None, None]:
     """Yield the photos in ``order`` in batches of ``batch_size`` readable ones.
 
@@ -78,6 +86,9 @@ def load_batches(
     ``overlap=False``: nothing is decoded while the caller works on a batch. For a network on the
     CPU: decoding would take the very cores it runs on, and a core that is late makes all others
     wait at the end of every layer.
+
+    ``device``: where the squares go. A GPU may then make them of JPEG files itself, with the same
+    pixels (:mod:`.gpu_squares`); otherwise they are on the CPU.
     """
     if workers is not None:
         workers = check_int("workers", workers, 0)
@@ -86,9 +97,10 @@ def load_batches(
     pool = ThreadPoolExecutor(threads, "neuron-widget-scan") if threads else None
     overlap = overlap and pool is not None
     ahead = max(_AHEAD * batch_size, 2 * threads)
-    waiting: deque[tuple[int, Callable[[], NDArray[np.uint8] | str]]] = deque()
+    on_gpu = gpu_squares(device, input_size) if device is not None else None
+    waiting: deque[tuple[int, Callable[[], _Loaded | str]]] = deque()
     index: list[int] = []
-    squares: list[NDArray[np.uint8]] = []
+    squares: list[_Loaded] = []
     skipped: list[tuple[int, str]] = []
     remaining = deque(order)
 
@@ -102,7 +114,7 @@ def load_batches(
             wanted = ahead if overlap else missing()
             while remaining and len(waiting) < wanted:
                 i = int(remaining.popleft())
-                load = partial(_load, dataset, i, input_size)
+                load = partial(_load, dataset, i, input_size, on_gpu)
                 waiting.append((i, pool.submit(load).result if pool else load))
             if waiting:
                 i, loaded = waiting.popleft()
@@ -115,9 +127,7 @@ def load_batches(
             full = missing() == 0
             last = not waiting and not remaining
             if full or (last and (squares or skipped)):
-                shape = (0, input_size, input_size, 3)
-                stacked = np.stack(squares) if squares else np.empty(shape, np.uint8)
-                yield Batch(index, torch.from_numpy(stacked), skipped)
+                yield _batch(dataset, input_size, index, squares, skipped, on_gpu)
                 index, squares, skipped = [], [], []
             elif last:
                 return
@@ -126,8 +136,43 @@ def load_batches(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _load(dataset: ImageDataset, i: int, input_size: int) -> NDArray[np.uint8] | str:
-    """The square of photo ``i``, or why it cannot be read."""
+def _batch(
+    dataset: ImageDataset,
+    input_size: int,
+    index: list[int],
+    loaded: list[_Loaded],
+    skipped: list[tuple[int, str]],
+    on_gpu: GpuSquares | None,
+) -> Batch:
+    """Photos that were loaded, as squares."""
+    if on_gpu is not None and any(isinstance(one, Jpeg) for one in loaded):
+        try:
+            return Batch(index, on_gpu.squares(loaded), skipped)
+        except (
+            RuntimeError
+        ):  # one of them is damaged: each as everywhere, which tells what is wrong
+            index, again = [], [(i, _load(dataset, i, input_size)) for i in index]
+            loaded = []
+            for i, square in again:
+                if isinstance(square, str):
+                    skipped.append((i, square))
+                else:
+                    index.append(i)
+                    loaded.append(square)
+    shape = (0, input_size, input_size, 3)
+    stacked = np.stack([np.asarray(one) for one in loaded]) if loaded else np.empty(shape, np.uint8)
+    return Batch(index, torch.from_numpy(stacked), skipped)
+
+
+def _load(
+    dataset: ImageDataset, i: int, input_size: int, on_gpu: GpuSquares | None = None
+) -> _Loaded | str:
+    """Photo ``i`` as a square, or on its way to one; or why it cannot be read."""
+    if on_gpu is not None:
+        # What is wrong is told by what reads it as everywhere.
+        with suppress(Exception):
+            if (jpeg := on_gpu.load(dataset, i)) is not None:
+                return jpeg
     try:
         return np.asarray(dataset.load_square(i, input_size))
     except DatasetError as error:
@@ -158,10 +203,25 @@ def read_in_chunks(read: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     that the C library keeps: each of their pages is asked for anew in every layer, which takes as
     long as the arithmetic.
     """
+    parts = _chunks(images)
+    return read(images) if len(parts) == 1 else torch.cat([read(part) for part in parts])
+
+
+def read_each_in_chunks(
+    read: Callable[[Tensor], dict[str, Tensor]], images: Tensor
+) -> dict[str, Tensor]:
+    """As :func:`read_in_chunks`, what it makes of them in several layers."""
+    first, *others = [read(part) for part in _chunks(images)]
+    if not others:
+        return first
+    return {name: torch.cat([first[name], *(o[name] for o in others)]) for name in first}
+
+
+def _chunks(images: Tensor) -> tuple[Tensor, ...]:
     side_by_side = max(1, _CHUNK_PX // images[0, 0].numel()) if len(images) else 1
     if images.device.type != "cpu" or len(images) <= side_by_side:
-        return read(images)
-    return torch.cat([read(part) for part in torch.split(images, side_by_side)])
+        return (images,)
+    return torch.split(images, side_by_side)
 
 
 def to_images(squares: Tensor, device: torch.device) -> Tensor:
@@ -169,6 +229,6 @@ def to_images(squares: Tensor, device: torch.device) -> Tensor:
 
     The result is channels_last without a copy, three times as fast for convolutions on a CPU.
     """
-    if device.type == "cuda":
+    if device.type == "cuda" and squares.device.type == "cpu":
         squares = squares.pin_memory().to(device, non_blocking=True)
     return squares.to(device).permute(0, 3, 1, 2).float().div(255)

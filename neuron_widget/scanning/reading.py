@@ -121,7 +121,9 @@ class PhotoReader:
                 f"(it is {model.identity} now): scan again"
             )
         overlap = model.device.type != "cpu"
-        batches = load_batches(photos, index, model.input_size, self._batch_size, overlap=overlap)
+        batches = load_batches(
+            photos, index, model.input_size, self._batch_size, overlap=overlap, device=model.device
+        )
         fast = scan_reader(model, layer, torch.float32)
         read = fast or partial(read_in_chunks, model.reader(layer))
         with closing(batches):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -59,8 +60,8 @@ class ScanPass:
         self._identity = model.identity
         self._batch_size = batch_size
         self._fast = settings["precision"] == "fast"
-        precision = torch.bfloat16 if self._fast else torch.float32
-        self._fast_way = scan_reader(model, layer, precision)
+        self.dtype = torch.bfloat16 if self._fast else torch.float32
+        self._fast_way = scan_reader(model, layer, self.dtype)
         # Apple's MPS lacks some of the integer operations: there the statistics live on the CPU.
         device = model.device if model.device.type == "cuda" else torch.device("cpu")
         self._device = device
@@ -110,22 +111,38 @@ class ScanPass:
 
     def take(self, index: list[int], squares: Tensor) -> None:
         """Look at one batch. Nothing here waits for the device."""
+        with self.reading():
+            self.add(index, self._read(to_images(squares, self.model.device)))
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """How an activation is read, and taken in."""
         exact = nullcontext() if self._fast else full_float32(self.model.device)
         with torch.inference_mode(), exact:
-            activation = self._read(to_images(squares, self.model.device)).to(self._device)
-            number = torch.tensor(index)
-            if self._device.type == "cuda":
-                number = number.pin_memory().to(self._device, non_blocking=True)
-            self.statistics.update(number, activation)
+            yield
+
+    def add(self, index: list[int], activation: Tensor) -> None:
+        """Take in the layer's activation of some photos; within :meth:`reading`."""
+        number = torch.tensor(index)
+        if self._device.type == "cuda":
+            number = number.pin_memory().to(self._device, non_blocking=True)
+        self.statistics.update(number, activation.to(self._device))
         self.scanned += len(index)
 
     def _read(self, images: Tensor) -> Tensor:
         if self._fast_way is not None:
             return self._fast_way(images)
-        # The caller's autocast is not ours.
-        autocast = torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._fast)
-        with autocast, self.model.reading(self.layer) as read:
+        with self.autocast(), self.model.reading(self.layer) as read:
             return read_in_chunks(read, images)
+
+    @property
+    def has_fast_way(self) -> bool:
+        """Whether the layer is read otherwise than of the network itself."""
+        return self._fast_way is not None
+
+    def autocast(self) -> torch.autocast:
+        """That of a fast scan; the caller's is not ours."""
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._fast)
 
     def collect(self) -> ScanResult:
         """The result of what was looked at up to now."""

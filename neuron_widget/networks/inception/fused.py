@@ -133,7 +133,7 @@ class FusedInception:
         self.dtype = dtype
         self.chunk = chunk
         with torch.no_grad(), torch.inference_mode(False):
-            self._stages = list(_stages(module, layer, dtype))
+            self._stages = [stage for _, stage in stages_up_to(module, layer, dtype)]
             self._neurons = _Neurons(getattr(module, layer), dtype)
 
     def __call__(
@@ -200,19 +200,22 @@ def _back(gradients: list[Gradient], grad: Tensor, redirect: bool) -> Tensor:
     return grad
 
 
-def _stages(module: InceptionV1, layer: str, dtype: torch.dtype) -> Iterator[Stage]:
-    yield _Stem(module, dtype)
+def stages_up_to(
+    module: InceptionV1, layer: str, dtype: torch.dtype
+) -> Iterator[tuple[str, Stage]]:
+    """The stages up to a layer, each with the name of the part it ends with."""
+    yield "maxpool0", _Stem(module, dtype)
     for name, child in module.named_children():
         if name in ("conv2d0", "maxpool0"):
             continue
         if isinstance(child, LocalResponseNorm):
-            yield _Norm(child, dtype)
+            yield name, _Norm(child, dtype)
         elif isinstance(child, MaxPool):
-            yield _Pool(2)
+            yield name, _Pool(2)
         elif isinstance(child, nn.Conv2d):
-            yield _Rectified(child, dtype)
+            yield name, _Rectified(child, dtype)
         elif isinstance(child, Inception):
-            yield _Block(child, dtype)
+            yield name, _Block(child, dtype)
         if name == layer:
             return
 

@@ -75,6 +75,10 @@ class TarDataset(ImageDataset):
 
     def load(self, i: int) -> Image.Image:
         """Return photo ``i``, upright, 8-bit RGB."""
+        return open_photo(BytesIO(self.encoded(i)), os.path.basename(self._photos[i][1].name))
+
+    def encoded(self, i: int) -> bytes:
+        """Return the file of photo ``i``."""
         tar, photo = self._photos[i]
         if photo.place.size > _LARGEST_PHOTO:
             raise DatasetError(
@@ -84,7 +88,7 @@ class TarDataset(ImageDataset):
         data = read_bytes(self._tars[tar], photo.place)
         if not data:
             raise DatasetError(f"{photo.name!r} is empty")
-        return open_photo(BytesIO(data), os.path.basename(photo.name))
+        return data
 
     def label(self, i: int) -> str:
         """Return the class name of photo ``i``; ``""`` where it cannot be read."""

@@ -19,8 +19,8 @@ from neuron_widget.errors import DatasetError, NeuronWidgetError, StoreError
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning import ScanResult, open_dataset, scan, scan_steps
-from neuron_widget.scanning.engine import sample
 from neuron_widget.scanning.extremes import Moments
+from neuron_widget.scanning.order import sample
 from neuron_widget.scanning.shards import shard_of
 
 SIZE = 32

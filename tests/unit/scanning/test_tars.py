@@ -20,7 +20,7 @@ from neuron_widget.errors import DatasetError
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning import ScanResult, open_dataset, scan
-from neuron_widget.scanning.engine import sample
+from neuron_widget.scanning.order import sample
 
 SIZE = 32
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from neuron_widget import load_model
-from neuron_widget.scanning.engine import sample
+from neuron_widget.scanning.order import sample
 from neuron_widget.scanning.running import ScanPass
 from neuron_widget.session import Session, Settings, messages, scanning
 from neuron_widget.session.export import still
