@@ -79,15 +79,17 @@ def open_photo(source: str | Path | BinaryIO, name: str = "") -> Image.Image:
         raise DatasetError(f"{name!r} is cut short or damaged ({error})") from error
 
 
-def photo_bytes(source: str | Path) -> bytes:
+def photo_bytes(source: str | Path) -> bytearray:
     """Return what is in a photo's file; raises as :func:`open_photo` does for what is no file."""
-    _refuse_special(source, os.path.basename(source))
-    with open(source, "rb") as file:
-        return file.read()
+    size = _refuse_special(source, os.path.basename(source))
+    data = bytearray(size)
+    with open(source, "rb", buffering=0) as file:
+        del data[file.readinto(data) or 0 :]
+    return data
 
 
-def _refuse_special(path: str | Path, name: str) -> None:
-    """Opening a pipe waits for ever, and opening a device may do anything."""
+def _refuse_special(path: str | Path, name: str) -> int:
+    """Return the file's size. Opening a pipe waits for ever, and a device may do anything."""
     state = os.stat(path)
     if stat.S_ISDIR(state.st_mode):
         raise DatasetError(f"{name!r} is a folder, not a photo; give the folder as the data set")
@@ -95,6 +97,7 @@ def _refuse_special(path: str | Path, name: str) -> None:
         raise DatasetError(f"{name!r} is a pipe, socket or device, not a photo")
     if state.st_size == 0:
         raise DatasetError(f"{name!r} is empty")
+    return state.st_size
 
 
 def _too_large(name: str) -> DatasetError:

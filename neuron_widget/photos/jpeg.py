@@ -15,6 +15,7 @@ __all__ = ["PlainJpeg", "plain_jpeg"]
 _BASELINE, _PROGRESSIVE = 0xC0, 0xC2
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _SCAN, _END = 0xDA, b"\xff\xd9"
+_HUFFMAN, _QUANTISATION, _TABLES = 0xC4, 0xDB, 3  # without them decoders do as they like
 _ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 _RGB = (82, 71, 66)  # names of components that are no luma and chroma
 _UPRIGHT = {b"II": b"\x12\x01\x03\x00\x01\x00\x00\x00\x01\x00",
@@ -38,7 +39,7 @@ class PlainJpeg:
     full_colour: bool
 
 
-def plain_jpeg(data: bytes) -> PlainJpeg | None:
+def plain_jpeg(data: bytes | bytearray) -> PlainJpeg | None:
     """What a file says of itself; None if it is not plain, cut short, or no JPEG at all.
 
     Examples
@@ -54,7 +55,7 @@ def plain_jpeg(data: bytes) -> PlainJpeg | None:
     if data[:2] != b"\xff\xd8" or data[-2:] != _END:
         return None
     frame: bytes | None = None
-    jfif, at = False, 2
+    jfif, tables, at = False, 0, 2
     try:
         while True:
             if data[at] != 0xFF:
@@ -64,16 +65,19 @@ def plain_jpeg(data: bytes) -> PlainJpeg | None:
                 at += 1 if kind == 0xFF else 2
                 continue
             length = int.from_bytes(data[at + 2 : at + 4], "big")
-            part = data[at + 4 : at + 2 + length]
+            part = bytes(data[at + 4 : at + 2 + length])
             if length < 2 or (kind == _APP1 and not _upright(part)):
                 return None
             if kind == _SCAN:
                 # Several scans of a baseline file: a component each, which not all decoders take.
-                return _frame(frame, jfif, part[0]) if frame else None
+                whole = frame is not None and tables == _TABLES
+                return _frame(frame, jfif, part[0]) if whole and frame else None
             if kind in (_BASELINE, _PROGRESSIVE):
                 frame = bytes([kind]) + part
-            elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            elif 0xC0 <= kind <= 0xCF and kind not in (_HUFFMAN, 0xC8, 0xCC):
                 return None  # lossless, arithmetic, hierarchical
+            elif kind in (_QUANTISATION, _HUFFMAN):
+                tables |= 1 << (kind == _HUFFMAN)
             elif kind == _APP0:
                 jfif = jfif or part[:5] == b"JFIF\0"
             elif kind == _APP14 and part[:5] == b"Adobe" and part[11:12] != b"\x01":

@@ -8,7 +8,7 @@ import torch
 
 from neuron_widget.networks.model import VisionModel
 
-__all__ = ["default_batch_size", "free_memory", "keep_blocks"]
+__all__ = ["default_batch_size", "free_memory"]
 
 # More images side by side than this do not make a step of one image faster.
 _MAX_BATCH = {"cpu": 8, "cuda": 128, "mps": 16}
@@ -36,17 +36,6 @@ def default_batch_size(model: VisionModel, layer: str, size: int) -> int:
     free, _total = torch.cuda.mem_get_info(model.device)
     fits = max(1, int(free / 2 / bytes_an_image))
     return min(most, 1 << (fits.bit_length() - 1))
-
-
-def keep_blocks(device: torch.device) -> None:
-    """Let what a step frees be there for the next one.
-
-    The C library (glibc) gives a block above a threshold back to the system as soon as it is
-    freed; asking for it again costs a page fault for every 4 kB, a tenth of a step. The threshold
-    follows the largest block that was freed so far, up to 32 MB: this frees one, untouched.
-    """
-    if device.type == "cpu":
-        torch.empty(31 * 2**20, dtype=torch.uint8, device="cpu")
 
 
 def free_memory(device: torch.device) -> None:

@@ -16,12 +16,12 @@ from torch import Tensor
 from neuron_widget.errors import NeuronWidgetError, RenderError
 from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.fast import fast_reader
-from neuron_widget.networks.memory import is_out_of_memory
+from neuron_widget.networks.memory import is_out_of_memory, keep_blocks
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.pace import Pace
 from neuron_widget.rendering.batch import CHECK_EVERY, Batch, Snapshot
 from neuron_widget.rendering.composed import began, layers_read, values_of
-from neuron_widget.rendering.memory import free_memory, keep_blocks
+from neuron_widget.rendering.memory import free_memory
 from neuron_widget.rendering.movements import Movements
 from neuron_widget.rendering.objective import Objective
 from neuron_widget.rendering.parameterisations import parameterisation
@@ -81,7 +81,8 @@ class RenderRun:
         resume: RenderResult | None = None,
     ):
         self.model, self.settings = model, settings
-        keep_blocks(model.device)
+        if model.device.type == "cpu":
+            keep_blocks()
         self._pace = Pace(model.device)
         with torch.inference_mode(False):
             self._image = parameterisation(settings, model.device, grey=model.grey)

@@ -49,11 +49,9 @@ class FileDataset(ImageDataset):
         """Return photo ``i``, upright, 8-bit RGB."""
         return open_photo(self._paths[i])
 
-    def encoded(self, i: int) -> bytes | None:
+    def encoded(self, i: int) -> bytearray | None:
         """Return the file of photo ``i``."""
-        own = type(self)  # a subclass may make another picture of it
-        plain = own.load is FileDataset.load and own.load_square is ImageDataset.load_square
-        return photo_bytes(self._paths[i]) if plain else None
+        return photo_bytes(self._paths[i]) if self._loads_as(FileDataset) else None
 
     def label(self, i: int) -> str:
         """Return the class name of photo ``i``."""

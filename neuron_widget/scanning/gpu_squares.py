@@ -11,9 +11,11 @@ import functools
 import io
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,11 +28,12 @@ from neuron_widget.photos.jpeg import PlainJpeg, plain_jpeg
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.resampling_kernel import have_triton, resample
 
-__all__ = ["GpuSquares", "Jpeg", "gpu_squares"]
+__all__ = ["GpuSquares", "Jpeg", "gpu_squares", "load_decoders"]
 
 _log = logging.getLogger("neuron_widget.scanning")
 
 _MOST_PX = 2**24  # of a photo that is decoded this way; larger ones are rare
+_RGB = 3  # torchvision's ImageReadMode
 _PX_AT_ONCE = 2**26  # of those decoded side by side: 200 MB
 # Longer sides, in shorter ones, are for Pillow alone, which may begin with the columns then.
 _LONGEST = 2
@@ -42,7 +45,11 @@ class Jpeg:
 
     facts: PlainJpeg
     data: Tensor
-    decoded: bool
+    decoded: bool = False
+
+    def on_a_core(self) -> Jpeg:
+        """Its pixels, decoded in this thread; without the interpreter lock."""
+        return Jpeg(self.facts, _on_cores(self.data).pin_memory(), decoded=True)
 
 
 class GpuSquares:
@@ -61,26 +68,25 @@ class GpuSquares:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def load(self, dataset: ImageDataset, i: int) -> Jpeg | None:
-        """Photo ``i``, in any thread; None for what is better decoded as everywhere."""
-        data = dataset.encoded(i)
+        """The file of photo ``i``, in any thread; None for what is better decoded as everywhere."""
+        data = dataset.encoded(i) if _tried_out(self._device) else None
         return self.read(data) if data is not None else None
 
-    def read(self, data: bytes) -> Jpeg | None:
-        """What is in a file; None if it is no plain JPEG of ordinary size."""
+    def read(self, data: bytes | bytearray) -> Jpeg | None:
+        """A file; None if it is no plain JPEG of ordinary size."""
         facts = plain_jpeg(data)
         if facts is None or facts.width * facts.height > _MOST_PX:
             return None
         if max(facts.width, facts.height) > _LONGEST * min(facts.width, facts.height):
             return None
-        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        if facts.full_colour:
-            return Jpeg(facts, encoded, decoded=False)
-        return Jpeg(facts, _on_cores(encoded).pin_memory(self._device), decoded=True)
+        writable = data if isinstance(data, bytearray) else bytearray(data)
+        return Jpeg(facts, torch.frombuffer(writable, dtype=torch.uint8))
 
     def squares(self, photos: Sequence[Jpeg | NDArray[np.uint8]]) -> Tensor:
         """Squares ``(N, S, S, 3)`` uint8 on the GPU, of photos and of squares made elsewhere.
 
-        Raises RuntimeError if one of them cannot be decoded.
+        What has not all its colours must have been decoded. Raises RuntimeError if one of them
+        cannot be.
         """
         shape = (len(photos), self._side, self._side, 3)
         # What it decoded before has been read: the decoder's own stream may use the memory again.
@@ -92,7 +98,7 @@ class GpuSquares:
                 self._resample(some, squares)
             for k, photo in enumerate(photos):
                 if not isinstance(photo, Jpeg):
-                    made = torch.from_numpy(np.ascontiguousarray(photo)).pin_memory(self._device)
+                    made = torch.from_numpy(np.ascontiguousarray(photo)).pin_memory()
                     squares[k].copy_(made, non_blocking=True)
         present = torch.cuda.current_stream(self._device)
         present.wait_stream(self._stream)
@@ -124,55 +130,79 @@ def _side_by_side(jpegs: list[tuple[int, Jpeg]]) -> list[list[tuple[int, Jpeg]]]
 
 
 def _on_gpu(files: list[Tensor], device: torch.device) -> list[Tensor]:
-    """RGB ``(3, H, W)`` uint8 of JPEG files: nvJPEG, through torchvision.
-
-    Its operators: the functions around them warn that they will go one day. Then photos are decoded
-    as everywhere.
-    """
-    from torchvision.io import ImageReadMode
-
-    mode = ImageReadMode.RGB.value
-    found: list[Tensor] = torch.ops.image.decode_jpegs_cuda(files, mode, device)
+    """RGB ``(3, H, W)`` uint8 of JPEG files: nvJPEG."""
+    found: list[Tensor] = torch.ops.image.decode_jpegs_cuda(files, _RGB, device)
     return found
 
 
 def _on_cores(file: Tensor) -> Tensor:
-    """The same of one file: libjpeg-turbo, through torchvision."""
-    from torchvision.io import ImageReadMode
-
-    found: Tensor = torch.ops.image.decode_jpeg(file, ImageReadMode.RGB.value, False)
+    """The same of one file: libjpeg-turbo."""
+    found: Tensor = torch.ops.image.decode_jpeg(file, _RGB, False)
     return found
+
+
+@functools.cache
+def load_decoders() -> None:
+    """torchvision's operators alone: the package takes seconds to import.
+
+    Its functions around them warn that they will go one day. Then photos are decoded as everywhere.
+    """
+    package = find_spec("torchvision")
+    folders = package.submodule_search_locations if package is not None else None
+    library = Path(next(iter(folders or ()), ""), "image.so")
+    if library.is_file():
+        torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+    else:
+        import torchvision.io  # noqa: F401
 
 
 def gpu_squares(device: torch.device, input_size: int) -> GpuSquares | None:
     """What makes squares on this device; None where photos are decoded as everywhere.
 
-    So it is on all but NVIDIA's GPUs, and where ``NEURON_WIDGET_GPU_JPEG=off`` says so.
+    So it is on all but NVIDIA's GPUs, and where ``NEURON_WIDGET_GPU_JPEG=off`` says so; and for the
+    first seconds, in which it is tried out beside: the pixels are the same.
     """
     if not have_triton() or device.type != "cuda":
         return None
     if os.environ.get("NEURON_WIDGET_GPU_JPEG", "").lower() == "off":
         return None
-    return GpuSquares(device, input_size) if _are_pillows(device) else None
+    _tried_out(device)
+    return GpuSquares(device, input_size)
 
 
-@functools.cache
-def _are_pillows(device: torch.device) -> bool:
-    """Whether they are Pillow's pixels there, of four pictures."""
+_LOCK = threading.Lock()
+_tried: dict[torch.device, bool] = {}
+_trying: dict[torch.device, threading.Thread] = {}
+
+
+def _tried_out(device: torch.device, *, wait: bool = False) -> bool:
+    """Whether it is known that squares are right there; it is tried out once, in a thread."""
+    with _LOCK:
+        if device not in _trying:
+            name = "neuron-widget-try-gpu"
+            _trying[device] = threading.Thread(target=_try, args=(device,), name=name, daemon=True)
+            _trying[device].start()
+    if wait:
+        _trying[device].join()
+    return _tried.get(device, False)
+
+
+def _try(device: torch.device) -> None:
+    """Compare with Pillow's pixels, of a few pictures."""
     try:
+        load_decoders()
         maker = GpuSquares(device, 48)
         for data in _examples():
             jpeg = maker.read(data)
-            assert jpeg is not None
+            if jpeg is not None and not jpeg.facts.full_colour:
+                jpeg = jpeg.on_a_core()
             with Image.open(io.BytesIO(data)) as image:
-                expected: Any = np.asarray(square(image.convert("RGB"), 48))
-            if not np.array_equal(maker.squares([jpeg])[0].cpu().numpy(), expected):
-                _log.info("photos are decoded without the GPU, whose pixels are not Pillow's")
-                return False
+                expected = np.asarray(square(image.convert("RGB"), 48))
+            if jpeg is None or not np.array_equal(maker.squares([jpeg])[0].cpu(), expected):
+                raise RuntimeError("their pixels are not Pillow's")
+        _tried[device] = True
     except Exception as error:  # noqa: BLE001  # builds of torchvision without it, compilers that fail
         _log.info("photos are decoded without the GPU (%s)", error)
-        return False
-    return True
 
 
 def _examples() -> list[bytes]:

@@ -65,7 +65,7 @@ class GroupedDataset(ImageDataset):
         """Return the square of photo ``i`` that a network with this input size sees."""
         return self._photos.load_square(i, input_size)
 
-    def encoded(self, i: int) -> bytes | None:
+    def encoded(self, i: int) -> bytes | bytearray | None:
         """Return the file of photo ``i``."""
         return self._photos.encoded(i)
 

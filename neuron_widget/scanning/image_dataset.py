@@ -70,12 +70,17 @@ class ImageDataset(ABC):
         Raises whatever reading it raises (``OSError``, ``DatasetError``, ...): a scan skips it.
         """
 
-    def encoded(self, i: int) -> bytes | None:  # noqa: ARG002  # most have no files
+    def encoded(self, i: int) -> bytes | bytearray | None:  # noqa: ARG002  # most have no files
         """Return the file of photo ``i``, where :meth:`load` gives just what is in it.
 
         A GPU decodes it then, if it is a JPEG. None elsewhere. Raises as :meth:`load` does.
         """
         return None
+
+    def _loads_as(self, kind: type[ImageDataset]) -> bool:
+        """Whether photos are loaded as a class says; a subclass may make others of the files."""
+        own = type(self)
+        return own.load is kind.load and own.load_square is kind.load_square
 
     def label(self, i: int) -> str:  # noqa: ARG002  # a data set without classes has no use for it
         """Return the class name of photo ``i``, ``""`` where there is none."""

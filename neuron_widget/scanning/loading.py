@@ -11,7 +11,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_widget.errors import DatasetError
+from neuron_widget.networks.memory import keep_blocks
 from neuron_widget.scanning.foreign import inside_an_item
 from neuron_widget.scanning.gpu_squares import GpuSquares, Jpeg, gpu_squares
 from neuron_widget.scanning.image_dataset import ImageDataset
@@ -41,6 +42,8 @@ __all__ = [
 _CHUNK_PX = 4 * 224**2  # of all images that go through a network on a CPU side by side
 _Loaded: TypeAlias = "NDArray[np.uint8] | Jpeg"
 
+_READERS = 4  # threads that read files for a GPU
+_READ_AT_ONCE = 8
 _AHEAD = 2  # batches decoded in advance: one in the making, one in reserve
 
 
@@ -94,10 +97,9 @@ def load_batches(
         workers = check_int("workers", workers, 0)
     threads = automatic_workers() if workers is None else workers
     threads = 0 if inside_an_item() else min(threads, len(order))
-    pool = ThreadPoolExecutor(threads, "neuron-widget-scan") if threads else None
-    overlap = overlap and pool is not None
+    loader = _Loader(dataset, input_size, threads, device)
+    overlap = overlap and threads > 0
     ahead = max(_AHEAD * batch_size, 2 * threads)
-    on_gpu = gpu_squares(device, input_size) if device is not None else None
     waiting: deque[tuple[int, Callable[[], _Loaded | str]]] = deque()
     index: list[int] = []
     squares: list[_Loaded] = []
@@ -113,9 +115,9 @@ def load_batches(
         while True:
             wanted = ahead if overlap else missing()
             while remaining and len(waiting) < wanted:
-                i = int(remaining.popleft())
-                load = partial(_load, dataset, i, input_size, on_gpu)
-                waiting.append((i, pool.submit(load).result if pool else load))
+                most = min(loader.at_once, len(remaining), wanted - len(waiting))
+                some = [int(remaining.popleft()) for _ in range(most)]
+                waiting.extend(zip(some, loader.begin(some), strict=True))
             if waiting:
                 i, loaded = waiting.popleft()
                 square = loaded()
@@ -127,52 +129,98 @@ def load_batches(
             full = missing() == 0
             last = not waiting and not remaining
             if full or (last and (squares or skipped)):
-                yield _batch(dataset, input_size, index, squares, skipped, on_gpu)
+                yield loader.batch(index, squares, skipped)
                 index, squares, skipped = [], [], []
             elif last:
                 return
     finally:
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        loader.close()
 
 
-def _batch(
-    dataset: ImageDataset,
-    input_size: int,
-    index: list[int],
-    loaded: list[_Loaded],
-    skipped: list[tuple[int, str]],
-    on_gpu: GpuSquares | None,
-) -> Batch:
-    """Photos that were loaded, as squares."""
-    if on_gpu is not None and any(isinstance(one, Jpeg) for one in loaded):
-        try:
-            return Batch(index, on_gpu.squares(loaded), skipped)
-        except (
-            RuntimeError
-        ):  # one of them is damaged: each as everywhere, which tells what is wrong
-            index, again = [], [(i, _load(dataset, i, input_size)) for i in index]
-            loaded = []
-            for i, square in again:
-                if isinstance(square, str):
-                    skipped.append((i, square))
-                else:
-                    index.append(i)
-                    loaded.append(square)
-    shape = (0, input_size, input_size, 3)
-    stacked = np.stack([np.asarray(one) for one in loaded]) if loaded else np.empty(shape, np.uint8)
-    return Batch(index, torch.from_numpy(stacked), skipped)
+class _Loader:
+    """Photos to squares, in threads: on the CPU, or begun there and made on a GPU."""
+
+    def __init__(
+        self, dataset: ImageDataset, input_size: int, threads: int, device: torch.device | None
+    ):
+        self._dataset, self._size = dataset, input_size
+        self._on_gpu = gpu_squares(device, input_size) if device is not None else None
+        self._pool = ThreadPoolExecutor(threads, "neuron-widget-scan") if threads else None
+        # Many threads that read files wait for the interpreter lock more than they read, and so
+        # they do where each photo is a piece of work.
+        self._readers, self.at_once = self._pool, 1
+        if self._on_gpu is not None:
+            keep_blocks()
+            if self._pool is not None:
+                readers, self.at_once = min(threads, _READERS), _READ_AT_ONCE
+                self._readers = ThreadPoolExecutor(readers, "neuron-widget-scan-read")
+
+    def begin(self, some: list[int]) -> list[Callable[[], _Loaded | str]]:
+        """Begin with some photos; what is given of each waits for it."""
+        if self._on_gpu is None:
+            return [self._decode(partial(_load, self._dataset, i, self._size)) for i in some]
+        read = partial(self._read, self._on_gpu, some)
+        if self._readers is None:
+            return read()
+        begun = self._readers.submit(read)
+        return [partial(_wait_for, begun, k) for k in range(len(some))]
+
+    def _decode(self, decode: Callable[[], _Loaded | str]) -> Callable[[], _Loaded | str]:
+        return self._pool.submit(decode).result if self._pool is not None else decode
+
+    def _read(self, on_gpu: GpuSquares, some: list[int]) -> list[Callable[[], _Loaded | str]]:
+        """Read files, if a GPU may decode them or what the cores decode of them."""
+        found: list[Callable[[], _Loaded | str]] = []
+        for i in some:
+            jpeg: Jpeg | None = None
+            with suppress(Exception):  # told by what reads it as everywhere
+                jpeg = on_gpu.load(self._dataset, i)
+            if jpeg is not None and jpeg.facts.full_colour:
+                found.append(partial(_given, jpeg))
+            else:
+                found.append(self._decode(partial(self._on_a_core, jpeg, i)))
+        return found
+
+    def _on_a_core(self, jpeg: Jpeg | None, i: int) -> _Loaded | str:
+        if jpeg is not None:
+            with suppress(RuntimeError):
+                return jpeg.on_a_core()
+        return _load(self._dataset, i, self._size)
+
+    def batch(
+        self, index: list[int], loaded: list[_Loaded], skipped: list[tuple[int, str]]
+    ) -> Batch:
+        """Photos that were loaded, as squares."""
+        if self._on_gpu is not None and any(isinstance(one, Jpeg) for one in loaded):
+            try:
+                return Batch(index, self._on_gpu.squares(loaded), skipped)
+            except RuntimeError:  # one of them is damaged: read as everywhere, it says how
+                again = [(i, _load(self._dataset, i, self._size)) for i in index]
+                skipped = [*skipped, *((i, why) for i, why in again if isinstance(why, str))]
+                index = [i for i, square in again if not isinstance(square, str)]
+                loaded = [square for _, square in again if not isinstance(square, str)]
+        shape = (0, self._size, self._size, 3)
+        plain = [square for square in loaded if not isinstance(square, Jpeg)]
+        stacked = np.stack(plain) if plain else np.empty(shape, np.uint8)
+        return Batch(index, torch.from_numpy(stacked), skipped)
+
+    def close(self) -> None:
+        """Cancel what waits, and end the threads."""
+        for pool in (self._readers, self._pool):
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _load(
-    dataset: ImageDataset, i: int, input_size: int, on_gpu: GpuSquares | None = None
-) -> _Loaded | str:
-    """Photo ``i`` as a square, or on its way to one; or why it cannot be read."""
-    if on_gpu is not None:
-        # What is wrong is told by what reads it as everywhere.
-        with suppress(Exception):
-            if (jpeg := on_gpu.load(dataset, i)) is not None:
-                return jpeg
+def _given(loaded: _Loaded) -> _Loaded:
+    return loaded
+
+
+def _wait_for(begun: Future[list[Callable[[], _Loaded | str]]], k: int) -> _Loaded | str:
+    return begun.result()[k]()
+
+
+def _load(dataset: ImageDataset, i: int, input_size: int) -> NDArray[np.uint8] | str:
+    """The square of photo ``i``, or why it cannot be read."""
     try:
         return np.asarray(dataset.load_square(i, input_size))
     except DatasetError as error:

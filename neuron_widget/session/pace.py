@@ -35,6 +35,10 @@ class FrameWindow:
             del self._in_flight[index]
         return self.seen and now - self._last >= 1 / MAX_FRAMES_PER_SECOND and not self.full
 
+    def begin(self) -> None:
+        """Another picture begins: its first frame need not wait for the last one's time."""
+        self._last = float("-inf")
+
     def sent(self) -> int:
         """Note that a frame is sent; its index."""
         self._index += 1

@@ -186,6 +186,7 @@ class Rendering:
         resume = max(begun, key=lambda result: result.steps, default=None)
         how = run.recipe.as_options()
         last: RenderStep | None = None
+        self._state.frames.begin()
         with closing(
             render_steps(model, run.target, steps=run.steps, **how, resume=resume)
         ) as steps:

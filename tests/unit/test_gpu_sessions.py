@@ -23,7 +23,7 @@ from neuron_widget.photos.files import open_photo
 from neuron_widget.rendering import render
 from neuron_widget.scanning import open_dataset
 from neuron_widget.scanning.engine import scan
-from neuron_widget.scanning.gpu_squares import GpuSquares, Jpeg, gpu_squares
+from neuron_widget.scanning.gpu_squares import GpuSquares, Jpeg, _tried_out
 from neuron_widget.session import Session, Settings
 from neuron_widget.session.pace import Throttle
 from neuron_widget.store import Store
@@ -37,7 +37,9 @@ LIMIT = 120  # seconds: only a test that hangs takes so long
 def gpu() -> torch.device:
     if os.environ.get("NEURON_WIDGET_TEST_DEVICE") != "cuda":
         pytest.skip("NEURON_WIDGET_TEST_DEVICE is not cuda: what holds on a GPU is not tested here")
-    return torch.device("cuda", torch.cuda.current_device())
+    device = torch.device("cuda", torch.cuda.current_device())
+    assert _tried_out(device, wait=True)
+    return device
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +169,19 @@ def wave(size: tuple[int, int], **how: Any) -> bytes:
     return file.getvalue()
 
 
+def ready(jpeg: Jpeg | None) -> Jpeg | None:
+    return jpeg if jpeg is None or jpeg.facts.full_colour else jpeg.on_a_core()
+
+
 @pytest.mark.parametrize("side", [224, 96])
 def test_squares_made_there_are_pillows(gpu, side):
     maker = GpuSquares(gpu, side)
-    assert gpu_squares(gpu, side) is not None
     files = [
         wave(size, **how)
         for size in ((500, 375), (301, 299), (64, 48), (1200, 1600), (9, 7), (256, 256))
         for how in ({}, {"subsampling": 2}, {"progressive": True}, {"quality": 20})
     ]
-    made = maker.squares([maker.read(file) for file in files]).cpu().numpy()
+    made = maker.squares([ready(maker.read(file)) for file in files]).cpu().numpy()
     for file, ours in zip(files, made, strict=True):
         expected = np.asarray(square(Image.open(io.BytesIO(file)).convert("RGB"), side))
         np.testing.assert_array_equal(ours, expected)
@@ -185,7 +190,7 @@ def test_squares_made_there_are_pillows(gpu, side):
 @pytest.mark.data
 def test_squares_of_real_photos_are_pillows(gpu, test_data):
     dataset, maker = open_dataset(test_data / "photos" / "val"), GpuSquares(gpu, 224)
-    loaded = [maker.load(dataset, i) for i in range(len(dataset))]
+    loaded = [ready(maker.load(dataset, i)) for i in range(len(dataset))]
     expected = [np.asarray(dataset.load_square(i, 224)) for i in range(len(dataset))]
     made = maker.squares([e if j is None else j for j, e in zip(loaded, expected, strict=True)])
     np.testing.assert_array_equal(made.cpu().numpy(), np.stack(expected))

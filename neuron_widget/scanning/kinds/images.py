@@ -13,7 +13,7 @@ from PIL import Image
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.photos.decode import to_rgb
-from neuron_widget.photos.files import open_photo
+from neuron_widget.photos.files import open_photo, photo_bytes
 from neuron_widget.photos.torch_types import is_torchs
 from neuron_widget.scanning.image_dataset import (
     ImageDataset,
@@ -70,6 +70,13 @@ class ListDataset(ImageDataset):
             with self._lock:  # a lazily opened image reads its file at first use
                 return to_rgb(item)
         return open_photo(Path(item).expanduser())
+
+    def encoded(self, i: int) -> bytearray | None:
+        """Return the file of photo ``i``, where there is one."""
+        item = self._items[i]
+        if isinstance(item, Image.Image) or not self._loads_as(ListDataset):
+            return None
+        return photo_bytes(os.path.expanduser(item))
 
     def label(self, i: int) -> str:
         """Return the label that came with photo ``i``, ``""`` where there is none."""

@@ -11,13 +11,14 @@ from PIL import Image
 
 from neuron_widget.photos.decode import to_rgb
 from neuron_widget.photos.jpeg import PlainJpeg, plain_jpeg
-from neuron_widget.scanning.gpu_squares import _on_cores
+from neuron_widget.scanning.gpu_squares import _on_cores, load_decoders
 
 ORIENTATION = 0x0112
 
 
 def another(data: bytes) -> np.ndarray:
     """RGB ``(H, W, 3)`` of torchvision's decoder."""
+    load_decoders()
     return _on_cores(torch.frombuffer(bytearray(data), dtype=torch.uint8)).permute(1, 2, 0).numpy()
 
 
@@ -86,6 +87,13 @@ def spliced(before: bytes, marker: bytes, part: bytes) -> bytes:
     return before[:2] + marker + (len(part) + 2).to_bytes(2, "big") + part + before[2:]
 
 
+def without(marker: bytes) -> bytes:
+    data = jpeg()
+    while (at := data.find(marker)) > 0:
+        data = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
+    return data
+
+
 XMP = b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation='6'/>"
 NOT = {
     "turned": jpeg(exif=exif(_0112=6)),
@@ -101,6 +109,8 @@ NOT = {
     "two pictures": jpeg() + b"\0" * 8,
     "only a head": jpeg()[:30] + b"\xff\xd9",
     "no length": b"\xff\xd8\xff\xe0\0\0\xff\xd9",
+    "no quantisation": without(b"\xff\xdb"),
+    "no code": without(b"\xff\xc4"),
     "PNG": b"\x89PNG\r\n\x1a\n" + bytes(50),
     "empty": b"",
     "an end alone": b"\xff\xd9",

@@ -53,6 +53,19 @@ def test_at_most_two_in_flight_and_so_many_a_second() -> None:
     assert window.due(), "an answer that never comes is not waited for"
 
 
+def test_another_pictures_first_frame_does_not_wait_for_its_time() -> None:
+    clock = Clock()
+    window = FrameWindow(clock)
+    window.view("a", visible=True)
+    window.sent()
+    assert not window.due()
+    window.begin()
+    assert window.due()
+    window.sent()  # but for answers
+    window.begin()
+    assert not window.due()
+
+
 def test_one_answer_frees_all_that_came_before() -> None:
     clock = Clock()
     window = FrameWindow(clock)
