@@ -151,6 +151,7 @@ class RenderRun:
                 self._open.append(self._begin(*self._waiting.popleft()))
             batch = self._open[-1]
             if batch.step >= steps:
+                batch.let_go()  # measuring needs memory, too
                 self._finished += self._images(batch)
                 self._open.pop()
             elif self._advance(batch):
@@ -330,12 +331,30 @@ def clean_activation(
     ``targets``: one an image, of one layer, all with a position or none; or composed, those of one
     work. ``photo``: what the images began from, ``(3, H, W)``.
     """
-    if len(images) > _MEASURED and not (objective.together or targets[0].composed):
-        # More at once, in float32, may need more memory than the steps that made them.
-        parts = range(0, len(images), _MEASURED)
-        cuts = [slice(i, i + _MEASURED) for i in parts]
-        each = (clean_activation(model, objective, images[cut], targets[cut]) for cut in cuts)
-        return [value for part in each for value in part]
+    if objective.together or targets[0].composed:
+        return _measured(model, objective, images, targets, photo)
+    found: list[float] = []
+    # More at once, in float32, may need more memory than the steps that made them.
+    most = _MEASURED
+    while len(found) < len(images):
+        some = slice(len(found), len(found) + most)
+        try:
+            found += _measured(model, objective, images[some], targets[some], photo)
+        except (RuntimeError, MemoryError) as error:
+            if most == 1 or not is_out_of_memory(error):
+                raise
+            most //= 2
+            continue
+    return found
+
+
+def _measured(
+    model: VisionModel,
+    objective: Objective,
+    images: Tensor,
+    targets: tuple[Target, ...],
+    photo: Tensor | None,
+) -> list[float]:
     if model.loaded_here:
         images = images.contiguous(memory_format=torch.channels_last)
     off = torch.autocast(images.device.type, enabled=False)
@@ -347,5 +366,5 @@ def clean_activation(
         with model.reading_each(layers) as read:
             channels = torch.tensor([t.neuron for t in targets], device=images.device)
             values = values_of(model, objective, targets, channels, images, read(images), first)
-    found: list[float] = values.tolist()
-    return found
+    measured: list[float] = values.tolist()
+    return measured

@@ -236,6 +236,19 @@ def test_out_of_memory_in_the_middle_keeps_what_was_done():
     assert [s for s, _ in result.history] == [s for s, _ in expected.history]
 
 
+@pytest.mark.parametrize("limit", [3, 2, 1])
+def test_out_of_memory_at_the_end_measures_fewer_at_a_time(limit):
+    """Measuring takes float32: what was enough for the steps may be too little for that."""
+
+    def trouble(x):
+        return x if torch.is_grad_enabled() else out_of_memory_above(limit)(x)
+
+    expected = render(user_module(), "third", range(4), progress=False, **SMALL)
+    result = render(user_module(trouble), "third", range(4), progress=False, **SMALL)
+    np.testing.assert_array_equal(result.images, expected.images)
+    np.testing.assert_allclose(result.activation, expected.activation, rtol=1e-5)
+
+
 def test_out_of_memory_hides_no_nan():
     calls = []
 
