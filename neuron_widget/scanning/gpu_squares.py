@@ -98,7 +98,7 @@ class GpuSquares:
                 self._resample(some, squares)
             for k, photo in enumerate(photos):
                 if not isinstance(photo, Jpeg):
-                    made = torch.from_numpy(np.ascontiguousarray(photo)).pin_memory()
+                    made = torch.from_numpy(np.array(photo)).pin_memory()
                     squares[k].copy_(made, non_blocking=True)
         present = torch.cuda.current_stream(self._device)
         present.wait_stream(self._stream)
