@@ -75,9 +75,15 @@ LAYER: list[tuple[Any, str]] = [
     ("conv9", "no layer 'conv9'; it has"),
     (None, "layer.* None|got None"),
     (3, "layer.* 3|got 3|got int"),
-    (["2"], r"\['2'\]|got list"),
     (nn.ReLU(), "ReLU.*not of it|ReLU"),
 ]
+# A scan takes several layers, others one.
+LAYERS: list[tuple[Any, str]] = [
+    ([], "there is none to scan"),
+    (["2", "22"], "no layer '22'; did you mean '2'"),
+    (["2", 3], "layer.* 3|got int"),
+]
+SEVERAL: list[tuple[Any, str]] = [(["2"], r"\['2'\]|got list")]
 NEURON: list[tuple[Any, str]] = [
     (6, "6 neurons, 0 to 5; there is no neuron 6"),
     (-1, "0 to 5; there is no neuron -1|no neuron -1"),
@@ -243,7 +249,7 @@ CASES = cases(
         _render,
         {
             **RENDER,
-            "target": LAYER[1:],
+            "target": [*LAYER[1:], *SEVERAL],
             "neurons": NEURON,
             "model": [("inceptionv1", r"got str; pass load_model\(model\)")],
         },
@@ -267,7 +273,7 @@ CASES = cases(
             ]
         },
     ),
-    scan=(_scan, {**SCAN, "layer": LAYER, "dataset": DATASET, "model": MODEL}),
+    scan=(_scan, {**SCAN, "layer": [*LAYER, *LAYERS], "dataset": DATASET, "model": MODEL}),
     scan_steps=(_scan_steps, {name: SCAN[name][:3] for name in ("top_k", "precision", "topk")}),
     open_dataset=(
         lambda _t, x=None, split="train": open_dataset(x, split=split),
@@ -294,7 +300,7 @@ CASES = cases(
     analyzer=(
         _analyzer,
         {
-            "target_layer": LAYER,
+            "target_layer": [*LAYER, *SEVERAL],
             "device": DEVICE[:3],
             "model": MODEL[:2],
             "dataset_root": DATASET[:10],
@@ -411,7 +417,7 @@ CASES = cases(
         _export,
         {
             "path": PATHS,
-            "layer": LAYER,
+            "layer": [*LAYER, *SEVERAL],
             "model": MODEL[:2],
             "images": [(3, "images.*3|int"), ("x", "images"), ([3], "images")],
             "scan": [(5, "scan.*int|got 5"), ("x", "scan")],
