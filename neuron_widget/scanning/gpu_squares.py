@@ -89,8 +89,6 @@ class GpuSquares:
         cannot be.
         """
         shape = (len(photos), self._side, self._side, 3)
-        # What it decoded before has been read: the decoder's own stream may use the memory again.
-        self._stream.synchronize()
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             squares = torch.empty(shape, dtype=torch.uint8, device=self._device)
             jpegs = [(k, photo) for k, photo in enumerate(photos) if isinstance(photo, Jpeg)]
@@ -106,6 +104,9 @@ class GpuSquares:
         return squares
 
     def _resample(self, photos: list[tuple[int, Jpeg]], squares: Tensor) -> None:
+        # What was decoded before must have been read: the decoder has a stream of its own, which
+        # may be given the same memory.
+        self._stream.synchronize()
         here = [jpeg.data for _, jpeg in photos if not jpeg.decoded]
         decoded = iter(_on_gpu(here, self._device) if here else ())
         pixels = [
