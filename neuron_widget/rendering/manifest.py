@@ -173,7 +173,7 @@ def join(results: Sequence[RenderResult], targets: Sequence[Target]) -> RenderRe
     histories = [{step: float(values[0]) for step, values in one.history} for one in chosen]
     states = [one.state for one in chosen if one.state is not None]
     names = {t: name for one in chosen for t, name in one.settings.get("names", {}).items()}
-    moved = {str(one.targets[0]): one.settings["augmentation"] for one in chosen}
+    moved = {str(one.targets[0]): one.settings.get("augmentation", {}) for one in chosen}
     settings = {**chosen[0].settings, "names": names, "augmentation": {"each": moved}}
     alphas = [one.alpha for one in chosen if one.alpha is not None]
     return replace(

@@ -87,5 +87,5 @@ def moves_of(told: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _told(each: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    first, *others = each.values()
-    return first if all(other == first for other in others) else {"each": dict(each)}
+    first = next(iter(each.values()), {})
+    return first if all(one == first for one in each.values()) else {"each": dict(each)}

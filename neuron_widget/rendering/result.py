@@ -279,10 +279,11 @@ def settings_of(settings: Mapping[str, Any], targets: Sequence[Target]) -> dict[
     """Settings of a result as those of one with these targets."""
     texts = tuple(map(str, targets))
     own = {text: name for text, name in settings.get("names", {}).items() if text in texts}
+    moved = settings.get("augmentation")  # a file from elsewhere may not say it
     return {
         **{name: value for name, value in settings.items() if name != "names"},
         **({"names": own} if own else {}),
-        "augmentation": moves_of(settings["augmentation"], texts),
+        **({"augmentation": moves_of(moved, texts)} if isinstance(moved, Mapping) else {}),
         "layer": _layers(targets),
         "neurons": tuple(target.neuron for target in targets),
         "targets": texts,

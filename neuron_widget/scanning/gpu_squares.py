@@ -160,8 +160,8 @@ def load_decoders() -> None:
 def gpu_squares(device: torch.device, input_size: int) -> GpuSquares | None:
     """What makes squares on this device; None where photos are decoded as everywhere.
 
-    So it is on all but NVIDIA's GPUs, and where ``NEURON_WIDGET_GPU_JPEG=off`` says so; and for the
-    first seconds, in which it is tried out beside: the pixels are the same.
+    So it is on all but NVIDIA's GPUs, and where ``NEURON_WIDGET_GPU_JPEG=off`` says so. In the
+    first seconds, in which it is tried out beside, it takes no photo; the pixels are the same.
     """
     if not have_triton() or device.type != "cuda":
         return None

@@ -70,18 +70,24 @@ def fused_reader(
     devices where this was not measured. On a GPU ``chunk`` means nothing.
     """
     module = model.module
-    if type(module) is not InceptionV1 or not isinstance(getattr(module, layer, None), Inception):
-        return None
-    if _shape(module) != _as_published() or any("forward" in vars(m) for m in module.modules()):
-        return None
-    if model.device.type not in ("cpu", "cuda") or any(
-        m._forward_hooks or m._forward_pre_hooks for m in module.modules()
-    ):
-        return None
-    if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
+    if not isinstance(module, InceptionV1) or not can_fuse(model, (layer,)):
         return None
     chunk = chunk if model.device.type == "cpu" else 0
     return FusedReader(model, FusedInception(module, layer, dtype, chunk))
+
+
+def can_fuse(model: VisionModel, layers: Sequence[str]) -> bool:
+    """Whether each of the layers has such a reader."""
+    module = model.module
+    if type(module) is not InceptionV1 or model.device.type not in ("cpu", "cuda"):
+        return False
+    if not all(isinstance(getattr(module, layer, None), Inception) for layer in layers):
+        return False
+    if _shape(module) != _as_published() or any("forward" in vars(m) for m in module.modules()):
+        return False
+    if any(m._forward_hooks or m._forward_pre_hooks for m in module.modules()):
+        return False
+    return all(bool(weight.isfinite().all()) for weight in module.parameters())
 
 
 class FusedReader:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from neuron_widget.networks.inception.fused import fused_reader, stages_up_to
+from neuron_widget.networks.inception.fused import can_fuse, stages_up_to
 from neuron_widget.networks.inception.network import InceptionV1
 
 if TYPE_CHECKING:
@@ -25,13 +25,12 @@ def fused_layers(
     What :func:`.fused_reader` gives of each alone, bit by bit; the pass ends at the last of them.
     There are no gradients. None where one of them has no such reader.
     """
-    order = [name for name, _ in model.module.named_children() if name in layers]
-    every = [fused_reader(model, name, dtype, chunk) for name in order]
-    if len(order) != len(set(layers)) or not every or None in every:
+    module = model.module
+    if not isinstance(module, InceptionV1) or not can_fuse(model, layers):
         return None
-    assert isinstance(model.module, InceptionV1)
+    order = [name for name, _ in module.named_children() if name in layers]
     with torch.no_grad(), torch.inference_mode(False):
-        stages = list(stages_up_to(model.module, order[-1], dtype))
+        stages = list(stages_up_to(module, order[-1], dtype))
     at_once = chunk if model.device.type == "cpu" else 0
 
     @torch.no_grad()
