@@ -114,9 +114,11 @@ def load_batches(
     try:
         while True:
             wanted = ahead if overlap else missing()
-            while remaining and len(waiting) < wanted:
-                most = min(loader.at_once, len(remaining), wanted - len(waiting))
-                some = [int(remaining.popleft()) for _ in range(most)]
+            # So many together as there are, not one for each that is taken.
+            while remaining and wanted - len(waiting) >= (
+                together := min(loader.at_once, wanted, len(remaining))
+            ):
+                some = [int(remaining.popleft()) for _ in range(together)]
                 waiting.extend(zip(some, loader.begin(some), strict=True))
             if waiting:
                 i, loaded = waiting.popleft()

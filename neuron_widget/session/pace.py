@@ -1,4 +1,4 @@
-"""How often things are sent: a frame window, a throttle, and an honest rate."""
+"""When things are begun and sent: settled choices, a frame window, a throttle, an honest rate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuron_widget.protocol.messages import (
     MAX_FRAMES_PER_SECOND,
 )
 
-__all__ = ["FrameWindow", "Rate", "Throttle"]
+__all__ = ["FrameWindow", "Rate", "Settling", "Throttle"]
 
 Clock = Callable[[], float]
 
@@ -76,6 +76,26 @@ class FrameWindow:
     def seen(self) -> bool:
         """Whether any view is in sight."""
         return any(self._visible.values())
+
+
+class Settling:
+    """Tells a choice that stands alone from one of many in a row.
+
+    A key held down on a slider chooses thirty neurons a second: what each asks for would be begun
+    and thrown away. Who chooses one is not to wait for that.
+    """
+
+    WAIT_S = 0.25
+
+    def __init__(self, clock: Clock = time.monotonic):
+        self._clock = clock
+        self._last = float("-inf")
+
+    def wait(self) -> float:
+        """Note a choice; the seconds to wait before what it asks for is begun."""
+        now = self._clock()
+        before, self._last = self._last, now
+        return self.WAIT_S if now - before < self.WAIT_S else 0.0
 
 
 class Throttle:

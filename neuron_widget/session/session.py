@@ -16,6 +16,7 @@ from neuron_widget.session.looking import Looking
 from neuron_widget.session.measuring import Measuring
 from neuron_widget.session.messages import Message
 from neuron_widget.session.opening import Opening
+from neuron_widget.session.pace import Settling
 from neuron_widget.session.photos import Photos
 from neuron_widget.session.previews import Previews
 from neuron_widget.session.rendering import Rendering
@@ -29,9 +30,6 @@ from neuron_widget.settings import RENDER
 from neuron_widget.targets import Channel, Target, TargetLike
 
 __all__ = ["Session"]
-
-# How long a person may go on choosing before a rendering starts by itself.
-SETTLE_S = 0.25
 
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -57,6 +55,7 @@ class Session:
         self.store = StoreAdapter(self.state)
         # Tasks that were stopped before the network is open.
         self._not_to_begin: set[Task] = set()
+        self._settling = Settling()
         self._opening = Opening(
             self.state, self.store, lambda shown: self._begin(new_layer=True, shown=shown)
         )
@@ -171,6 +170,7 @@ class Session:
                 else:
                     self.scanning.start()
         if settled:
+            wait = self._settling.wait()
             self._photos.find()
             wanted = state.settings.auto if auto is None else auto
             known = self._rendering.known() or self._rendering.recall(packaged=True)
@@ -178,8 +178,7 @@ class Session:
                 if "render" in stopped:
                     self._show_stopped("render")
                 else:
-                    # A slider passes over neurons; a layer is chosen.
-                    self._rendering.start(delay=0.0 if new_layer else SETTLE_S)
+                    self._rendering.start(delay=0.0 if new_layer else wait)
             self.strips.follow()
         state.on_change()
 

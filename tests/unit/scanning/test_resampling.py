@@ -108,6 +108,30 @@ def test_batches_are_the_same_wherever_squares_are_made(folder, monkeypatch, wor
         assert torch.equal(ours.squares, theirs.squares)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("batch_size", [1, 3, 20])
+def test_files_are_read_many_at_a_time(folder, monkeypatch, workers, batch_size):
+    dataset, photos = open_dataset(folder), [0, 1, 5, 9] * 20
+    plain = list(loading.load_batches(dataset, photos, 32, batch_size, workers))
+    monkeypatch.setattr(loading, "gpu_squares", lambda *_: Elsewhere(32, b""))
+    read, together = loading._Loader._read, []
+
+    def counted(loader, on_gpu, some):
+        together.append(len(some))
+        return read(loader, on_gpu, some)
+
+    monkeypatch.setattr(loading._Loader, "_read", counted)
+    found = list(loading.load_batches(dataset, photos, 32, batch_size, workers,
+                                      device=torch.device("cuda")))  # fmt: skip
+    for ours, theirs in zip(found, plain, strict=True):
+        assert ours.index == theirs.index
+        assert torch.equal(ours.squares, theirs.squares)
+    # A hand-over costs the interpreter lock as much as a file does.
+    most = min(loading._READ_AT_ONCE, max(2 * batch_size, 2 * workers))
+    assert sum(together) == len(photos)
+    assert set(together[:-1]) == {most}
+
+
 def test_only_files_that_are_the_photo_are_given_as_files(folder):
     dataset = open_dataset(folder)
     assert dataset.encoded(0) == (folder / "00.jpg").read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from neuron_widget import load_model
 from neuron_widget.rendering.batch import Batch
 from neuron_widget.scanning.running import ScanPass
 from neuron_widget.session import Session, Settings
-from neuron_widget.session.jobs import Worker
+from neuron_widget.session.jobs import Job, Worker
+from neuron_widget.session.pace import Settling
 from neuron_widget.session.scanning import FIRST_LOOK
 from neuron_widget.settings import PREVIEW
 
@@ -54,10 +56,7 @@ def test_the_image_the_tiles_and_the_photos_come_side_by_side(
     settings = Settings(model=model, dataset=PHOTOS, layer="2", size=32, steps=STEPS, store=False)
     session = Session(settings, send, lambda: None, worker)
     session.view("a", visible=True)
-    end = time.monotonic() + LIMIT
-    while session.state.jobs():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: not session.state.jobs())
     session.close()
     worker.close()
 
@@ -79,3 +78,43 @@ def test_the_image_the_tiles_and_the_photos_come_side_by_side(
     together = log[sixteen : min(last.values())]
     for other in ("tiles", "photos"):
         assert 1.5 < together.count("image") / together.count(other) < 2.5
+
+
+def test_a_neuron_chosen_alone_is_begun_at_once_and_a_key_held_down_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 5, stride=3))
+    model = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
+    worker = Worker()
+    begun: list[float] = []
+    submit = worker.submit
+
+    def noted(job: Job) -> Job:
+        if job.task == "render":
+            begun.append(job.delay)
+        return submit(job)
+
+    monkeypatch.setattr(worker, "submit", noted)
+    settings = Settings(model=model, dataset=None, layer="0", size=32, steps=2000, store=False)
+    session = Session(settings, lambda *_: None, lambda: None, worker)
+    clock = [100.0]
+    session._settling = Settling(lambda: clock[0])
+    try:
+        wait_until(lambda: session.state.model is not None and begun)
+        assert begun == [0.0], "that of a layer"
+        for neuron, later in ((1, 1.0), (2, 0.03), (3, 0.03), (4, 0.3)):
+            clock[0] += later
+            # What passes under the handle while it is dragged is not chosen.
+            session.select(neuron=neuron + 3, settled=False)
+            session.select(neuron=neuron)
+        assert begun == [0.0, 0.0, Settling.WAIT_S, Settling.WAIT_S, 0.0]
+    finally:
+        session.close()
+        worker.close()
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)

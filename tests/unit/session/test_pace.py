@@ -7,7 +7,7 @@ from neuron_widget.protocol.messages import (
     MAX_FRAMES_IN_FLIGHT,
     MAX_FRAMES_PER_SECOND,
 )
-from neuron_widget.session.pace import FrameWindow, Rate, Throttle
+from neuron_widget.session.pace import FrameWindow, Rate, Settling, Throttle
 
 
 class Clock:
@@ -101,6 +101,18 @@ def test_only_the_frame_that_fills_the_window_asks_for_an_answer() -> None:
             asking[index] = window.full
         elif window.full:
             assert asking[index]
+
+
+def test_who_chooses_one_waits_for_nothing_and_a_key_held_down_chooses_the_last() -> None:
+    clock = Clock()
+    settling = Settling(clock)
+    clock.now = 10.0
+    assert settling.wait() == 0.0
+    for _ in range(30):
+        clock.now += 1 / 30
+        assert settling.wait() == Settling.WAIT_S
+    clock.now += Settling.WAIT_S
+    assert settling.wait() == 0.0
 
 
 def test_throttle() -> None:
