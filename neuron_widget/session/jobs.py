@@ -155,6 +155,13 @@ class Worker:
                 if job.owner is owner and job.task == task and job.active:
                     job.task = new
 
+    def reprioritise(self, job: Job, priority: int) -> None:
+        """A job goes on beside those of another priority, as one that is new to them."""
+        with self._changed:
+            if job.priority != priority:
+                job.priority = priority
+                self._rest(job, 0.0)
+
     def jobs(self, owner: object) -> list[Job]:
         """The owner's jobs that are not finished, those about to end too; oldest first."""
         with self._changed:

@@ -156,12 +156,12 @@ class Opening:
         state = self._state
         own = [job for job in state.jobs() if job.task == "open" and job.active]
         for job in own:
-            job.priority = _LAST
+            state.worker.reprioritise(job, _LAST)
         yield from import_torch(
             lambda: state.known is None or bool(self._asked) or state.frames.views > 0
         )
         for job in own:
-            job.priority = 0
+            state.worker.reprioritise(job, 0)
 
     def _opened(self, model: VisionModel) -> None:
         """Look into this network from now on."""

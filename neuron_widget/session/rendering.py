@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Rendering"]
 
+_PRIORITY, _FIRST_STEP = 2, 1
+
 
 @dataclass(eq=False)
 class _Run:
@@ -122,12 +124,18 @@ class Rendering:
         return True
 
     def start(
-        self, delay: float = 0.0, steps: int | None = None, *, insist: bool = False
+        self,
+        delay: float = 0.0,
+        steps: int | None = None,
+        *,
+        insist: bool = False,
+        ahead: bool = False,
     ) -> Job | None:
         """Render the selected neuron, or go on from the image that is there.
 
         ``steps`` counts from the beginning; default what is selected. None if the store has it.
         ``insist``: if another process makes it just now, and that is known, make it here as well.
+        ``ahead``: its first step goes before the neuron's photos, which take as long as ten.
         """
         state = self._state
         target, recipe = state.target, state.settings.recipe
@@ -147,7 +155,7 @@ class Rendering:
             "render",
             self._steps(run),
             partial(self._on_done, run),
-            priority=2,
+            priority=_FIRST_STEP if ahead else _PRIORITY,
             # A person watches the image; the scan beside it may take a little longer.
             share=2.0,
             delay=delay,
@@ -222,6 +230,8 @@ class Rendering:
 
     def _on_step(self, run: _Run, step: RenderStep) -> None:
         state = self._state
+        if run.job is not None:
+            state.worker.reprioritise(run.job, _PRIORITY)
         # Not of the last step: where the progress is whole, the image is there.
         if step.step < step.steps and run.throttle.due():
             rate, left = run.rate.update(step.step, step.steps)

@@ -171,14 +171,15 @@ class Session:
                     self.scanning.start()
         if settled:
             wait = self._settling.wait()
-            self._photos.find()
             wanted = state.settings.auto if auto is None else auto
             known = self._rendering.known() or self._rendering.recall(packaged=True)
             if wanted and not known:
                 if "render" in stopped:
                     self._show_stopped("render")
                 else:
-                    self._rendering.start(delay=0.0 if new_layer else wait)
+                    # A layer's first rendering may have the network prepared, which takes longer.
+                    self._rendering.start(0.0 if new_layer else wait, ahead=not new_layer)
+            self._photos.find()
             self.strips.follow()
         state.on_change()
 

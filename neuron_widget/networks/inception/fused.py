@@ -87,7 +87,9 @@ def can_fuse(model: VisionModel, layers: Sequence[str]) -> bool:
         return False
     if any(m._forward_hooks or m._forward_pre_hooks for m in module.modules()):
         return False
-    return all(bool(weight.isfinite().all()) for weight in module.parameters())
+    # A sum is finite only where all are. A GPU is waited for once, not once a weight.
+    sums = [weight.detach().sum(dtype=torch.float32) for weight in module.parameters()]
+    return bool(torch.stack(sums).isfinite().all())
 
 
 class FusedReader:

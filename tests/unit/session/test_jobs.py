@@ -147,6 +147,30 @@ def test_the_more_urgent_goes_first_and_equals_share_by_time() -> None:
     assert [log[2:].count("slow"), log[2:27].count("slow")] == [10, 5]
 
 
+def test_one_that_was_urgent_goes_on_as_one_that_is_new() -> None:
+    """It has spent nothing yet: beside those at work for long it would have all the time."""
+    now = [0.0]
+    worker, log = Worker(clock=lambda: now[0]), []
+    asked: list[Job] = []
+
+    def taking(name: str, count: int) -> Generator[None, None, None]:
+        for i in range(count):
+            now[0] += 1.0
+            log.append(name)
+            if name == "scan" and i == 9:
+                asked.append(Job("me", "render", taking("render", 20), priority=1))
+                asked[0].on_step = lambda _: worker.reprioritise(asked[0], 2)
+                worker.submit(asked[0])
+            yield
+
+    scan = worker.submit(Job("me", "scan", taking("scan", 30), priority=2))
+    assert scan.finished.wait(LIMIT)
+    assert asked[0].finished.wait(LIMIT)
+    assert log[:11] == ["scan"] * 10 + ["render"]
+    assert sorted(log[11:13]) == sorted(log[13:15]) == ["render", "scan"]
+    worker.close()
+
+
 def test_a_delayed_job_waits_and_can_be_replaced_meanwhile(worker: Worker) -> None:
     log: list[object] = []
     first = worker.submit(Job("me", "render", counting(1, log, "first"), delay=0.2))

@@ -113,6 +113,36 @@ def test_a_neuron_chosen_alone_is_begun_at_once_and_a_key_held_down_is_waited_fo
         worker.close()
 
 
+def test_a_chosen_neurons_image_moves_before_its_photos_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 5, stride=3))
+    model = load_model(net, preprocess=((0.5,) * 3, (0.2,) * 3), input_size=32)
+    worker, log = Worker(), []
+
+    def send(message: dict[str, Any], _buffers: list[bytes]) -> None:
+        if message["kind"] == "frame":
+            session.state.frames.acknowledged(message["index"])
+        if message["kind"] in ("frame", "photos"):
+            log.append((message["kind"], message["target"]["neuron"]))
+
+    how = {"size": 32, "steps": 40, "store": False, "previews": False}
+    session = Session(
+        Settings(model=model, dataset=PHOTOS, layer="0", **how), send, lambda: None, worker
+    )
+    session.view("a", visible=True)
+    try:
+        wait_until(lambda: ("photos", 0) in log and not session.state.jobs())
+        log.clear()
+        session._settling = Settling(lambda: float("inf"))
+        session.select(neuron=5)
+        wait_until(lambda: ("photos", 5) in log and not session.state.jobs())
+        assert log[:2] == [("frame", 5), ("photos", 5)]
+    finally:
+        session.close()
+        worker.close()
+
+
 def wait_until(true: Callable[[], object]) -> None:
     end = time.monotonic() + LIMIT
     while not true():
