@@ -286,8 +286,10 @@ class Desk:
 
     def nobody_looks(self) -> None:
         """The client is not heard of: what only a view wants ends, as in a widget without one."""
-        views = self.session.state.frames.by_name()
+        frames = self.session.state.frames
+        views = frames.by_name()
         self._views_away |= views
+        frames.had_page = True  # a call that waited there is gone, too
         for name in views:
             self.session.view(name, visible=False, gone=True)
 

@@ -192,7 +192,7 @@ def _check_model_name(model: str) -> str:
 
 
 def _check_dataset(dataset: Any) -> None:
-    ways = "a folder, a data set, a list of images, 'samples' or 'imagenette'"
+    ways = "a folder, a pattern, a data set, a list of images, 'samples' or 'imagenette'"
     if isinstance(dataset, (bool, int, float)):
         raise DatasetError(f"dataset must be {ways}; got {dataset!r}")
     names = ("samples", "imagenette")
@@ -203,6 +203,8 @@ def _check_dataset(dataset: Any) -> None:
     )
     if is_path:
         as_path(dataset, "dataset", DatasetError, example="photos")
-    if is_path and not Path(dataset).expanduser().exists():
+    # What a pattern names is looked for when it is opened.
+    pattern = is_path and any(sign in os.fspath(dataset) for sign in "*?[{")
+    if is_path and not pattern and not Path(dataset).expanduser().exists():
         hint = nearest(str(dataset), names)
         raise DatasetError(f"there is no folder '{dataset}'; {hint or f'expected {ways}'}")

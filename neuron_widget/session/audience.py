@@ -38,7 +38,7 @@ def note_view(state: State, name: str, *, visible: bool, gone: bool = False) -> 
             # Not because a person wants it so: it goes on when somebody looks again.
             state.stop(*ENDS)
 
-    if not state.frames.views and not state.closed:
+    if not state.frames.views and state.frames.had_page and not state.closed:
         state.submit("leave", leave(), lambda _: None, priority=0, delay=GONE_S)
     else:
         state.stop("leave")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from neuron_widget.errors import NeuronWidgetError
 from neuron_widget.protocol.check import check_message
 from neuron_widget.session import export, messages
 from neuron_widget.session.dictionaries import make_dictionary
@@ -41,8 +42,14 @@ def handle_message(
         case "panels":
             session.state.send(*messages.panels())
         case "select":
-            target = from_dict(m["target"])
-            session.select(target, m["steps"], seq=m["seq"], settled=m["settled"])
+            try:
+                target = from_dict(m["target"])
+                session.select(target, m["steps"], seq=m["seq"], settled=m["settled"])
+            except (NeuronWidgetError, ValueError, TypeError):
+                # The page shows its choice already: it goes back to what is selected.
+                state = session.state
+                state.send(messages.selected(m["seq"], state.target, state.steps), [])
+                raise
         case "start":
             session.select(from_dict(m["target"]), m["steps"], auto=False)
             session.render(insist=True)  # a person wants to see it form

@@ -5,7 +5,7 @@ The photo stays in memory: it is in no store, no exported page and no saved note
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.errors import DatasetError, NeuronWidgetError
@@ -36,8 +36,9 @@ class Looking:
     the thread that asks.
     """
 
-    def __init__(self, state: State):
+    def __init__(self, state: State, postpones: Callable[[str, Callable[[], object]], bool]):
         self._state = state
+        self._postpones = postpones
         # A file of which not all pieces are there yet: its name there, and the pieces.
         self._upload = ""
         self._pieces: dict[int, bytes] = {}
@@ -108,7 +109,7 @@ class Looking:
 
     def look_at_shown(self, target: Target, group: str, rank: int) -> None:
         """Look at one of the photos that fire a neuron most or least."""
-        scan = self._state.cache.scans.get(target.layer)
+        scan = self._state.cache.looked_into(target.layer)
         if scan is None:
             return
 
@@ -119,8 +120,10 @@ class Looking:
 
         self._state.submit("look", steps(), self._begin, priority=0, on_error=self._failed)
 
-    def start(self, photo: Any, name: str = "") -> Job:
-        """Look at a photo: what :func:`neuron_widget.look` takes."""
+    def start(self, photo: Any, name: str = "") -> Job | None:
+        """Look at a photo: what :func:`neuron_widget.look` takes; when the network is open."""
+        if self._postpones("look", lambda: self.start(photo, name)):
+            return None
         return self._submit(photo, name)
 
     def _begin(self, photo: Any) -> None:

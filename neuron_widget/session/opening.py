@@ -57,16 +57,25 @@ class Opening:
         self._found: KnownNetwork | None = None
         # What the page was shown last of a network that is known and not open.
         self.shown: Target | None = None
+        # What kept the network from opening: nothing that needs it will begin.
+        self._failed: BaseException | None = None
         # What was asked for before the network is open, each with its task.
         self._asked: list[tuple[str, Callable[[], object]]] = []
 
     def postpones(self, task: str, ask: Callable[[], object]) -> bool:
         """Whether this has to wait until the network is open; then it is done."""
         with self._state.lock:
+            if self._failed is not None:
+                raise ModelError(f"the network could not be opened: {self._failed}")
             if self._state.model is None:
                 self._asked.append((task, ask))
                 return True
             return False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the network may still open."""
+        return self._failed is None
 
     def forget(self, *tasks: str) -> None:
         """Do nothing of what was asked for of these tasks before the network is open."""
@@ -90,6 +99,8 @@ class Opening:
 
     def say_waiting(self) -> None:
         """Say that what was asked for needs the network, which is not open yet."""
+        if self._failed is not None:
+            return  # the page says why
         self._state.show(
             "opening", messages.opening("Loading the network: what is not stored yet begins then")
         )
@@ -97,7 +108,7 @@ class Opening:
     def start(self) -> None:
         """Open the network that the settings name."""
         state = self._state
-        state.problem = None
+        state.problem = self._failed = None
         state.no_error("network")
         settings = state.settings
         self._named = choose_network(settings.model, settings.weights)
@@ -219,8 +230,12 @@ class Opening:
 
     def _not_opened(self, error: BaseException) -> None:
         state = self._state
-        state.problem = error
-        state.show("network", messages.opening(""))
+        state.problem = self._failed = error
+        state._shown.pop("opening", None)
+        if state.known is None:
+            state.show("network", messages.opening(""))
+        else:  # what is stored stays to be looked at
+            state.send(messages.opening(""), [])
         for task in ("render", "scan"):
             if state.shows_active(task):  # it waited for the network
                 target = state.target if task == "render" else None

@@ -12,9 +12,12 @@ from neuron_widget.protocol.messages import (
     MAX_FRAMES_PER_SECOND,
 )
 
-__all__ = ["FrameWindow", "Rate", "Settling", "Throttle"]
+__all__ = ["PYTHON", "FrameWindow", "Rate", "Settling", "Throttle"]
 
 Clock = Callable[[], float]
+
+PYTHON = "python "
+"""Begins the name of a call that waits, which looks on as a view does."""
 
 
 class FrameWindow:
@@ -26,6 +29,8 @@ class FrameWindow:
         self._index = 0
         self._last = float("-inf")
         self._visible: dict[str, bool] = {}
+        # A page has shown a view at some time: calls from Python that wait are none.
+        self.had_page = False
 
     def due(self) -> bool:
         """Whether a frame may be sent now."""
@@ -62,6 +67,7 @@ class FrameWindow:
             self._visible.pop(view, None)
         else:
             self._visible[view] = visible
+            self.had_page |= not view.startswith(PYTHON)
 
     def by_name(self) -> dict[str, bool]:
         """The views, and whether each is in sight."""

@@ -51,7 +51,8 @@ class Previews:
         state = self._state
         if state.model is None or not (state.settings.auto and state.settings.previews):
             return
-        layer, total, recipe = state.layer, state.channels, state.settings.recipe
+        layer, recipe = state.layer, state.settings.recipe
+        total = state.model.layer(layer).channels
         rate = Rate()
         made_here: set[int] = set()
 
@@ -100,7 +101,7 @@ class Previews:
         assert model is not None
         how = self._quick(layer, recipe)
         try:
-            while neurons := self._next(layer):
+            while neurons := self._next(layer, model.layer(layer).channels):
                 if together is not None and not together.may_make(state, recipe, layer):
                     yield Pause(_TURN_S)  # they come from the session that makes them
                     continue
@@ -109,12 +110,13 @@ class Previews:
             if together is not None:
                 together.free(state)
 
-    def _next(self, layer: str) -> list[int]:
+    def _next(self, layer: str, channels: int) -> list[int]:
         """The selected neuron, then those in view, then the others in order."""
         state = self._state
         with state.lock:
-            there = range(state.channels)
-            order = [state.neuron, *(n for n in self.in_view if n in there), *there]
+            # Another layer may be selected, and this one's previews about to be stopped.
+            there = range(channels)
+            order = [n for n in (state.neuron, *self.in_view) if n in there] + [*there]
             return state.cache.without_thumb(layer, order, PREVIEW_BATCH)
 
     def _quick(self, layer: str, recipe: Recipe) -> dict[str, Any]:

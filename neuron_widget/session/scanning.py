@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,7 @@ class Scanning:
         self._partial: set[str] = set()
         # Where scans are that go on without a store.
         self._checkpoints: dict[tuple[str, str], MemoryCheckpoint] = {}
+        self._iterated = _Iterated()
 
     def start(
         self, another: Any = None, *, download: bool = False, keep_error: bool = False
@@ -127,9 +128,10 @@ class Scanning:
         """The photos; None before they are open."""
         return self._dataset
 
-    def recall(self) -> None:
+    def recall(self, *, waits: bool = True) -> None:
         """Show the stored scan of the selected layer before the network is open.
 
+        ``waits``: where there is none, it is made when the network is open.
         Only of photos that a name or a folder tells: anything else may be code of the user's.
         """
         state, wanted = self._state, self._state.settings.dataset
@@ -155,6 +157,8 @@ class Scanning:
             if scan is not None:
                 self._keep(layer, scan)
                 photos, how = scan.scanned, "done"
+            elif not waits:
+                return
             done = photos if scan is not None else 0
             state.show_progress("scan", layer, None, done, photos, state=how)
 
@@ -188,14 +192,17 @@ class Scanning:
         state = self._state
         yield
         wanted = state.settings.dataset if run.another is None else run.another
+        # An iterator gives its items once: after a stop those it gave come again.
+        again = self._iterated.again(wanted) if isinstance(wanted, Iterator) else wanted
         try:
-            dataset = yield from open_dataset_steps(wanted, download=run.download)
+            dataset = yield from open_dataset_steps(again, download=run.download)
         except OSError as error:  # a name that is none, a drive that is gone
             raise DatasetError(
                 f"{_named(wanted)} cannot be opened: {error.strerror or error}; expected a folder "
                 "of images, 'samples' or 'imagenette'"
             ) from error
         yield
+        self._iterated = _Iterated()
         self._dataset = dataset
         self._partial.clear()
         self._checkpoints.clear()
@@ -351,6 +358,30 @@ def _named(dataset: object) -> str:
         name = str(dataset)
         return name if len(name) < 200 else f"{name[:100]}...{name[-50:]}"
     return f"the {type(dataset).__name__}"
+
+
+class _Iterated:
+    """What an iterator gave so far."""
+
+    def __init__(self) -> None:
+        self._of: Iterator[Any] | None = None
+        self._given: list[Any] = []
+
+    def again(self, items: Iterator[Any]) -> Iterator[Any]:
+        """All of its items, from the first one on."""
+        if items is not self._of:
+            self._of, self._given = items, []
+        yield from list(self._given)
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            except BaseException:  # it gives nothing any more: a part is not all
+                self._given.clear()
+                raise
+            self._given.append(item)
+            yield item
 
 
 class MemoryCheckpoint:

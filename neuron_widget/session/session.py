@@ -60,7 +60,7 @@ class Session:
             self.state, self.store, lambda shown: self._begin(new_layer=True, shown=shown)
         )
         self._measuring = Measuring(self.state, self.store)
-        self.looking = Looking(self.state)
+        self.looking = Looking(self.state, self._opening.postpones)
         self.strips = Strips(self.state, self.store, self.looking.square_of)
         self._rendering = Rendering(self.state, self.store, self._on_image)
         self._previews = Previews(self.state, self.store)
@@ -213,12 +213,12 @@ class Session:
             state.stop("recall", "photos")
             self._previews.show_stored()
             if state.settings.auto and state.layer not in state.cache.scans:
-                self.scanning.recall()
+                self.scanning.recall(waits=self._opening.goes_on)
         if settled:
             self._photos.find()
             wanted = state.settings.auto if auto is None else auto
             known = self._rendering.known() or self._rendering.recall(packaged=True)
-            if wanted and not known:
+            if wanted and not known and self._opening.goes_on:
                 self._opening.say_waiting()
                 state.show_progress(
                     "render", state.layer, state.target, 0, state.steps, state="waiting"
@@ -265,7 +265,7 @@ class Session:
         with state.lock:
             self._not_to_begin.clear()
             state.settings = state.settings.replace(
-                model=EMBEDDED, weights=None, layer=None, target=None, fit=Fit()
+                model=EMBEDDED, weights=None, device=None, layer=None, target=None, fit=Fit()
             )
             state.model = state.known = None
             state.target = Channel("", 0)
@@ -356,8 +356,6 @@ class Session:
     def look(self, photo: Any, name: str = "") -> Job | None:
         """Show a photo to the selected layer; see :func:`neuron_widget.look`."""
         self.state.check_open()
-        if self._opening.postpones("look", lambda: self.look(photo, name)):
-            return None
         return self.looking.start(photo, name)
 
     def stop(self, task: Task | None = None) -> None:

@@ -172,6 +172,11 @@ class Strips:
     def resume(self, task: StripTask) -> Job | None:
         """Go on with what was stopped; facets also where nothing was begun."""
         run = self._runs.get(task)
+        if run is not None and task != "facets":
+            first, *others = run.wish.of
+            if run.wish.recipe != self._state.settings.recipe:  # settings have changed since
+                photo = run.wish.photo
+                return self.accentuate(first, photo) if photo else self.between(first, *others)
         wish = self._facets() if task == "facets" else run.wish if run is not None else None
         return self._start(wish) if wish is not None else None
 
@@ -326,7 +331,7 @@ class Strips:
         self._progress(run, "done")
 
     def _on_stop(self, run: _Run) -> None:
-        if run.stopped_by_person:
+        if run.stopped_by_person and run.wish.task == "facets":  # only they begin by themselves
             self._stopped.add(run.wish)
         self._progress(run, "stopped")
 

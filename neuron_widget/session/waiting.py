@@ -11,6 +11,7 @@ from numbers import Real
 from neuron_widget.errors import ModelError, WidgetError, WrongType, WrongValue
 from neuron_widget.session.interface import Awaited, WidgetSession
 from neuron_widget.session.jobs import in_worker
+from neuron_widget.session.pace import PYTHON
 from neuron_widget.session.updates import Updates
 
 __all__ = ["Waiting"]
@@ -100,7 +101,7 @@ class Waiting:
             )
         session = self._session
         session.state.check_open()
-        name = f"python {next(_numbers)}"
+        name = f"{PYTHON}{next(_numbers)}"
         session.view(name, visible=False)
         try:
             yield

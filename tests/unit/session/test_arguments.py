@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,13 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], says: 
     with pytest.raises(error) as raised:
         check_arguments(**(DEFAULTS | arguments))
     assert says in str(raised.value)
+
+
+@pytest.mark.parametrize("pattern", ["t-{000..003}.tar", "photos/**/dog*.jpg", "[ab]/?.png"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_pattern_is_looked_for_when_it_is_opened(pattern: str, kind: Callable[..., Any]) -> None:
+    settings = check_arguments(**(DEFAULTS | {"dataset": kind(pattern)}))
+    assert settings.dataset == kind(pattern)
 
 
 def test_what_belongs_to_another_form_has_no_effect() -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from neuron_widget import load_model
+from neuron_widget.errors import ModelError
 from neuron_widget.names import EMBEDDED
 from neuron_widget.networks.known import choose_network
 from neuron_widget.rendering import render
 from neuron_widget.session import Session, opening
 from neuron_widget.session.arguments import check_arguments
+from neuron_widget.session.handle import handle_message
 from neuron_widget.session.jobs import Worker
 from neuron_widget.store import Store
 from neuron_widget.targets import Channel
@@ -75,7 +79,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 def start(store: Path, page: Page, **how: Any) -> Session:
     plain = {"layer": LAYER, "model": EMBEDDED, "weights": None, "dataset": "samples"}
     plain |= {"neuron": 0, "device": "cpu", "store": store, "auto": False, **HOW}
-    return Session(check_arguments(**{**plain, **how}), page, lambda: None, Worker())
+    load = how.pop("load", None)
+    return Session(check_arguments(**{**plain, **how}), page, lambda: None, Worker(), load)
 
 
 def test_what_is_stored_is_shown_and_stays_when_the_network_opens(store: Path, gate: Gate) -> None:
@@ -110,6 +115,59 @@ def test_what_needs_the_network_waits_with_a_word(store: Path, gate: Gate) -> No
     assert session.state.layer == "blocks.0.0.conv_pw"
     assert page.of("image")[-1]["step"] == 17
     assert "opening" not in [m["kind"] for m in session.state.snapshot()[0]["messages"]]
+    session.close()
+
+
+def test_what_needs_a_network_that_cannot_be_opened_is_promised_no_more(
+    store: Path, gate: Gate
+) -> None:
+    """What is stored stays to be looked at; the way out is the network of the package."""
+    page = Page()
+    plain: dict[str, Any] = {}
+
+    def fails_at_first(name: Any, *, weights: Any, device: Any, report: Any) -> Any:
+        plain.update(device=device)
+        if device == "cpu":
+            raise ModelError("no such device")
+        return load_model(name, weights=weights, device="cpu", report=report)
+
+    session = start(store, page, load=fails_at_first)
+    page.wait(lambda: page.of("image"))
+    gate.open = True
+    page.wait(lambda: page.of("error") and not session.state.jobs())
+    page.said.clear()
+    session.select(Channel("blocks.2", 3), auto=True)
+    with pytest.raises(ModelError, match="could not be opened: no such device"):
+        session.render()
+    with pytest.raises(ModelError, match="could not be opened"):
+        session.look("samples[0]")
+    assert not page.of("opening")
+    assert not [m for m in page.of("progress") if m["state"] == "waiting"]
+    session.select(Channel(LAYER, 1))
+    assert page.of("image")[-1]["target"]["neuron"] == 1
+    kinds = [m["kind"] for m in session.state.snapshot()[0]["messages"]]
+    assert "opened" in kinds
+    assert "opening" not in kinds
+    session.open_embedded()
+    page.wait(lambda: session.state.model is not None)
+    assert plain["device"] is None
+    assert session.render() is not None
+    session.close()
+
+
+def test_a_photo_dropped_before_the_network_is_open_is_looked_at_then(
+    store: Path, gate: Gate
+) -> None:
+    page = Page()
+    session = start(store, page)
+    page.wait(lambda: page.of("image"))
+    file = io.BytesIO()
+    Image.new("RGB", (80, 80), (200, 30, 30)).save(file, "PNG")
+    bring = {"kind": "bring", "upload": "1", "name": "cat.png", "piece": 0, "pieces": 1}
+    handle_message(session, bring, [file.getvalue()])
+    gate.open = True
+    page.wait(lambda: page.of("looked"))
+    assert not [m for m in page.of("error") if m["message"]]
     session.close()
 
 
