@@ -283,10 +283,13 @@ class Analyzer:
                 f"a neuron is given by its name: neuron={split!r}"
             )
         key = (str(root) if isinstance(root, (str, os.PathLike)) else id(root), split)
-        if key not in self._datasets:
-            # Kept with its root, so that no other object can get the root's id.
-            self._datasets[key] = (open_dataset(root, split=split), root)
-        return self._datasets[key][0]
+        known = self._datasets.get(key)
+        if known is None or isinstance(root, (str, os.PathLike)):  # a folder may have changed
+            opened = open_dataset(root, split=split)
+            if known is None or opened.fingerprint != known[0].fingerprint:
+                # Kept with its root, so that no other object can get the root's id.
+                self._datasets[key] = known = (opened, root)
+        return known[0]
 
     def find_highly_activating_images(
         self,

@@ -79,7 +79,7 @@ class Pca:
         return {
             "directions": (rows * signs).float().numpy(),
             "offset": (mean + self._origin).float().numpy(),
-            "facts": {"variance_of": (values[: self._features] / values.sum()).tolist()},
+            "facts": {"variance_of": (values[: self._features] / (values.sum() or 1.0)).tolist()},
         }
 
 

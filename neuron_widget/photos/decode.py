@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.photos.torch_types import is_torchs
@@ -21,6 +21,15 @@ _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 # A resized or blurred tensor may leave 0..1 by a rounding error; a normalised one leaves it by far.
 _RANGE_SLACK = 0.02
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # Longer sides, in shorter sides, are cut to it: far more than the centre square, and no panorama.
 _LONGEST = 8
 
@@ -31,7 +40,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     16-bit and 32-bit greys are scaled to 0..255 (never clipped), transparent parts are laid over
     white, as a browser shows them. CMYK and palettes go through PIL's own conversion.
     """
-    image = ImageOps.exif_transpose(image)
+    image.load()  # a TIFF turns itself
+    # Not Pillow's exif_transpose: it writes all of the Exif anew, and fails on odd tags in it.
+    orientation: Any = image.getexif().get(ExifTags.Base.Orientation)
+    turn = _TURNS.get(orientation)
+    image = image.copy() if turn is None else image.transpose(turn)
     if image.mode == "RGB":
         return image
     if image.mode in _SIXTEEN_BIT:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +14,16 @@ from PIL import Image, UnidentifiedImageError
 from neuron_widget.errors import DatasetError
 from neuron_widget.photos.decode import to_rgb
 
-__all__ = ["LARGEST_PX", "open_photo", "photo_bytes", "photo_formats", "photo_suffixes"]
+__all__ = [
+    "LARGEST_PX",
+    "open_photo",
+    "photo_bytes",
+    "photo_formats",
+    "photo_suffixes",
+    "readable_again",
+]
+
+_OF_THE_DISK = re.compile(r"\w+: \[Errno \d+\]")  # how a scan tells of an OSError
 
 # Pillow's names. HEIF and JXL are there once a plugin for them has been registered. Never EPS, PDF
 # and their like: Pillow starts other programs (Ghostscript) to read them.
@@ -86,6 +97,27 @@ def photo_bytes(source: str | Path) -> bytearray:
     with open(source, "rb", buffering=0) as file:
         del data[file.readinto(data) or 0 :]
     return data
+
+
+def readable_again(skipped: Iterable[tuple[str, str]]) -> bool:
+    """Whether one of these files was left out for the disk's sake, and can be opened now.
+
+    Parameters
+    ----------
+    skipped
+        Path and reason of each photo that a scan could not read.
+    """
+    return any(_OF_THE_DISK.match(reason) and _opens(path) for path, reason in skipped)
+
+
+def _opens(path: str) -> bool:
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            return bool(file.read(1))
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        return False
 
 
 def _refuse_special(path: str | Path, name: str) -> int:

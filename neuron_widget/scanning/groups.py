@@ -125,9 +125,17 @@ def group_numbers(dataset: ImageDataset) -> NDArray[np.int64] | None:
     found = np.empty(len(dataset), np.int64)
     for i, group in enumerate(check_groups(dataset.groups, len(dataset))):
         # NaN is how tables say that there is nothing; the object itself is equal to no other.
-        alone = group is None or group != group
+        alone = group is None or _is_missing(group)
         found[i] = known.setdefault(object() if alone else group, len(known))
     return found
+
+
+def _is_missing(group: Any) -> bool:
+    """NaN differs from itself; of pandas' NA not even that can be said."""
+    try:
+        return bool(group != group)
+    except TypeError:
+        return True
 
 
 def groups_state(dataset: ImageDataset) -> list[object]:

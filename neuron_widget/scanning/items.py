@@ -49,7 +49,7 @@ def _pixels(value: Any) -> object:
     """Size and hash of the raw pixels; a file that was opened lazily is not decoded for it."""
     if isinstance(value, Image.Image):
         file = getattr(value, "filename", "")
-        if file and os.path.exists(file):
+        if file and os.path.exists(file) and _as_in_file(value, file):
             # Mode, size and frame: thumbnail() and seek() change an image that came from a file.
             return (*file_state(file), value.mode, value.size, value.tell())
         colours = value.getpalette(), value.info.get("transparency")
@@ -60,6 +60,19 @@ def _pixels(value: Any) -> object:
         pixels = hashlib.sha256(np.ascontiguousarray(value).data)
         return value.dtype.str, value.shape, pixels.hexdigest()
     return type(value).__name__  # no photo: the scan skips it
+
+
+def _as_in_file(image: Image.Image, file: str) -> bool:
+    """Whether an image that was opened still shows what is in its file: it may be drawn on."""
+    if getattr(image, "tile", None):
+        return True  # not decoded yet
+    try:
+        with Image.open(file) as again:
+            again.seek(image.tell())
+            same = again.tobytes() == image.tobytes()
+            return same and (again.mode, again.size) == (image.mode, image.size)
+    except Exception:  # noqa: BLE001  (no photo any more, or another kind of one)
+        return False
 
 
 def class_name(target: Any, names: Sequence[Any] | None) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ReceptiveFields", "probe_receptive_fields"]
 
 _WIDE = 4  # strips all over the image, for the stride
+_ROUNDS = 6
 _PROBES = 4  # per side; the edges are known to a quarter of the layer's stride
 
 
@@ -55,10 +59,10 @@ def probe_receptive_fields(model: VisionModel, layer: str) -> ReceptiveFields:
     NaN spreads through convolution, pooling and ReLU alike, so the units that turn NaN are
     exactly those that can see that part, whatever the network is made of. NaN from row ``r`` on:
     the first row of units that turns NaN is the first whose field ends at ``r`` or below. Four
-    values of ``r`` all over the image tell the stride, four within one stride of the border (and
-    the same for the other three borders) fix the edges to a quarter of a stride, never too small:
-    at most 24 images, once a layer. Units that see everything (attention,
-    squeeze-and-excitation) come out as that.
+    values of ``r`` all over the image, and as long as several strides fit some between those, tell
+    the stride; four within one stride of the border (and the same for the other three borders) fix
+    the edges to a quarter of a stride, never too small: some 40 images, once a layer. Units that
+    see everything (attention, squeeze-and-excitation) come out as that.
     """
     import torch
 
@@ -85,8 +89,7 @@ def probe_receptive_fields(model: VisionModel, layer: str) -> ReceptiveFields:
             if found and info.height == info.width:
                 stride = found[0][0]
             else:
-                wide = sorted({max(1, size * (2 * j + 1) // (2 * _WIDE)) for j in range(_WIDE)})
-                stride = _stride(seen(axis, wide, True), wide, size)
+                stride = _stride(partial(seen, axis, at_start=True), size)
             offsets = sorted({max(1, round(stride * (j + 1) / _PROBES)) for j in range(_PROBES)})
             first = _first(seen(axis, offsets, True), offsets, stride)
             last = _last(seen(axis, offsets, False), offsets, stride, size)
@@ -97,23 +100,40 @@ def probe_receptive_fields(model: VisionModel, layer: str) -> ReceptiveFields:
     )
 
 
-def _stride(seen: NDArray[np.bool_], widths: list[int], size: int) -> int:
-    """Pixels from one unit's field to the next one's: what fits all strips, next to the usual."""
-    length = seen.shape[2]
-    # The last NaN unit of each strip, of any channel; -1 where none is.
-    last = (np.where(seen.any(axis=1), np.arange(length), -1).max(axis=1)).tolist()
+def _stride(seen: Callable[[list[int]], NDArray[np.bool_]], size: int) -> int:
+    """Pixels from one unit's field to the next one's.
+
+    What fits all strips. More are looked at as long as several do: the usual one, pixels by units,
+    is too large where a network pads less than it could. In the end the one next to it is taken.
+    """
+    last: dict[int, int] = {}  # of each strip the last NaN unit, of any channel; -1 where none is
+    length, fitting = 1, list[int]()
+    widths = sorted({max(1, size * (2 * j + 1) // (2 * _WIDE)) for j in range(_WIDE)})
 
     def fits(stride: int) -> bool:
         # Unit i begins at stride * i + start: the last NaN one within the strip, the next beyond.
-        most = min((w - 1 - stride * i for w, i in zip(widths, last, strict=True) if i >= 0),
-                   default=size)  # fmt: skip
-        least = max((w - 1 - stride * (i + 1) for w, i in zip(widths, last, strict=True)
-                     if i < length - 1), default=-size * size)  # fmt: skip
+        most = min((w - 1 - stride * i for w, i in last.items() if i >= 0), default=size)
+        least = max((w - 1 - stride * (i + 1) for w, i in last.items() if i < length - 1),
+                    default=-size * size)  # fmt: skip
         return least < most
 
-    usual = size / length
-    fitting = [stride for stride in range(1, size + 1) if fits(stride)]
-    return min(fitting or range(1, size + 1), key=lambda stride: abs(math.log(stride / usual)))
+    for _ in range(_ROUNDS):
+        found = seen(widths)
+        length = found.shape[2]
+        ends = np.where(found.any(axis=1), np.arange(length), -1).max(axis=1)
+        last |= dict(zip(widths, ends.tolist(), strict=True))
+        fitting = [stride for stride in range(1, size + 1) if fits(stride)]
+        # What fits is told apart by where the first and the last units begin.
+        between = [
+            (one + other) // 2
+            for one, other in itertools.pairwise(sorted(last))
+            if last[other] > last[one] and other - one > 1
+        ]
+        if len(fitting) < 2 or not between:
+            break
+        widths = sorted({*between[:2], *between[-2:]})
+    found_among: list[int] = fitting or [*range(1, size + 1)]
+    return min(found_among, key=lambda stride: abs(math.log(stride * length / size)))
 
 
 def _nan_strips(

@@ -14,6 +14,7 @@ from torch import Tensor
 from neuron_widget.networks.arithmetic import full_float32
 from neuron_widget.networks.fast import scan_reader
 from neuron_widget.networks.model import VisionModel
+from neuron_widget.photos.files import readable_again
 from neuron_widget.scanning.groups import group_numbers
 from neuron_widget.scanning.image_dataset import ImageDataset
 from neuron_widget.scanning.loading import read_in_chunks, to_images
@@ -99,6 +100,8 @@ class ScanPass:
                 raise ValueError("it names photos that are not there")
             if done > most:
                 return
+            if readable_again((self.dataset.path(i), reason) for i, reason in skipped):
+                return  # they are looked at after all
             self.statistics.restore(arrays, scanned)
             info = self.model.layer(self.layer)
             self.statistics.check_best_photos(len(self.dataset), info.height * info.width)

@@ -22,6 +22,7 @@ __all__ = ["LARGEST_MAPS", "MadeMaps", "StoredMaps", "make_maps", "maps_size"]
 LARGEST_MAPS = 512 * 2**20
 """Bytes; of larger layers no maps are stored (64 neurons of 112 x 112 and 18 photos: 58 MB)."""
 
+_PROBE = 2  # counts up when receptive fields are found otherwise
 _LARGEST_SIDE = 2**16  # of an image, in pixels
 
 Maps = dict[int, NDArray[np.float32]]
@@ -94,6 +95,7 @@ class MadeMaps:
                 "fields": {
                     "size": self.fields.size,
                     "stride": self.fields.stride,
+                    "probe": _PROBE,
                     "sha256": sha256_of(fields),
                 },
             },
@@ -117,7 +119,7 @@ class StoredMaps:
         self._layer = layer
 
     def receptive_fields(self) -> ReceptiveFields | None:
-        """Return the receptive fields of the layer; None where there is no file."""
+        """Return the receptive fields of the layer; None where they are not known."""
         fields: ReceptiveFields | None = self._find(lambda record: self._fields(self._of(record)))
         return fields
 
@@ -150,7 +152,7 @@ class StoredMaps:
         )
         return record
 
-    def _fields(self, record: Record) -> ReceptiveFields:
+    def _fields(self, record: Record) -> ReceptiveFields | None:
         from neuron_widget.scanning.receptive import ReceptiveFields
 
         told = record.facts["fields"]
@@ -158,6 +160,8 @@ class StoredMaps:
         if sha256_of(arrays) != told["sha256"]:
             raise Damaged("its receptive fields have changed: their hash is another")
         down, right = (whole(n, 1, _LARGEST_SIDE) for n in told["stride"])
+        if told.get("probe") != _PROBE and any(n & (n - 1) for n in (down, right)):
+            return None  # a stride such as 17 was found where it is 16
         size = whole(told["size"], 1, _LARGEST_SIDE)
         return ReceptiveFields(size, (down, right), arrays["field_first"], arrays["field_last"])
 

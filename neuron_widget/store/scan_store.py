@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from neuron_widget.durable import Damaged, Record
+from neuron_widget.photos.files import readable_again
 from neuron_widget.store.checkpoints import EVERY_S, FileCheckpoint, checkpoint_name
 from neuron_widget.store.folders import Folders, number_in
 from neuron_widget.store.keys import scan_key
@@ -34,7 +35,8 @@ class Scans(Folders):
     ) -> ScanResult | None:
         """Return the stored scan of a layer over a data set, or None; no photo is read.
 
-        One with a larger ``top_k`` serves a smaller one.
+        One with a larger ``top_k`` serves a smaller one. One that had to leave out files which can
+        be opened now is none: they are looked at after all.
         """
         from neuron_widget.scanning import ScanResult
         from neuron_widget.scanning.files import read_scan
@@ -57,7 +59,7 @@ class Scans(Folders):
                 ),
                 packaged=True,
             )
-            if found is not None:
+            if found is not None and not readable_again(found.skipped):
                 found.settings |= {"top_k": top_k, "num_samples": num_samples}
                 self._add_maps(found, name)
                 return found
@@ -146,7 +148,8 @@ class Scans(Folders):
             return  # the network has been changed since
         key = self.scan_key(model, result.layer, dataset, settings)
         name = f"{key}-n{photos}-k{settings['top_k']}.safetensors"
-        if self.find("scans", name, lambda record: self._scan(record, model, dataset)) is None:
+        there = self.find("scans", name, lambda record: self._scan(record, model, dataset))
+        if there is None or len(there.facts["skipped"]) > len(result.skipped):
             manifest = {**result.manifest(photos=False), "name": name}
             self.write("scans", name, scan_bytes(result.tables.arrays(), manifest))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,12 @@ from neuron_widget.errors import DatasetError
 from neuron_widget.photos.decode import as_image, to_rgb
 from neuron_widget.photos.files import open_photo
 from neuron_widget.scanning.foreign import ItemReader
-from neuron_widget.scanning.image_dataset import ImageDataset, digest, digest_images
+from neuron_widget.scanning.image_dataset import (
+    ImageDataset,
+    digest,
+    digest_images,
+    file_state,
+)
 from neuron_widget.scanning.items import IMAGE_NAMES, LABEL_NAMES, choose_column, class_name
 from neuron_widget.scanning.kinds import DatasetKind
 
@@ -79,9 +85,25 @@ class HuggingFaceDataset(ImageDataset):
 
     @cached_property
     def fingerprint(self) -> str:
-        """The library's own fingerprint, else a hash of length and a sample of eight images."""
+        """The library's own fingerprint, else a hash of length and a sample of eight images.
+
+        Of photos of which the table has the path alone, the state of the files as well.
+        """
         own = getattr(self._dataset, "_fingerprint", None)
-        return digest([own, len(self)] if own else [self.name, len(self), *digest_images(self)])
+        parts = [len(self), *(file_state(path) for path in self._files())]
+        return digest([own, *parts] if own else [self.name, *parts, *digest_images(self)])
+
+    def _files(self) -> Iterator[str]:
+        """The files of photos that are not in the table themselves."""
+        column = getattr(getattr(self._dataset, "data", None), "column", None)
+        chunks = column(self._image).chunks if column is not None else ()
+        for chunk in chunks:
+            if not {"bytes", "path"} <= {field.name for field in getattr(chunk.type, "fields", ())}:
+                return
+            bare = chunk.field("bytes").is_null().to_pylist()
+            for path, alone in zip(chunk.field("path").to_pylist(), bare, strict=True):
+                if path and alone:
+                    yield path
 
 
 def _image_column(features: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,17 @@ def test_before_the_hours_of_work(
     monkeypatch.setattr(neuron_widget.analysis.analyzer, "render_steps", None)
     with pytest.raises(error, match=says):
         analyzer.run_complete_analysis(**wrong)
+
+
+def test_a_folder_is_looked_at_again(analyzer: Analyzer, folder: Path) -> None:
+    """Photos that came, and photos that went: scanning again is what the error asks for."""
+    before = analyzer.scan(progress=False)
+    assert analyzer.scan(progress=False) is before
+    photos = sorted((folder / "train" / "class0").iterdir())
+    shutil.copy(photos[0], folder / "train" / "class0" / "more.png")
+    assert analyzer.scan(progress=False).scanned == before.scanned + 1
+    photos[1].unlink()
+    assert len(analyzer.find_highly_activating_images(neuron=1, progress=False)) == before.scanned
 
 
 def test_a_full_disk_costs_the_figure_only(

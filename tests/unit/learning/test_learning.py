@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from neuron_widget import Dictionary, learn_dictionary, load_model, open_dataset
@@ -153,6 +154,14 @@ def test_without_photos_or_scikit_learn(model, photos, monkeypatch, tmp_path: Pa
     monkeypatch.setattr(methods, "import_module", missing)
     with pytest.raises(methods.LearningNeeds, match="pip install scikit-learn"):
         learn_dictionary(model, "1", photos, method="nmf", features=3, progress=False)
+
+
+def test_activations_that_do_not_vary_make_a_dictionary_too(model, tmp_path: Path) -> None:
+    """Of copies of one grey: no direction explains anything."""
+    copies = [Image.new("RGB", (24, 24), "grey")] * 6
+    found = learn_dictionary(model, "1", copies, method="pca", features=2, progress=False)
+    assert max(found.facts["variance_of"]) < 1.0 + 1e-6
+    assert found.save(tmp_path / "grey.safetensors").is_file()
 
 
 def test_a_result_goes_on_with_its_own_arguments_alone(model, photos) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.utils.data import Dataset, IterableDataset, Subset
 
 from neuron_widget.errors import DatasetError
 from neuron_widget.photos.decode import square
+from neuron_widget.photos.files import open_photo
 from neuron_widget.scanning.datasets import open_dataset
 from neuron_widget.scanning.loading import load_batches
 
@@ -180,6 +183,42 @@ def test_exif_rotation(tmp_path: Path) -> None:
     exif[0x0112] = 6
     image.save(tmp_path / "turned.jpg", exif=exif)
     assert open_dataset(tmp_path).load(0).size == (30, 40)
+
+
+TEXT, SIGNED, RATIO = 2, 9, 5
+ODD_TAGS = {
+    "XResolution as text": struct.pack("<HHI4s", 0x11A, TEXT, 3, b"72\0\0"),
+    "ImageWidth as text": struct.pack("<HHI4s", 0x100, TEXT, 3, b"60\0\0"),
+    "ImageLength below zero": struct.pack("<HHIi", 0x101, SIGNED, 1, -1),
+    "Make as a ratio": struct.pack("<HHII", 0x10F, RATIO, 1, 8),
+}
+
+
+@pytest.mark.parametrize("tag", ODD_TAGS)
+@pytest.mark.parametrize("turned", [1, 3, 6])
+def test_a_photo_with_an_odd_tag_is_turned_as_any_other(tag: str, turned: int) -> None:
+    """As it is by Pillow without that tag."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 12, 3), np.uint8)
+    Image.fromarray(pixels).resize((120, 80)).save(file, "JPEG")
+    plain = file.getvalue()
+
+    def photo(*tags: bytes) -> io.BytesIO:
+        entries = struct.pack("<H", len(tags)) + b"".join(sorted(tags)) + bytes(4)
+        exif = b"Exif\0\0II*\0\x08\0\0\0" + entries
+        length = struct.pack(">H", len(exif) + 2)
+        return io.BytesIO(plain[:2] + b"\xff\xe1" + length + exif + plain[2:])
+
+    turn = struct.pack("<HHIHH", 0x112, 3, 1, turned, 0)
+    expected = ImageOps.exif_transpose(Image.open(photo(turn)))
+    found = open_photo(photo(turn, ODD_TAGS[tag]), "IMG_1.jpg")
+    assert np.array_equal(np.asarray(found), np.asarray(expected))
+
+
+def test_a_photo_that_is_given_is_another_object_than_what_is_seen() -> None:
+    given = Image.new("RGB", (40, 30), RED)
+    open_dataset([given]).load(0).putpixel((0, 0), (1, 2, 3))
+    assert given.getpixel((0, 0)) == RED
 
 
 def test_square_is_torchvisions() -> None:

@@ -73,6 +73,7 @@ FORMS = {
         thumbnail(p, 3 if changed and i == CHANGED else 4)
         for i, p in enumerate(files(folder, False))
     ],
+    "drawn on": lambda folder, changed: drawn_on(files(folder, False), changed),
     "files gone": lambda folder, changed: gone(
         [thumbnail(p, 4) for p in files(folder, False)], levels(changed)
     ),
@@ -95,6 +96,15 @@ def thumbnail(path: Path, side: int) -> Image.Image:
     image = Image.open(path)
     image.thumbnail((side, side))
     return image
+
+
+def drawn_on(paths: list[Path], changed: bool) -> list[Image.Image]:
+    images = [Image.open(path) for path in paths]
+    for image in images:
+        image.load()
+    if changed:
+        images[CHANGED].putpixel((1, 1), 99)
+    return images
 
 
 def gone(images: list[Image.Image], levels: list[int]) -> list[Image.Image]:

@@ -283,6 +283,22 @@ def test_a_transform_that_gives_no_image_says_so() -> None:
     assert open_dataset(dataset.with_format(None)).load(0).size == (40, 40)
 
 
+def test_a_table_of_paths_is_known_by_its_files(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+
+    def fingerprint() -> str:
+        rows = datasets.Dataset.from_dict({"image": [*map(str, paths)]})
+        return open_dataset(rows.cast_column("image", datasets.Image())).fingerprint
+
+    for i, path in enumerate(paths):
+        noise(i).save(path)
+    before = fingerprint()
+    assert fingerprint() == before
+    noise(30).resize((90, 90)).save(paths[1])
+    assert fingerprint() != before
+
+
 def test_several_image_columns_are_named() -> None:
     dataset = table("image", "mask")
     with pytest.raises(DatasetError, match=r"image, mask\. Say which .*select_columns"):

@@ -79,6 +79,7 @@ def model() -> VisionModel:
         (Frames(torch.tensor([5, 6, 6, 5])), [0, 1, 1, 0]),
         (Frames([torch.tensor(5), torch.tensor(5), 6, 6]), [0, 0, 1, 1]),
         (Frames(pandas.Series(["a", "b", "b", None])), [0, 1, 1, 2]),
+        (Frames(pandas.Series(["a", "a", None, None], dtype="string")), [0, 0, 1, 2]),
         (Frames([("a", 1), ("a", 1), ("a", 2), "a"]), [0, 0, 1, 2]),
         (Subset(Frames(["b", "a", "b", "c"]), [3, 2, 0]), [0, 1, 1]),
         (ConcatDataset([Frames(["a", "b", "a", "b"]), Frames(None)]),

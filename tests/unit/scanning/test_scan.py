@@ -508,6 +508,45 @@ def test_receptive_fields_at_any_stride(module: nn.Module, size: int, width: int
         assert found[1] >= true[1] >= found[1] - step / 2
 
 
+def without_padding(*steps: tuple[int, int, int]) -> nn.Sequential:
+    """Convolutions of these sizes and strides, each with a pooling behind it (0: none)."""
+    parts: list[nn.Module] = []
+    for size, stride, pool in steps:
+        parts += [nn.Conv2d(4 if parts else 3, 4, size, stride), nn.ReLU()]
+        parts += [nn.MaxPool2d(3 if pool == 3 else pool, 2)] if pool else []
+    return nn.Sequential(*parts)
+
+
+@pytest.mark.parametrize(
+    ("net", "size", "stride"),
+    [
+        (without_padding((5, 1, 2), (5, 1, 2)), 32, 4),  # PyTorch's tutorial
+        (without_padding((8, 4, 0), (4, 2, 0), (3, 1, 0)), 84, 8),  # Nature's DQN
+        (without_padding((11, 4, 3), (5, 1, 3)), 224, 16),  # like AlexNet
+        (without_padding(*[(3, 1, 2)] * 3), 64, 8),
+        (without_padding((3, 1, 2), (3, 1, 2), (3, 1, 0)), 96, 4),
+    ],
+    ids=["tutorial", "DQN", "AlexNet", "three times", "wide"],
+)
+def test_receptive_fields_without_padding(net: nn.Sequential, size: int, stride: int) -> None:
+    """Rows whose NaN reaches a unit are inside its box, which is a stride wider at the most."""
+    model = load_model(net, preprocess=lambda x: x, input_size=size)
+    layer = str(len(net) - 1)
+    fields = probe_receptive_fields(model, layer)
+    assert fields.stride == (stride, stride)
+    x = torch.full((size, 3, size, size), 0.5)
+    for row in range(size):
+        x[row, :, row] = torch.nan
+    with torch.inference_mode():
+        reached = net(x).isnan().any(dim=3)[:, 0]
+    for unit in range(reached.shape[1]):
+        rows = torch.nonzero(reached[:, unit]).flatten()
+        _, top, _, bottom = (round(edge * size) for edge in fields.box(0, unit, 0))
+        assert top <= rows[0]
+        assert bottom > rows[-1]
+        assert bottom - top <= len(rows) + stride
+
+
 def test_a_model_that_sees_everything() -> None:
     class Global(Tiny):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ from neuron_widget.rendering import render
 from neuron_widget.rendering.manifest import read_result
 from neuron_widget.scanning import ImageDataset, ScanResult, open_dataset, scan
 from neuron_widget.scanning import scan_steps as scan_plainly
+from neuron_widget.scanning.file_dataset import FileDataset
 from neuron_widget.scanning.tables import PandasMissing
 from neuron_widget.store import Store
 from neuron_widget.store.reuse import render_steps, scan_steps
@@ -62,6 +63,29 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+def test_what_only_the_disk_kept_from_being_read_is_looked_at_after_all(
+    model: VisionModel, folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go() -> ScanResult:
+        return drain(scan_steps(store, model, "0", folder))
+
+    plain = FileDataset.load
+
+    def flaky(dataset: FileDataset, i: int) -> Image.Image:
+        if i in (3, 4, 7):
+            raise PermissionError(13, "Permission denied", dataset.path(i))
+        return plain(dataset, i)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileDataset, "load", flaky)
+        assert go().scanned == PHOTOS - 3
+    whole = go()
+    assert (whole.scanned, len(whole.skipped)) == (PHOTOS, 1)
+    # What is no photo stays left out, and nothing is looked at again for its sake.
+    monkeypatch.setattr(FileDataset, "load", flaky)
+    assert same(go(), whole)
 
 
 def same(a: ScanResult, b: ScanResult) -> bool:
