@@ -15,7 +15,7 @@ from rich.text import Text
 
 from neuron_widget.cli.jobs import Opened
 from neuron_widget.cli.output import Bars, CtrlC, show
-from neuron_widget.durable import writable_folder, write_atomically
+from neuron_widget.durable import writable_file, write_atomically
 from neuron_widget.errors import NeuronOutOfRange, StoreError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def look_at_photo(
     firing = seen.at(*_position(at), n=count) if at is not None else seen.strongest(count)
     changed = seen.without(opened.neurons(without), to=to) if without is not None else None
     out = out or Path("results") / f"{photo.stem}_{opened.layer.replace('/', '-')}.png"
-    writable_folder(out.parent, "--out")
+    out = writable_file(out, "--out")
     sheet = io.BytesIO()
     look_sheet(seen, firing, changed).save(sheet, "PNG")
     write_atomically(out, sheet.getvalue())

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,9 +28,9 @@ from neuron_widget.errors import (
     UnknownLayer,
     WrongType,
     WrongValue,
+    nearest,
 )
 from neuron_widget.names import (
-    EFFICIENTNET_LAYERS,
     EMBEDDED,
     INCEPTION,
     INCEPTION_MODULES,
@@ -117,7 +118,7 @@ class Commands(TyperGroup):
 def with_address(args: Sequence[str]) -> list[str]:
     """The same arguments; ``--ray`` that no address follows means ``--ray auto``."""
     found: list[str] = []
-    for arg, following in zip(args, [*args[1:], ""], strict=True):
+    for arg, following in zip_longest(args, args[1:], fillvalue=""):
         alone = arg == "--ray" and not re.fullmatch(r"auto|local|ray://.*|.*:\d+", following)
         found.append("--ray=auto" if alone else arg)
     return found
@@ -187,18 +188,15 @@ def add_dictionaries(model: VisionModel, files: Sequence[Path], layer: str) -> V
 
 
 def model_with(layer: str) -> str:
-    """The built-in network that has the layer; InceptionV1 says what is wrong with a name."""
+    """The built-in network that has the layer, or has one of a name like it."""
     layer = layer.partition("/")[0]
     if layer == OUTPUT:  # every network has it
         return EMBEDDED if cached_inception() is None else INCEPTION
     try:
-        resolve_layer(layer, EFFICIENTNET_LAYERS)
-    except UnknownLayer:
-        return INCEPTION
-    try:
         resolve_layer(layer, INCEPTION_MODULES)
     except UnknownLayer:
-        return EMBEDDED
+        # Nothing is fetched for the sake of a name that is like none of InceptionV1's.
+        return INCEPTION if nearest(layer, INCEPTION_MODULES) else EMBEDDED
     return INCEPTION
 
 

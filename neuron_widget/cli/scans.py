@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuron_widget.cli.output import Bars, CtrlC, show
-from neuron_widget.durable import writable_folder
+from neuron_widget.durable import writable_file, writable_folder
 from neuron_widget.errors import StoreError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def scan_photos(
     begin = time.monotonic()
     photos = open_dataset(data, split=how["split"]) if where is None else None
     if out is not None:
-        writable_folder(out.parent, "--out")
+        out = writable_file(out, "--out")
     kept = "a checkpoint is kept, the same command goes on" if opened.store else "nothing is kept"
     with Bars(as_json) as bars, CtrlC() as ctrl_c:
 
@@ -184,6 +184,7 @@ def fill_store(
         raise StoreError("NEURON_WIDGET_STORE switches the store off; name a folder with --store")
     chosen = opened.neurons(neurons)
     # Before hours of rendering: a wrong folder should be known at once.
+    writable_folder(store.own.root, "--store")
     here = data is not None and where is None
     dataset = open_dataset(data, split=photos["split"]) if here else None
     begin, found = time.monotonic(), {"model": opened.model.identity, "layer": opened.layer}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuron_widget.cli.output import Bars, CtrlC, show
 from neuron_widget.cli.scans import scan_facts, scan_lines, write_scan
-from neuron_widget.durable import writable_folder
+from neuron_widget.durable import writable_file, writable_folder
 from neuron_widget.errors import StoreError, WrongValue
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def merge_parts(out: Path, parts: Sequence[Path], as_json: bool) -> None:
 
     if out.suffix.lower() not in (".safetensors", ".csv"):
         raise StoreError(f"'{out}': expected a name ending in .safetensors or .csv")
-    writable_folder(out.parent, "OUT")
+    out = writable_file(out, "OUT")
     result = ScanResult.merge(list(parts))
     if out.suffix.lower() == ".csv" and result.settings["precision"] == "fast":
         raise StoreError(

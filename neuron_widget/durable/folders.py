@@ -30,6 +30,7 @@ __all__ = [
     "abandoned",
     "open_regular",
     "this_host",
+    "writable_file",
     "writable_folder",
     "write_atomically",
     "write_inside",
@@ -342,6 +343,14 @@ def writable_folder(folder: object, option: str) -> Path:
         raise StoreError(
             f"cannot write to the folder {str(folder)!r}: {why}. Name another one with {option}"
         ) from error
+    return path
+
+
+def writable_file(file: Path, option: str) -> Path:
+    """Return the file's path, its folder made if need be; as :func:`writable_folder`."""
+    path = writable_folder(file.parent, option) / file.name
+    if path.is_dir():
+        raise StoreError(f"{option} '{file}' is a folder; expected the name of a file")
     return path
 
 

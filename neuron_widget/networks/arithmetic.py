@@ -45,8 +45,8 @@ def computes_bfloat16(device: torch.device) -> bool:
     """Whether a convolution and its gradient can be computed in bfloat16 at all."""
     with torch.inference_mode(False), torch.enable_grad():
         try:
-            x = torch.ones((1, 1, 4, 4), device=device, requires_grad=True)
-            weight = torch.ones((1, 1, 3, 3), device=device)
+            x = torch.ones((1, 1, 4, 4), dtype=torch.float32, device=device, requires_grad=True)
+            weight = torch.ones((1, 1, 3, 3), dtype=torch.float32, device=device)
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 y = torch.conv2d(x, weight)
             torch.autograd.grad(y.float().sum(), x)
@@ -60,10 +60,17 @@ def onednn_takes(dtype: torch.dtype) -> bool:
     """Whether oneDNN's convolution on laid out weights takes this type on this processor."""
     if not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         return False  # another build of torch
-    x = torch.ones((1, 1, 4, 4), dtype=dtype).contiguous(memory_format=torch.channels_last)
+    x = torch.ones((1, 1, 4, 4), dtype=dtype, device="cpu").contiguous(
+        memory_format=torch.channels_last
+    )
     try:
         weight = torch.ops.aten.mkldnn_reorder_conv2d_weight(
-            torch.ones((1, 1, 3, 3), dtype=dtype).to_mkldnn(), [1, 1], [1, 1], [1, 1], 1, [*x.shape]
+            torch.ones((1, 1, 3, 3), dtype=dtype, device="cpu").to_mkldnn(),
+            [1, 1],
+            [1, 1],
+            [1, 1],
+            1,
+            [*x.shape],
         )
         torch.ops.mkldnn._convolution_pointwise(
             x, weight, None, [1, 1], [1, 1], [1, 1], 1, "none", [], ""

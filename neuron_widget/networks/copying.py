@@ -6,7 +6,7 @@ import enum
 import functools
 import sys
 import types
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, UserDict, UserList, defaultdict, deque
 from typing import Any
 from weakref import ref
 
@@ -17,6 +17,7 @@ __all__ = ["Copying", "State"]
 
 _VALUES = frozenset({int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device})
 _CONTAINERS = frozenset({dict, OrderedDict, defaultdict, list, tuple, set, deque})
+_KINDS = (dict, list, tuple, set, deque)  # and kinds of them, such as a named tuple
 # timm's and transformers' switches for computing activations again in the backward pass: the
 # numbers are the same without, but torch's older checkpoints have no gradients inside.
 _SAVES_MEMORY = ("grad_checkpointing", "gradient_checkpointing")
@@ -59,7 +60,7 @@ class State:
             self.marks.append(ref(value))
         elif id(value) in self.parts:
             self.marks.append(kind)
-        elif kind in _CONTAINERS:
+        elif isinstance(value, _KINDS):
             self._look_at_items(value, depth)
         elif isinstance(value, nn.Module):
             self.parts[id(value)] = value
@@ -112,6 +113,8 @@ def _is_helper(value: object) -> bool:
     """An object of a class that the network's author wrote, such as a configuration."""
     kind = type(value)
     package = kind.__module__.partition(".")[0]
+    if isinstance(value, (types.SimpleNamespace, UserDict, UserList)):
+        return True
     return (
         hasattr(value, "__dict__")
         and package not in sys.stdlib_module_names
@@ -154,7 +157,7 @@ class Copying:
             return self._callable(value)
         if id(value) not in self._parts:
             return value
-        return self._container(value) if kind in _CONTAINERS else self._object(value)
+        return self._container(value) if isinstance(value, _KINDS) else self._object(value)
 
     def _held(self, value: Any) -> Any:
         """The copy of what a function or a hook holds, if it belongs to the network."""
@@ -162,7 +165,21 @@ class Copying:
             return self.of(value)
         if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
             return self._callable(value)
+        if type(value) in (list, tuple, dict) and len(value) <= _LARGE:
+            return self._held_items(value)
         return value
+
+    def _held_items(self, value: Any) -> Any:
+        """As :meth:`_held`, of what a container holds that is no attribute of the network."""
+        if id(value) in self._copies:
+            return self._copies[id(value)]
+        self._known(value, value)  # it may hold itself
+        theirs = list(value.values()) if isinstance(value, dict) else list(value)
+        own = list(map(self._held, theirs))
+        if all(a is b for a, b in zip(own, theirs, strict=True)):
+            return value
+        copy = dict(zip(value, own, strict=True)) if isinstance(value, dict) else type(value)(own)
+        return self._known(value, copy)
 
     def _known(self, original: Any, copy: Any) -> Any:
         self._originals.append(original)
@@ -184,19 +201,29 @@ class Copying:
         return own
 
     def _container(self, value: Any) -> Any:
-        kind = type(value)
-        if kind is tuple:
-            return self._known(value, tuple(map(self.of, value)))
+        kind: Any = type(value)
+        if isinstance(value, tuple):
+            items = tuple(map(self.of, value))
+            if all(a is b for a, b in zip(items, value, strict=True)):
+                return value  # also of a kind of its own, such as torch.Size
+            return self._known(value, getattr(kind, "_make", kind)(items))
         if kind is defaultdict:
             copy: Any = self._known(value, defaultdict(value.default_factory))
         elif kind is deque:
             copy = self._known(value, deque(maxlen=value.maxlen))
-        else:
+        elif kind in _CONTAINERS:
             copy = self._known(value, kind())
+        else:
+            self._known(value, value)  # it may hold itself
+            theirs = list(value.values()) if isinstance(value, dict) else list(value)
+            if all(self.of(item) is item for item in theirs):
+                return value  # such as a Counter: shared
+            copy = self._known(value, kind.__new__(kind))
+            vars(copy).update(getattr(value, "__dict__", {}))
         if isinstance(value, dict):
             for key, item in list(value.items()):
-                copy[key] = self.of(item)
-        elif kind is set:
+                dict.__setitem__(copy, key, self.of(item))
+        elif isinstance(value, set):
             copy.update(map(self.of, list(value)))
         else:
             copy.extend(map(self.of, list(value)))
@@ -205,7 +232,9 @@ class Copying:
     def _object(self, value: Any) -> Any:
         if isinstance(value, torch.jit.ScriptModule):
             raise TypeError(f"it holds a TorchScript module ({value.original_name})")
-        copy = self._known(value, object.__new__(type(value)))
+        kind: Any = type(value)
+        new = kind.__new__ if isinstance(value, types.SimpleNamespace) else object.__new__
+        copy = self._known(value, new(kind))
         theirs, own = vars(value), vars(copy)
         for name, item in list(theirs.items()):
             if name == "_compiled_call_impl":

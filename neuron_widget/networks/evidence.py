@@ -190,7 +190,7 @@ def _watch(
 
         return hook
 
-    with torch.inference_mode():
+    with torch.inference_mode(False), torch.no_grad():
         try:
             handles += [module.get_submodule(n).register_forward_hook(watch(n)) for n in names]
             module(x)

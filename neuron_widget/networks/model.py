@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from neuron_widget.errors import ModelError, UnknownLayer
 from neuron_widget.names import resolve_layer
+from neuron_widget.networks.arithmetic import has_fast_bfloat16
 from neuron_widget.networks.beyond import Beyond
 from neuron_widget.networks.identity import quick_look, weights_hash
 from neuron_widget.networks.known_layers import KnownLayers, base_of_token
@@ -118,6 +119,7 @@ class VisionModel(WithReading):
         self.layout = dict(layout or {})
         self._layers = KnownLayers(module, Probed())
         self.reads_alone = False
+        self._takes_bfloat16 = True
         # Nobody else has the module, so that looks for changes, some ms each, can be saved.
         self.unchanging = False
         self._sizes = Sizes(input_size)
@@ -168,10 +170,28 @@ class VisionModel(WithReading):
         self._redirect_relu = redirect
 
     @property
+    def takes_bfloat16(self) -> bool:
+        """Whether the network's own code runs in autocast: not all of torch takes bfloat16."""
+        _ = self._known_layers
+        return self._takes_bfloat16
+
+    def _runs_low(self, network: nn.Module, images: Tensor) -> bool:
+        if not has_fast_bfloat16(self.device):
+            return True  # nobody asks
+        try:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16), torch.no_grad():
+                network(self.preprocess(images))
+        except Exception:  # noqa: BLE001  # somebody's network
+            return False
+        return True
+
+    @property
     def grey(self) -> bool:
         """Whether the network takes one channel, so that it cannot see colours."""
         with torch.inference_mode():
-            image = torch.zeros((1, 3, self.input_size, self.input_size), device=self.device)
+            image = torch.zeros(
+                (1, 3, self.input_size, self.input_size), dtype=torch.float32, device=self.device
+            )
             return self.preprocess(image).shape[1] == 1
 
     @property
@@ -201,11 +221,15 @@ class VisionModel(WithReading):
                     raise error from error.__cause__
                 self.reads_alone = True
             else:
+                # Images of the same noise have the same statistics: the second one is dark.
+                unlike = torch.cat([images[:1], images[1:] / 8])
                 self.reads_alone = not self.loaded_here and mixes_images(
-                    network, seen, self.preprocess(images), self.preprocess(images[:1])
+                    network, seen, self.preprocess(unlike), self.preprocess(images[:1])
                 )
-        if given:
-            self._beyond.see(self.module, *given[-1])
+            whole = given[-1:]
+            self._takes_bfloat16 = self._runs_low(network, images[:1])
+        if whole:
+            self._beyond.see(self.module, *whole[-1])
         if self.reads_alone:
             note = f"{self.title} lets images beside each other mix: each one is read alone."
             self.note = f"{self.note.replace(note, '')} {note}".strip()
@@ -213,7 +237,9 @@ class VisionModel(WithReading):
 
     def _noise(self, images: int, size: int) -> Tensor:
         generator = torch.Generator().manual_seed(0)
-        return torch.rand((images, 3, size, size), generator=generator).to(self.device)
+        return torch.rand(
+            (images, 3, size, size), generator=generator, dtype=torch.float32, device="cpu"
+        ).to(self.device)
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -327,13 +353,13 @@ class VisionModel(WithReading):
         return self._sizes.is_fixed(self._attempt, self._last_layer)
 
     @property
-    def _last_layer(self) -> str:
+    def _last_layer(self) -> str | None:
         layers = self.layers
-        return layers[-1].name if layers else self.default_layer
+        return layers[-1].name if layers else None  # to its end
 
     def _attempt(self, size: int, name: str | None) -> None:
         """One image of this side through the network, up to a layer."""
-        with self.private_copy() as network, torch.inference_mode():
+        with self.private_copy() as network, torch.inference_mode(False), torch.no_grad():
             run: Callable[[Tensor], object] = network
             base = None if name is None else self.module_of(name)
             if base is not None:

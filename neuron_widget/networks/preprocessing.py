@@ -93,9 +93,13 @@ def normalise(mean: Sequence[float], std: Sequence[float]) -> Preprocess:
     """
     # Whatever mode the caller is in: these serve readings with gradients too.
     with torch.inference_mode(False):
-        means = torch.tensor([float(v) for v in mean]).view(-1, 1, 1)
-        stds = torch.tensor([float(v) for v in std]).view(-1, 1, 1)
-        luminance = torch.tensor(_LUMINANCE).view(-1, 1, 1)
+        means = torch.tensor([float(v) for v in mean], dtype=torch.float32, device="cpu").view(
+            -1, 1, 1
+        )
+        stds = torch.tensor([float(v) for v in std], dtype=torch.float32, device="cpu").view(
+            -1, 1, 1
+        )
+        luminance = torch.tensor(_LUMINANCE, dtype=torch.float32, device="cpu").view(-1, 1, 1)
     finite = bool(torch.cat([means, stds]).isfinite().all())
     if len(means) not in (1, 3) or len(stds) != len(means) or not finite or bool((stds <= 0).any()):
         raise ValueError("three numbers each, or one each, and std above 0")
@@ -192,9 +196,14 @@ def _moves_pixels(transform: Preprocess, side: int, device: torch.device | None)
     image must give the same.
     """
     with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # not those of GPUs
         for size in (side, side * 3 // 4):
-            noise = torch.rand((1, 3, size, size), generator=torch.Generator().manual_seed(0))
+            noise = torch.rand(
+                (1, 3, size, size),
+                generator=torch.Generator().manual_seed(0),
+                dtype=torch.float32,
+                device="cpu",
+            )
             noise = noise.to(device)
             marked = noise.clone()
             mark = (slice(size // 8, size // 4), slice(size // 2, size * 5 // 8))

@@ -190,7 +190,7 @@ def probe_one(
         If it has no maps, or not one for each image.
     """
     example = prepare(images[:1] if alone else images)
-    with torch.inference_mode():
+    with torch.inference_mode(False), torch.no_grad():
         shape = tuple(layer_output(module, name)(example).shape)
     if not 2 <= len(shape) <= 4:
         raise ModelError(
@@ -224,7 +224,7 @@ def mixes_images(module: nn.Module, seen: Probed, both: Tensor, first: Tensor) -
     deep = [n for n in seen.shapes if seen.layouts[n].kind != "vector"] or list(seen.shapes)
     name = deep[-1]
     read = layer_reader(module, name, layout=seen.layouts[name])
-    with torch.inference_mode():
+    with torch.inference_mode(False), torch.no_grad():
         beside, alone = read(both)[0].float(), read(first)[0].float()
     return bool((beside - alone).abs().max() > 0.01 * alone.abs().max())
 

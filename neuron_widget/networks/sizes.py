@@ -56,18 +56,19 @@ class Sizes:
             self._refusals[key] = error
         return self._refusals[key]
 
-    def check(self, attempt: Attempt, size: int, layer: str, title: str) -> None:
+    def check(self, attempt: Attempt, size: int, layer: str | None, title: str) -> None:
         """Raise ModelError, with the nearest size that goes, if the network ``title`` refuses."""
         error = self.refusal(attempt, size, layer)
         if error is None:
             return
         only = f"; it takes {self._usual} px alone" if self.is_fixed(attempt, layer) else ""
+        up_to = f" (up to layer {layer})" if layer is not None else ""
         raise ModelError(
-            f"{title} takes no images of {size} px (up to layer {layer}){only}: choose "
+            f"{title} takes no images of {size} px{up_to}{only}: choose "
             f"size={self.nearest(attempt, size, layer)} ({first_line(error)})"
         ) from error
 
-    def limits(self, attempt: Attempt, low: int, high: int, layer: str) -> tuple[int, int]:
+    def limits(self, attempt: Attempt, low: int, high: int, layer: str | None) -> tuple[int, int]:
         """The smallest and the largest side between ``low`` and ``high`` px to choose from."""
         least = self.nearest(attempt, low, layer)
         if least == self._usual and self.is_fixed(attempt, layer):

@@ -202,7 +202,7 @@ def _own_randomness() -> Iterator[None]:
     None of the caller's random numbers are used up.
     """
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # not those of GPUs
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -181,7 +182,8 @@ def from_store(
         if scan is None:
             raise StoreError(
                 f"{store.own.root} has no scan of {name} over {opened.name} with these settings; "
-                f"make it with: neuron-widget prerender {name} --data {dataset}"
+                f"make it with: neuron-widget prerender {name} --data {shlex.quote(str(dataset))} "
+                "and the other options of this command"
             )
     looked = range(info.channels) if neurons is None else model.check_neurons(name, neurons)
     drawn = [n for n in looked if store.has_render(model, name, n, **images)]
@@ -223,8 +225,9 @@ def _no_images(store: Store, model: VisionModel, layer: str, images: Mapping[str
         same = {"steps": steps, "size": size, "seed": seed, "lr": lr}
         if all(same[name] == value for name, value in images.items() if name in same):
             return (
-                f"{text}; the {count} that are there come from another version of the package, "
-                f"make them anew with: neuron-widget prerender {layer}"
+                f"{text} for these neurons and settings; the {count} that are there are of other "
+                "neurons, made with other settings, or by another version of the package. Make "
+                f"them with neuron-widget prerender {layer} and the options of this command"
             )
         return f"{text}; it has {count} with --steps {steps} --size {size} --seed {seed} --lr {lr}"
     return f"{text}; make them with: neuron-widget prerender {layer}"

@@ -52,7 +52,7 @@ class Augmentation(Movements):
         -1..1 between the centres of the outermost pixels.
         """
         u = draws.double()
-        side = torch.tensor([width, height], dtype=u.dtype)
+        side = torch.tensor([width, height], dtype=u.dtype, device=u.device)
         before = (u[..., 0:2] - 0.5) * (max(self.jitter - 1, 0) + 2 * self.shift * side)
         low, high = self.crop or self.scale
         scale = low + (high - low) * u[..., 2]
@@ -180,7 +180,7 @@ class _Warp(torch.autograd.Function):
 
 def _positions(matrices: Tensor, height: int, width: int) -> Tensor:
     """``F.affine_grid`` as ``(N, 2, H, W)``; that multiplies matrices, three numbers a pixel."""
-    x = torch.linspace(-1, 1, width, device=matrices.device)
-    y = torch.linspace(-1, 1, height, device=matrices.device)
+    x = torch.linspace(-1, 1, width, dtype=matrices.dtype, device=matrices.device)
+    y = torch.linspace(-1, 1, height, dtype=matrices.dtype, device=matrices.device)
     by_row = matrices[:, :, 1, None] * y + matrices[:, :, 2, None]
     return torch.addcmul(by_row[..., None], matrices[:, :, 0, None, None], x)

@@ -96,7 +96,9 @@ class Batch:
             zero = torch.zeros_like(first)
             alpha = None
             if image.marks_alpha:
-                alpha = torch.zeros((len(places), image.height, image.width), device=device)
+                alpha = torch.zeros(
+                    (len(places), image.height, image.width), dtype=torch.float32, device=device
+                )
             start = Snapshot(0, Spectra(first, zero, zero, alpha))
         self.step = start.step
         self.saved = start
@@ -112,11 +114,7 @@ class Batch:
             device,
         )
         self._adam = self._optimiser()
-        self._alone_on_cpu = (
-            device.type == "cpu"
-            and (len(places) == 1 or model.reads_alone)
-            and options["precision"] == "float32"
-        )
+        self._exact_on_cpu = device.type == "cpu" and options["precision"] == "float32"
         most = len(places)
         if device.type == "cpu" and not self.one_work:
             at_once = _AT_ONCE if fast is None else fast.at_once
@@ -125,13 +123,13 @@ class Batch:
         ends = [len(places) * i // parts for i in range(parts + 1)]
         self._parts = [slice(*pair) for pair in itertools.pairwise(ends)]
         # The first step at which an image's objective was not finite; 0 while all is well.
-        self._bad_step = torch.zeros(len(places), device=device)
+        self._bad_step = torch.zeros(len(places), dtype=torch.float32, device=device)
         self.samples: list[tuple[int, Tensor]] = []
         # What a step reads and leaves lies where it lay in the step before: see Captured.
-        self._matrices = torch.zeros((len(places), 2, 3), device=device)
+        self._matrices = torch.zeros((len(places), 2, 3), dtype=torch.float32, device=device)
         self._noise: Tensor | None = None
-        self._steps_made = torch.full((), float(start.step), device=device)
-        self._values = torch.zeros(len(places), device=device)
+        self._steps_made = torch.full((), float(start.step), dtype=torch.float32, device=device)
+        self._values = torch.zeros(len(places), dtype=torch.float32, device=device)
         self._captured = Captured(model.module, device)
 
     def _who(self) -> Iterator[tuple[Target, int]]:
@@ -171,7 +169,9 @@ class Batch:
         adam._warned_capturable_if_run_uncaptured = True  # on purpose
         for parameter, average, of_squares in parts:
             adam.state[parameter] = {
-                "step": torch.tensor(float(self.step), device=device if one_kernel else "cpu"),
+                "step": torch.tensor(
+                    float(self.step), dtype=torch.float32, device=device if one_kernel else "cpu"
+                ),
                 "exp_avg": average,
                 "exp_avg_sq": of_squares,
             }
@@ -239,8 +239,9 @@ class Batch:
         marks = self._spectra.alpha is not None
         photo = self.photo.expand_as(pictures) if self.photo is not None else None
         moved = self._moved(photo, part) if photo is not None else None
+        alone = len(images) == 1 or self.model.reads_alone
         with self._reading(part, redirect, fast, only_neurons) as read:
-            with self._modes(redirect, fast):
+            with self._modes(redirect, fast, alone):
                 found = read(images)
             channels = self._channels[part]
             values = values_of(
@@ -252,7 +253,7 @@ class Batch:
                 found,
                 began(self.model, self.targets[0], photo, moved),
             )
-            with self._modes(redirect, fast):
+            with self._modes(redirect, fast, alone):
                 gradient, *cared = _gradient(-values.sum(), spectrum, *([pictures] * marks))
         if self._spectra.alpha is not None:
             red, green, blue = cared[0].abs().unbind(1)
@@ -290,12 +291,14 @@ class Batch:
             yield read_in_precision
 
     @contextmanager
-    def _modes(self, redirect: bool, fast: Reader | None) -> Iterator[None]:
+    def _modes(self, redirect: bool, fast: Reader | None, alone: bool) -> Iterator[None]:
         """What is done otherwise inside the network, forwards and backwards."""
         plain = fast is not None
         with (
             RedirectedReLU() if redirect and not plain else nullcontext(),
-            BatchInvariantConvolutions() if self._alone_on_cpu and not plain else nullcontext(),
+            BatchInvariantConvolutions()
+            if alone and self._exact_on_cpu and not plain
+            else nullcontext(),
         ):
             yield
 

@@ -227,11 +227,23 @@ def save_images(
             "lossless)"
         )
     else:
-        files = [path / _file_name(manifest) for _, manifest in images]
+        files = [path / name for name in _apart([_file_name(manifest) for _, manifest in images])]
     for file, (pixels, manifest) in zip(files, images, strict=True):
         form = "PNG" if file.suffix.lower() == ".png" else "WEBP"
         write_atomically(file, image_bytes(pixels, manifest, form))
     return files
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """The names, numbered where several images have one: those of a group are of one target."""
+    found: list[str] = []
+    for name in names:
+        stem, number = name.removesuffix(".webp"), 1
+        while name in found:
+            number += 1
+            name = f"{stem}_{number}.webp"
+        found.append(name)
+    return found
 
 
 def _file_name(manifest: Manifest) -> str:

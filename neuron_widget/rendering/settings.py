@@ -132,7 +132,7 @@ class RenderSettings:
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """What keeps a rendering with settings ``other`` from being continued with these."""
         # What movements= comes to is told by the augmentation, of the targets that both have.
-        free = ("neurons", "targets", "names", "steps", "torch", "movements")
+        free = ("layer", "neurons", "targets", "names", "steps", "torch", "movements")
         ours, own = self.as_dict(), tuple(map(str, self.targets))
         both = [text for text in other.get("targets", own) if text in own]
         theirs = {**other}
@@ -370,5 +370,5 @@ def default_precision(model: VisionModel) -> str:
     from neuron_widget.networks.arithmetic import has_fast_bfloat16
 
     plain = all(p.dtype == torch.float32 for p in model.module.parameters())
-    fast = plain and has_fast_bfloat16(model.device)
+    fast = plain and has_fast_bfloat16(model.device) and model.takes_bfloat16
     return "bfloat16" if fast else "float32"

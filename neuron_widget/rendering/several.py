@@ -101,7 +101,9 @@ def _layers_of(given: Given, model: VisionModel) -> tuple[str, ...]:
         info = model.layer(name)
         if info.name not in asked:
             asked.append(info.name)
-        return torch.zeros((2, info.channels, info.height, info.width), device=model.device)
+        return torch.zeros(
+            (2, info.channels, info.height, info.width), dtype=torch.float32, device=model.device
+        )
 
     try:
         with torch.no_grad():
@@ -116,7 +118,9 @@ def _made_up(
 ) -> tuple[Tensor, ...]:
     """Activations of as many images as are tried, of the shapes that the layers' will have."""
     noise = torch.Generator().manual_seed(0)
-    image = torch.rand((1, 3, size, size), generator=noise).to(model.device)
+    image = torch.rand((1, 3, size, size), generator=noise, dtype=torch.float32, device="cpu").to(
+        model.device
+    )
     found = []
     with torch.inference_mode(False), torch.no_grad(), model.reading_each(layers) as read:
         seen = read(image)
@@ -124,7 +128,11 @@ def _made_up(
             shape = list(seen[layer].shape[1:])
             if target.position is not None:
                 shape[1:] = [1, 1]
-            found.append(torch.rand((_TRIED, *shape), generator=noise).to(model.device))
+            found.append(
+                torch.rand((_TRIED, *shape), generator=noise, dtype=torch.float32, device="cpu").to(
+                    model.device
+                )
+            )
     return tuple(found)
 
 

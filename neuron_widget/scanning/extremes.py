@@ -91,7 +91,7 @@ class TopK(_Running):
         self._share = share
         self._groups = torch.from_numpy(groups).to(device) if groups is not None else None
         self._key = torch.full((channels, k), _NOTHING, dtype=torch.int64, device=device)
-        self._peak = torch.zeros((channels, k), device=device)
+        self._peak = torch.zeros((channels, k), dtype=torch.float32, device=device)
         self._position = torch.zeros((channels, k), dtype=torch.int64, device=device)
 
     def update(self, index: Tensor, score: Tensor, peak: Tensor, position: Tensor) -> None:
@@ -167,8 +167,9 @@ class Moments(_Running):
         self.count = 0
         self._sum = torch.zeros((channels, self._BINS), dtype=torch.int64, device=device)
         self._square = torch.zeros((channels, self._SQUARE_BINS), dtype=torch.int64, device=device)
-        self._rest = torch.zeros(channels, device=device)  # scores that are no finite numbers
-        self._peak = torch.full((channels,), -torch.inf, device=device)
+        # Scores that are no finite numbers.
+        self._rest = torch.zeros(channels, dtype=torch.float32, device=device)
+        self._peak = torch.full((channels,), -torch.inf, dtype=torch.float32, device=device)
 
     def update(self, score: Tensor, peak: Tensor) -> None:
         """Take in photos: ``score`` and ``peak`` (N, C)."""

@@ -126,7 +126,7 @@ class ScanPass:
 
     def add(self, index: list[int], activation: Tensor) -> None:
         """Take in the layer's activation of some photos; within :meth:`reading`."""
-        number = torch.tensor(index)
+        number = torch.tensor(index, device="cpu")
         if self._device.type == "cuda":
             number = number.pin_memory().to(self._device, non_blocking=True)
         self.statistics.update(number, activation.to(self._device))

@@ -121,11 +121,17 @@ class Worker:
         self._changed = threading.Condition()
         self._jobs: list[Job] = []
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def submit(self, job: Job) -> Job:
         """Queue a job; an older one of the same owner and task is stopped."""
         end_helpers()
         with self._changed:
+            if self._closed:  # the process ends: what a last callback asks for is not begun
+                job.stopped = job.ended = True
+                job._let_go()
+                job.finished.set()
+                return job
             for other in self._jobs:
                 if other.owner is job.owner and other.task == job.task:
                     other.stopped = True
@@ -168,8 +174,9 @@ class Worker:
             return [j for j in self._jobs if j.owner is owner]
 
     def close(self) -> None:
-        """Stop everything and wait for the thread to end (a few seconds at the most)."""
+        """Stop everything for good and wait for the thread to end (a few seconds at the most)."""
         with self._changed:
+            self._closed = True
             for job in self._jobs:
                 job.stopped = True
             thread = self._thread

@@ -94,4 +94,6 @@ class Term(Target):
 def _text(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(number_text, value))}]"
+    if isinstance(value, Target):
+        return value.summand
     return number_text(float(value)) if isinstance(value, int | float) else str(value)

@@ -155,7 +155,12 @@ class PreparedReader:
 
     def _prepare(self, images: int, size: int) -> PreparedNetwork | None:
         model = self._model
-        noise = torch.rand((2 * images, 3, size, size), generator=torch.Generator().manual_seed(1))
+        noise = torch.rand(
+            (2 * images, 3, size, size),
+            generator=torch.Generator().manual_seed(1),
+            dtype=torch.float32,
+            device="cpu",
+        )
         noise = noise.to(model.device)
         try:
             with torch.inference_mode(False), model.private_copy() as network:

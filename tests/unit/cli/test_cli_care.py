@@ -23,7 +23,7 @@ import neuron_widget.networks.zoo
 import neuron_widget.store.fill
 import neuron_widget.store.reuse
 from neuron_widget.cli import app
-from neuron_widget.cli.output import CtrlC, Stopped
+from neuron_widget.cli.output import CtrlC, Stopped, model_with
 from neuron_widget.networks.model import VisionModel
 from neuron_widget.networks.zoo import load_model
 from neuron_widget.scanning import ScanResult
@@ -208,3 +208,62 @@ def test_a_reader_that_has_gone_is_no_error(command: str, places: dict[str, Path
 def test_weights_are_passed_on_as_they_are(weights: str, asked: list[Any]) -> None:
     assert run(f"layers any --weights {weights}").exit_code == 0
     assert asked == [weights]
+
+
+# ------------------------------------------------------------------ places and names
+
+
+@pytest.mark.parametrize("out", ["~/t/scan.csv", "~/t/scan.safetensors"])
+def test_a_home_is_a_home_wherever_a_file_is_named(
+    out: str, places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves the ``~`` of ``--out=~/scan.csv`` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    how = ["scan", "0", "--data", str(places["PHOTOS"]), "--no-store", f"--out={out}"]
+    found = CliRunner().invoke(app, how)
+    assert found.exit_code == 0, found.output
+    assert (tmp_path / "home" / out[2:]).is_file()
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_place_that_takes_no_file_is_told_before_the_work(
+    places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").mkdir()
+    (tmp_path / "o.txt").touch()
+    monkeypatch.setattr(neuron_widget.store.reuse, "scan_steps", None)
+    monkeypatch.setattr(neuron_widget.store.fill, "fill_images", None)
+    photos = str(places["PHOTOS"])
+    for how, says in (
+        (["scan", "0", "--data", photos, "--no-store", "--out", "d.csv"], "is a folder"),
+        (["prerender", "0", "--neurons", "0", "--store", "o.txt"], "--store"),
+    ):
+        found = CliRunner().invoke(app, how)
+        assert found.exit_code == 5, found.output
+        assert says in found.output
+
+
+def test_without_a_word_it_shows_its_help() -> None:
+    found = CliRunner().invoke(app, [])
+    assert "Usage" in found.output
+    assert found.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("layer", "network"),
+    [
+        ("mixed4a", "inceptionv1"),
+        ("mixed4f", "inceptionv1"),
+        ("Mixed_4a", "inceptionv1"),
+        ("blocks.4", "efficientnet_lite0"),
+        ("block4", "efficientnet_lite0"),
+        ("blocks.4.1.conv_pw", "efficientnet_lite0"),
+        ("nothing like it", "efficientnet_lite0"),
+    ],
+)
+def test_no_other_network_is_fetched_for_the_sake_of_a_name(layer: str, network: str) -> None:
+    assert model_with(layer) == network

@@ -273,6 +273,22 @@ def test_files_say_what_they_are(tmp_path: Path, model: VisionModel) -> None:
     json.dumps(long.picture()[1])
 
 
+def test_all_images_of_a_group_are_saved(tmp_path: Path, model: VisionModel) -> None:
+    """Those of ``together`` are of one target, which files are called by."""
+
+    def spread(maps: torch.Tensor) -> torch.Tensor:
+        means = maps.mean(dim=(2, 3))
+        return means[:, 2].mean() + means.std(dim=0).mean()
+
+    how = {**HOW, "objective": o.together(spread), "progress": False}
+    result = render(model, "first", [2] * 3, **how)
+    files = result.save(tmp_path)
+    names = ["first_neuron_2.webp", "first_neuron_2_2.webp", "first_neuron_2_3.webp"]
+    assert [file.name for file in files] == names
+    again = [read_result(file).images[0] for file in files]
+    assert len({image.tobytes() for image in again}) == 3
+
+
 def test_the_widget_says_what_it_does_not_show() -> None:
     from neuron_widget import NeuronWidget
 

@@ -285,6 +285,28 @@ def test_whatever_an_owner_raises_the_worker_goes_on(
     assert after.finished.wait(LIMIT)
 
 
+def test_a_closed_worker_begins_nothing_that_a_last_callback_asks_for(worker: Worker) -> None:
+    """Else the interpreter goes away under a thread that is inside torch, and aborts."""
+    begun, inside = threading.Event(), threading.Event()
+    asked: list[Job] = []
+
+    def last_step() -> Generator[None, None, None]:
+        yield
+        inside.set()
+        assert begun.wait(LIMIT)
+
+    def more(_: object) -> None:
+        asked.append(worker.submit(Job("me", "preview", counting(3, []))))
+
+    worker.submit(Job("me", "open", last_step(), on_done=more))
+    assert inside.wait(LIMIT)
+    threading.Timer(0.05, begun.set).start()
+    worker.close()
+    assert [job.active for job in asked] == [False]
+    assert asked[0].finished.is_set()
+    assert worker.jobs("me") == []
+
+
 def test_the_thread_ends_when_idle_and_comes_back(worker: Worker) -> None:
     def alive() -> int:
         return sum(t.name == "neuron-widget" for t in threading.enumerate())
