@@ -626,3 +626,19 @@ def test_ctrl_c(command: str, going_on: str, tmp_path: Path, folder: Path) -> No
     if command.startswith("scan"):
         (checkpoint,) = (tmp_path / "store").glob("v1/checkpoints/*/*")
         assert read_facts(checkpoint)["done"] in (32, 64)
+
+
+@pytest.mark.parametrize("out", ["~/t/scan.csv", "~/t/scan.safetensors"])
+def test_a_home_is_a_home_wherever_a_file_is_named(
+    out: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves the ``~`` of ``--out=~/scan.csv`` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    how = ["scan", "0", "--data", str(folder), "--no-store", f"--out={out}"]
+    found = CliRunner().invoke(app, how)
+    assert found.exit_code == 0, found.output
+    assert (tmp_path / "home" / out[2:]).is_file()
+    assert not (tmp_path / "~").exists()

@@ -213,22 +213,6 @@ def test_weights_are_passed_on_as_they_are(weights: str, asked: list[Any]) -> No
 # ------------------------------------------------------------------ places and names
 
 
-@pytest.mark.parametrize("out", ["~/t/scan.csv", "~/t/scan.safetensors"])
-def test_a_home_is_a_home_wherever_a_file_is_named(
-    out: str, places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A shell leaves the ``~`` of ``--out=~/scan.csv`` as it is."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "home").mkdir()
-    how = ["scan", "0", "--data", str(places["PHOTOS"]), "--no-store", f"--out={out}"]
-    found = CliRunner().invoke(app, how)
-    assert found.exit_code == 0, found.output
-    assert (tmp_path / "home" / out[2:]).is_file()
-    assert not (tmp_path / "~").exists()
-
-
 def test_a_place_that_takes_no_file_is_told_before_the_work(
     places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
